@@ -1,0 +1,309 @@
+"""What a plugin imports: specs, plain data classes and the protocols that the core calls.
+
+Standard library and numpy types only, so that importing it never costs a framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import pluggy
+
+from clipbench.clip.config import ClipConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+hookimpl = pluggy.HookimplMarker("clipbench")
+
+Precision = Literal["float32", "float16", "bfloat16"]
+Batch = tuple[Any, ...]
+
+
+# --- specs: what a plugin offers, light enough to list without importing anything heavy ---------------------------
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """A framework that computes; ``load`` is ``"package.module:attribute"``, called without arguments for an Engine."""
+
+    name: str
+    summary: str
+    load: str
+
+
+@dataclass(frozen=True)
+class DeviceSpec:
+    """A kind of accelerator for one engine.
+
+    ``load`` is ``"package.module:attribute"``, called without arguments for a Device.
+    Device ``auto`` takes the available device with the highest ``priority``.
+    """
+
+    name: str
+    engine: str
+    summary: str
+    load: str
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A source of picture-caption pairs; ``load`` is called with a DatasetRequest for a Dataset."""
+
+    name: str
+    summary: str
+    load: str
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """An architecture for one engine; ``load`` is what the engine calls with the ClipConfig to build it."""
+
+    name: str
+    engine: str
+    summary: str
+    config: ClipConfig
+    load: str
+
+
+# --- plain data ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Missing:
+    """One thing that a case needs and that is not there.
+
+    ``what`` it is, ``looked_in`` where it was looked for, ``source`` where it comes from or what to do.
+    """
+
+    what: str
+    looked_in: str
+    source: str
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's place among the ranks of a run."""
+
+    rank: int = 0
+    local_rank: int = 0
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class DatasetRequest:
+    """What a suite asks of a dataset plugin: the ``dataset`` section, with its root and the user's cache resolved."""
+
+    root: Path
+    train: str
+    val: str
+    cache: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What identifies the pairs of one split: two results with equal fingerprints saw the same data."""
+
+    split: str
+    images: int
+    captions: int
+    annotation_sha256: str
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW, as published unless the suite says otherwise."""
+
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    decay_norms_and_biases: bool
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Contrastive loss: ``reduction`` of its two directions; ``negatives`` of one rank (local) or of all (global)."""
+
+    reduction: Literal["sum", "mean"]
+    negatives: Literal["local", "global"]
+
+
+@dataclass(frozen=True)
+class LearnerJob:
+    """Everything an engine needs to build a Learner; ``weights`` None means OpenAI's initialisation from ``seed``."""
+
+    model: ModelSpec
+    config: ClipConfig
+    device: Device
+    precision: Precision
+    autocast_text: bool
+    weights: Path | None
+    optimizer: OptimizerConfig
+    loss: LossConfig
+    seed: int
+    world: World = field(default_factory=World)
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What a result records of the device: ``total_memory`` in bytes; None where it cannot be known."""
+
+    name: str
+    count: int
+    driver: str | None = None
+    total_memory: int | None = None
+    devices_per_card: int = 1
+
+
+# --- contracts: what a loaded plugin object does -------------------------------------------------------------------
+
+
+class Split(Protocol):
+    """The pairs of one split. It is sent to loader processes, so it must pickle."""
+
+    @property
+    def fingerprint(self) -> Fingerprint: ...
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def captions(self, index: int) -> Sequence[str]:
+        """The captions of image ``index``, one or more, as written in the data."""
+
+    def image(self, index: int) -> Image:
+        """Image ``index``, decoded or not, in whatever mode the file has."""
+
+
+class Dataset(Protocol):
+    """Two splits and what they need."""
+
+    def missing(self) -> list[Missing]:
+        """Everything that is not there, found without decoding images; empty when ready."""
+
+    def sizes(self) -> tuple[int, int]:
+        """Number of training and of validation images, without preparing anything."""
+
+    def prepare(self) -> None:
+        """Write what the dataset generates, if it does; a second call finds it done."""
+
+    def train(self) -> Split: ...
+
+    def val(self) -> Split: ...
+
+
+class Device(Protocol):
+    """All that differs between accelerators; nothing outside a device plugin tests for a device's name.
+
+    A device belongs to an engine, which may ask more of it than the core does:
+    for the torch engine see ``clipbench_torch.device.TorchDevice``.
+    """
+
+    name: str
+
+    def unavailable(self) -> str | None:
+        """Why this device cannot be used here and what to do about it, or None when it can."""
+
+    def select(self, local_rank: int) -> None:
+        """Make device ``local_rank`` this process's own."""
+
+    def seed(self, seed: int) -> None: ...
+
+    def synchronize(self) -> None:
+        """Return when all work given to the device has been done."""
+
+    def reset_peak_memory(self) -> None: ...
+
+    def peak_memory(self) -> int | None:
+        """Peak bytes in use on the device since the last reset, or None where it cannot be known."""
+
+    def info(self) -> DeviceInfo: ...
+
+    def precisions(self) -> Sequence[Precision]:
+        """Supported precisions; the first autocast one is what ``precision: amp`` means on this device."""
+
+    def autocast(self, precision: Precision) -> AbstractContextManager[Any]:
+        """A context in which matrix products run in ``precision``; for float32, one that changes nothing."""
+
+    def grad_scaler(self, precision: Precision) -> Any:  # noqa: ANN401 -- the framework's own type
+        """A gradient scaler where ``precision`` needs one, else None."""
+
+    def collective_backend(self) -> str:
+        """Name of the framework's back end for collectives on this device."""
+
+    def peak_flops(self, precision: Precision) -> float | None:
+        """Peak FLOP/s of one device in ``precision``, or None where it is not published or not known."""
+
+    def environment_variables(self) -> Sequence[str]:
+        """Names of environment variables that change numerics or speed."""
+
+    def tune(self) -> Mapping[str, Any]:
+        """Turn on what is fast and exact here (attention kernels, product back ends); say what was turned on."""
+
+
+class Loader(Protocol):
+    """Fetches and stacks samples, in processes of its own when it has workers."""
+
+    def batches(self, keys: Sequence[Sequence[Any]]) -> Iterator[Batch]:
+        """One batch for each list of keys, in order: what ``fetch`` gives, stacked along a new first axis."""
+
+    def close(self) -> None: ...
+
+
+class Learner(Protocol):
+    """A model with its optimiser on a device. Batches are the loader's, or numpy arrays of the same layout.
+
+    Pixels are uint8 (n, size, size, 3), to be normalised with the config's mean and std; tokens int32 (n, context).
+    """
+
+    def train_step(self, pixels: Any, tokens: Any, lr: float) -> None:  # noqa: ANN401
+        """Take one optimiser step at learning rate ``lr``; does not wait for the device."""
+
+    def drain_losses(self) -> list[float]:
+        """Losses of the steps since the last call, oldest first; waits for the device."""
+
+    def encode_images(self, pixels: Any) -> Any:  # noqa: ANN401
+        """Features of a batch, not normalised, float32, left on the device."""
+
+    def encode_texts(self, tokens: Any) -> Any:  # noqa: ANN401
+        """Features of a batch, not normalised, float32, left on the device."""
+
+    def gather(self, features: Sequence[Any]) -> np.ndarray:
+        """Batches of features, concatenated on the host: float32 (n, embed_dim)."""
+
+    def logit_scale(self) -> float:
+        """The learnt scale, as its logarithm."""
+
+    def save(self, path: Path) -> None: ...
+
+    def load(self, path: Path) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """What a result records of the compute: parameter count, kernels and product paths in use, scaler state."""
+
+
+class Engine(Protocol):
+    """A framework, reduced to what the core needs of it."""
+
+    def problem(self) -> str | None:
+        """Why the installed framework cannot be used, or None."""
+
+    def versions(self) -> Mapping[str, str]: ...
+
+    def learner(self, job: LearnerJob) -> Learner: ...
+
+    def loader(self, fetch: Callable[[Any], tuple[np.ndarray, ...]], workers: int) -> Loader: ...
+
+    def launcher(self, ranks: int) -> list[str]:
+        """The command that starts ``ranks`` processes on this machine, up to the name of the module that each runs.
+
+        Each finds its place in RANK, LOCAL_RANK and WORLD_SIZE. Called without the framework being imported.
+        """
