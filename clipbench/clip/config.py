@@ -1,0 +1,65 @@
+"""Named CLIP variants: the sizes that every framework has to agree on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Activation = Literal["quick_gelu", "gelu_tanh"]
+Resize = Literal["bilinear", "bicubic"]
+
+# Vocabulary of OpenAI's CLIP, as users have it in their data folder.
+OPENAI_VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
+# Vocabulary that ships with the package, for models trained from scratch on generated captions.
+TINY_VOCABULARY = "clipbench.clip:vocabularies/clip-tiny.txt.gz"
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """Architecture of one CLIP model with a vision transformer.
+
+    Sizes in pixels (``image_size``, ``patch_size``), tokens (``context_length``) or channels (the widths).
+    ``vocabulary`` is a file name looked for in the data root, or ``package:path`` for a file inside a package.
+    ``mean`` and ``std`` are per RGB channel, of pixels scaled to 0..1. Source: openai/CLIP.
+    """
+
+    embed_dim: int
+    image_size: int
+    patch_size: int
+    vision_width: int
+    vision_layers: int
+    vision_heads: int
+    text_width: int
+    text_layers: int
+    text_heads: int
+    vocab_size: int = 49408
+    context_length: int = 77
+    vision_activation: Activation = "quick_gelu"
+    text_activation: Activation = "quick_gelu"
+    eval_resize: Resize = "bicubic"
+    vocabulary: str = OPENAI_VOCABULARY
+    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+
+
+CLIP_VIT_B16 = ClipConfig(
+    embed_dim=512, image_size=224, patch_size=16, vision_width=768, vision_layers=12, vision_heads=12,
+    text_width=512, text_layers=12, text_heads=8,
+)  # fmt: skip
+CLIP_VIT_B32 = ClipConfig(
+    embed_dim=512, image_size=224, patch_size=32, vision_width=768, vision_layers=12, vision_heads=12,
+    text_width=512, text_layers=12, text_heads=8,
+)  # fmt: skip
+CLIP_VIT_L14 = ClipConfig(
+    embed_dim=768, image_size=224, patch_size=14, vision_width=1024, vision_layers=24, vision_heads=16,
+    text_width=768, text_layers=12, text_heads=12,
+)  # fmt: skip
+CLIP_VIT_L14_336 = ClipConfig(
+    embed_dim=768, image_size=336, patch_size=14, vision_width=1024, vision_layers=24, vision_heads=16,
+    text_width=768, text_layers=12, text_heads=12,
+)  # fmt: skip
+# Small enough to learn the generated dataset from scratch on two CPU cores in a minute.
+CLIP_TINY = ClipConfig(
+    embed_dim=128, image_size=64, patch_size=16, vision_width=128, vision_layers=4, vision_heads=2,
+    text_width=128, text_layers=2, text_heads=2, vocab_size=512, vocabulary=TINY_VOCABULARY, eval_resize="bilinear",
+)  # fmt: skip

@@ -1,0 +1,61 @@
+"""OpenAI's CLIP tokenizer: the same ids, with byte-pair encoding by Hugging Face ``tokenizers``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import models
+
+from clipbench.clip.vocabulary import WORD_END, list_tokens, read_merges
+from clipbench.clip.words import END, START, as_byte_characters, clean_text, split_words
+
+
+class Tokenizer:
+    """Texts to token ids with the vocabulary file at ``vocab_path``.
+
+    ``truncated`` counts the texts cut to ``context_length`` so far.
+    Raises NotReadyError when the file cannot be read or is not a CLIP vocabulary.
+    """
+
+    def __init__(self, vocab_path: Path, context_length: int = 77) -> None:
+        merges = read_merges(vocab_path)
+        tokens = list_tokens(merges)
+        ids = {token: index for index, token in enumerate(tokens)}
+        self.context_length = context_length
+        self.vocab_size = len(tokens)
+        self.start_token = ids[START]
+        self.end_token = ids[END]
+        self.truncated = 0
+        self._bpe = models.BPE(ids, merges, end_of_word_suffix=WORD_END)
+        # Words repeat, so each is encoded once. The special tokens count as words that are known beforehand, which
+        # finds them exactly where OpenAI's pattern does and not inside a run of punctuation.
+        self._words = {START: [self.start_token], END: [self.end_token]}
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
+        """Return int32 (len(texts), context_length): start token, text, end token, padded with 0.
+
+        A text that is too long is cut, with the end token last.
+        """
+        if isinstance(texts, str):
+            raise TypeError("encode() takes a sequence of texts, not one text")
+        rows = np.zeros((len(texts), self.context_length), dtype=np.int32)
+        for row, text in zip(rows, texts, strict=True):
+            ids = [self.start_token, *self._encode(text), self.end_token]
+            if len(ids) > self.context_length:
+                ids[self.context_length - 1 :] = [self.end_token]
+                self.truncated += 1
+            row[: len(ids)] = ids
+        return rows
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = []
+        for word in split_words(clean_text(text)):
+            known = self._words.get(word)
+            if known is None:
+                known = [token.id for token in self._bpe.tokenize(as_byte_characters(word))]
+                self._words[word] = known
+            ids += known
+        return ids

@@ -1,0 +1,171 @@
+"""Retrieval ranks, recalls and the validation loss.
+
+A rank counts the rivals that score at least as high, from 0: a tie counts against the model, so that one which gives
+everything the same score finds nothing. "Text" is image -> text, "image" is text -> image, as published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from clipbench.errors import CaseFailedError
+
+Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.int64]
+
+RECALL_AT = (1, 5, 10)
+
+
+def ranks_from_scores(scores: Floats, image_of_text: npt.ArrayLike) -> tuple[Ints, Ints]:
+    """Return (text_ranks, image_ranks) of a whole matrix of scores, images x texts.
+
+    ``image_of_text`` (texts,) is the image that each caption belongs to.
+    text_ranks (images,): other images' captions that score at least as high as the best of an image's own.
+    image_ranks (texts,): other images that score at least as high as a caption's own.
+    Raises CaseFailedError when a score is not finite or an image has no caption.
+    """
+    owner = _checked_owner(image_of_text, *scores.shape)
+    _check_scores(scores)
+    own = scores[owner, np.arange(len(owner))]
+    text_ranks = _text_ranks(scores, owner, first_image=0)
+    image_ranks = np.count_nonzero(scores >= own, axis=0) - 1
+    return text_ranks, image_ranks
+
+
+def ranks_from_features(
+    image_features: Floats, text_features: Floats, image_of_text: npt.ArrayLike, block: int = 256
+) -> tuple[Ints, Ints]:
+    """Return what ``ranks_from_scores`` does for the cosines of features, without holding all the scores.
+
+    Features are (images, d) and (texts, d), of any length; cosines are taken in float32.
+    ``block`` images (then texts) are held against everything at a time: about ``5 * block * texts`` bytes.
+    Raises CaseFailedError when features are not finite or zero, naming the side, or when an image has no caption.
+    """
+    owner = _checked_owner(image_of_text, len(image_features), len(text_features))
+    images = _normalised(image_features, "image", np.float32)
+    texts = _normalised(text_features, "text", np.float32)
+    text_ranks = np.empty(len(images), dtype=np.int64)
+    for rows in _blocks(len(images), block):
+        text_ranks[rows] = _text_ranks(images[rows] @ texts.T, owner, first_image=rows.start)
+    image_ranks = np.empty(len(texts), dtype=np.int64)
+    # Every comparison stays within one product: the same cosine from another product may differ in its last bit.
+    for rows in _blocks(len(texts), block):
+        scores = texts[rows] @ images.T
+        own = scores[np.arange(len(scores)), owner[rows]]
+        image_ranks[rows] = np.count_nonzero(scores >= own[:, None], axis=1) - 1
+    return text_ranks, image_ranks
+
+
+def recall_metrics(text_ranks: Ints, image_ranks: Ints) -> dict[str, float]:
+    """Return recalls in percent: ``text_recall@1``, @5, @10, ``text_recall_mean``, the same for image, ``recall_mean``.
+
+    R@K is the share of queries with a rank below K.
+    """
+    metrics: dict[str, float] = {}
+    for side, ranks in (("text", text_ranks), ("image", image_ranks)):
+        recalls = [100.0 * float(np.mean(np.asarray(ranks) < k)) for k in RECALL_AT]
+        metrics |= {f"{side}_recall@{k}": recall for k, recall in zip(RECALL_AT, recalls, strict=True)}
+        metrics[f"{side}_recall_mean"] = sum(recalls) / len(recalls)
+    metrics["recall_mean"] = (metrics["text_recall_mean"] + metrics["image_recall_mean"]) / 2
+    return metrics
+
+
+def contrastive_loss(
+    image_features: Floats, text_features: Floats, logit_scale: float, reduction: Literal["sum", "mean"]
+) -> float:
+    """Return CLIP's loss of one batch of pairs, row i of images with row i of texts, in float64.
+
+    Cross-entropy over image -> text and over text -> image, logits = exp(``logit_scale``) x cosine; ``reduction`` is of
+    these two. Raises CaseFailedError when features are not finite or zero.
+    """
+    images = _normalised(image_features, "image", np.float64)
+    texts = _normalised(text_features, "text", np.float64)
+    logits = np.exp(logit_scale) * (images @ texts.T)
+    both = _cross_entropy(logits) + _cross_entropy(logits.T)
+    return both if reduction == "sum" else both / 2
+
+
+def validation_loss(
+    image_features: Floats,
+    text_features: Floats,
+    logit_scale: float,
+    *,
+    batch_size: int,
+    reduction: Literal["sum", "mean"],
+) -> float | None:
+    """Return the mean loss over consecutive batches of pairs, the remainder dropped; None with less than one batch.
+
+    The loss depends on the batch size, so it is taken over batches of the training size. Arguments and errors are those
+    of ``contrastive_loss``.
+    """
+    count = len(image_features) // batch_size
+    if count == 0:
+        return None
+    rows = [slice(k * batch_size, (k + 1) * batch_size) for k in range(count)]
+    losses = [contrastive_loss(image_features[r], text_features[r], logit_scale, reduction) for r in rows]
+    return sum(losses) / count
+
+
+def _text_ranks(scores: Floats, owner: Ints, first_image: int) -> Ints:
+    """Ranks of the images that the rows of ``scores`` stand for, from ``first_image`` on."""
+    columns = np.flatnonzero((owner >= first_image) & (owner < first_image + len(scores)))
+    rows = owner[columns] - first_image
+    own = scores[rows, columns]
+    best = np.full(len(scores), -np.inf, dtype=scores.dtype)
+    np.maximum.at(best, rows, own)
+    own_at_best = np.bincount(rows[own >= best[rows]], minlength=len(scores))
+    all_at_best: Ints = np.count_nonzero(scores >= best[:, None], axis=1)
+    return all_at_best - own_at_best
+
+
+def _checked_owner(image_of_text: npt.ArrayLike, images: int, texts: int) -> Ints:
+    owner = np.asarray(image_of_text, dtype=np.int64)
+    if owner.shape != (texts,) or (texts and not 0 <= owner.min() <= owner.max() < images):
+        raise CaseFailedError(f"captions: expected the image, 0 to {images - 1}, of each of {texts} captions")
+    without = np.flatnonzero(np.bincount(owner, minlength=images) == 0)
+    if len(without):
+        raise CaseFailedError(
+            f"captions: {len(without)} of {images} images have none (the first is image {without[0]}); "
+            "retrieval needs at least one for each"
+        )
+    return owner
+
+
+def _check_scores(scores: Floats) -> None:
+    finite = np.isfinite(scores)
+    if finite.all():
+        return
+    images, texts = (int(np.count_nonzero(~finite.all(axis=axis))) for axis in (1, 0))
+    raise CaseFailedError(
+        f"scores: {int(np.count_nonzero(~finite))} of {scores.size} are not finite, "
+        f"in {images} of {scores.shape[0]} images and {texts} of {scores.shape[1]} captions; the model has diverged"
+    )
+
+
+def _normalised(features: Floats, side: str, dtype: type[np.floating[Any]]) -> Floats:
+    """Rows of unit length in ``dtype``."""
+    broken = int(np.count_nonzero(~np.isfinite(features).all(axis=1)))
+    if broken:
+        raise CaseFailedError(f"{side} features: {broken} of {len(features)} are not finite; the model has diverged")
+    # Squares in float64 cannot overflow, and these two calls cast as they go: no second copy of the features is made.
+    norms = np.sqrt(np.einsum("ij,ij->i", features, features, dtype=np.float64))
+    zero = int(np.count_nonzero(norms == 0))
+    if zero:
+        raise CaseFailedError(f"{side} features: {zero} of {len(features)} are all zero and have no direction")
+    unit: Floats = np.empty(features.shape, dtype=dtype)
+    np.divide(features, norms[:, None], out=unit, casting="same_kind")
+    return unit
+
+
+def _blocks(count: int, block: int) -> Iterator[slice]:
+    return (slice(start, min(start + block, count)) for start in range(0, count, block))
+
+
+def _cross_entropy(logits: Floats) -> float:
+    """Mean cross-entropy of the rows, whose right answers lie on the diagonal."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return float(np.mean(np.log(np.exp(shifted).sum(axis=1)) - np.diagonal(shifted)))

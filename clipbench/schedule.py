@@ -1,0 +1,67 @@
+"""The learning rate: a quadratic warm-up, a cosine, a flat tail."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from clipbench.errors import UsageError
+
+Limits = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """Shape of the learning rate over a run; the defaults are the published ones.
+
+    Limits are (least, most): learning rates for peak and floor, epochs for warm-up and tail; None sets none.
+    ``per`` says whether the rate is set once an epoch or at every step.
+    Raises UsageError for limits the wrong way round.
+    """
+
+    per: Literal["epoch", "step"] = "epoch"
+    nominal_batch: int = 64
+    peak_limits: Limits | None = (3e-6, 1e-5)
+    floor_limits: Limits | None = (3e-8, 1e-7)
+    floor_ratio: float = 0.01
+    warmup_ratio: float = 0.1
+    warmup_limits: Limits | None = (1, 3)
+    tail_ratio: float = 0.3
+    tail_limits: Limits | None = (1, 15)
+    start_ratio: float = 0.1
+    start_minimum: float = 1e-6
+
+    def __post_init__(self) -> None:
+        for name in ("peak_limits", "floor_limits", "warmup_limits", "tail_limits"):
+            limits: Limits | None = getattr(self, name)
+            if limits is not None and limits[0] > limits[1]:
+                raise UsageError(f"schedule.{name}: {list(limits)}: expected the lower limit first")
+
+
+def learning_rate_at(config: ScheduleConfig, epoch: float, *, lr: float, batch_size: int, epochs: int) -> float:
+    """Return the learning rate ``epoch`` epochs into a run of ``epochs``; fractions of an epoch are for ``per: step``.
+
+    ``lr`` is the published flag, before it is scaled by ``batch_size / nominal_batch`` and limited.
+    Source of the formula: bubbliiing/clip-pytorch, with the limits of the published benchmark.
+    """
+    scaled = batch_size / config.nominal_batch * lr
+    peak = _limited(scaled, config.peak_limits)
+    floor = _limited(scaled * config.floor_ratio, config.floor_limits)
+    warmup = _limited(config.warmup_ratio * epochs, config.warmup_limits)
+    tail = _limited(config.tail_ratio * epochs, config.tail_limits)
+    start = max(config.start_ratio * peak, config.start_minimum)
+    if warmup > 0 and epoch <= warmup:
+        return start + (peak - start) * (epoch / warmup) ** 2
+    if epoch >= epochs - tail:
+        return floor
+    return floor + (peak - floor) / 2 * (1 + math.cos(math.pi * (epoch - warmup) / (epochs - warmup - tail)))
+
+
+def learning_rates(config: ScheduleConfig, *, lr: float, batch_size: int, epochs: int) -> list[float]:
+    """Return the learning rate of each epoch of a run, in order."""
+    return [learning_rate_at(config, e, lr=lr, batch_size=batch_size, epochs=epochs) for e in range(epochs)]
+
+
+def _limited(value: float, limits: Limits | None) -> float:
+    return value if limits is None else min(max(value, limits[0]), limits[1])
