@@ -1,0 +1,3 @@
+from clipbench.cli import main
+
+main()

@@ -1,0 +1,77 @@
+"""JSON on disk: read without NaN, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, NoReturn
+
+MAX_BYTES = 512_000_000
+
+
+class JsonError(ValueError):
+    """A file is not JSON as it should be; the message says why, without the file's name."""
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401
+    """One JSON document; NaN, Infinity and repeated keys are refused like any other syntax error."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise JsonError(f"larger than {MAX_BYTES:,} bytes")
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats)
+    except UnicodeDecodeError as error:
+        raise JsonError(f"not UTF-8 ({error.reason} at byte {error.start})") from None
+    except json.JSONDecodeError as error:
+        raise JsonError(f"not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    except JsonError:
+        raise
+    except ValueError as error:  # an integer of thousands of digits
+        raise JsonError(f"not valid JSON: {error}") from None
+    except RecursionError:
+        raise JsonError("not valid JSON: nested too deeply") from None
+    except OSError as error:
+        raise JsonError(f"cannot be read: {error.strerror}") from None
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write under a temporary name in the same folder, sync, then rename: readers see all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files for their owner alone; a result is to be read by others.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise JsonError(f"not a finite number: {text[:20]}")
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise JsonError(f"not valid JSON: {name} is not a number of JSON")
+
+
+def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        seen: set[str] = set()
+        repeated = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise JsonError(f"key '{repeated}' is given twice")
+    return data

@@ -1,0 +1,136 @@
+"""Results: folded from the events of a case, checked by the schema, written once."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from clipbench import __version__, schemas
+from clipbench.environment import source_version
+from clipbench.errors import ClipbenchError, InvalidFileError
+from clipbench.json_file import JsonError, read_json, write_json
+from clipbench.metrics import metrics_of
+from clipbench.suite import Case
+
+KIND = "clipbench.result"
+SCHEMA_VERSION = 1
+BEST_METRIC = "recall_mean"
+
+Result = dict[str, Any]
+
+
+def utc_now() -> str:
+    """Now, in UTC, as results have it."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return now.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def new_run_id(case: Case) -> str:
+    """Case, UTC second and four random hex digits: sorts by case and time, and is safe as a file name."""
+    label = re.sub(r"[^A-Za-z0-9_.@=,+-]+", "-", case.name)[:120]
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return f"{label}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def build_result(
+    case: Case,
+    run_id: str,
+    started: str,
+    events: Iterable[Mapping[str, Any]],
+    status: str,
+    error: Mapping[str, Any] | None,
+) -> Result:
+    """What a case's events add up to; pure but for the clock, so that a crashed case keeps all it reported."""
+    start: Mapping[str, Any] = {}
+    epochs: list[dict[str, Any]] = []
+    ranks: Any = None
+    for event in events:
+        if event["event"] == "started":
+            start = event
+        elif event["event"] == "epoch":
+            epochs.append(event["record"])
+        elif event["event"] == "ranks":
+            ranks = event["ranks"]
+    version, commit, dirty = __version__, *source_version()
+    return {
+        "kind": KIND,
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run_id,
+        "suite": case.suite,
+        "case": case.name,
+        "reference": case.reference,
+        "status": status,
+        "started": started,
+        "ended": utc_now(),
+        "clipbench": {"version": version, "commit": commit, "dirty": dirty},
+        "config": case.to_dict(),
+        "config_sha256": case.sha256(),
+        "environment": start.get("environment"),
+        "dataset": start.get("dataset"),
+        "weights": start.get("weights"),
+        "model": start.get("model"),
+        "seed": case.seed,
+        "text_truncated": start.get("text_truncated"),
+        "epochs": epochs,
+        "metrics": summarise(epochs),
+        "ranks": ranks,
+        "error": dict(error) if error else None,
+    }
+
+
+def summarise(epochs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Metrics of the last evaluated epoch, and of the epoch with the best overall recall mean (the first such)."""
+    evaluated = [record for record in epochs if record["recall"] is not None]
+    if not evaluated:
+        return {"last": None, "best": None}
+    last, best = evaluated[-1], max(evaluated, key=lambda record: record["recall"][BEST_METRIC])
+    return {
+        name: {"epoch": record["epoch"], "values": metrics_of(record)}
+        for name, record in (("last", last), ("best", best))
+    }
+
+
+def write_result(folder: Path, result: Result) -> Path:
+    """Validate, then write ``folder/<run id>.json`` atomically; nothing gets that name unless the schema takes it."""
+    refusals = [message for _, message in schemas.problems("result", result)]
+    if refusals:
+        raise ClipbenchError(
+            "the result breaks its own schema, which is a bug in clipbench or a plugin:\n  " + "\n  ".join(refusals[:5])
+        )
+    path = folder / f"{result['run_id']}.json"
+    write_json(path, result)
+    return path
+
+
+def read_result(path: Path) -> Result:
+    """One result from disk; anything else is an InvalidFileError that says what is wrong with it."""
+    data = read_document(path)
+    if data["kind"] != KIND:
+        raise InvalidFileError(f"{path}: is a {data['kind']}; expected a result")
+    return data
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A result or a reference, told apart by ``kind`` and checked by its schema; else an InvalidFileError."""
+    try:
+        data = read_json(path)
+    except JsonError as error:
+        raise InvalidFileError(f"{path}: {error}") from None
+    kinds = {KIND: "result", "clipbench.reference": "reference"}
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if kind not in kinds:
+        raise InvalidFileError(f"{path}: not a file of clipbench; expected the key 'kind' with {' or '.join(kinds)}")
+    version = data.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise InvalidFileError(
+            f"{path}: schema_version {version} is newer than this clipbench reads ({SCHEMA_VERSION}); upgrade clipbench"
+        )
+    refusals = [message for _, message in schemas.problems(kinds[kind], data)]
+    if refusals:
+        more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
+        raise InvalidFileError(f"{path}: not a valid {kinds[kind]}: {refusals[0]}{more}")
+    return data  # type: ignore[no-any-return]

@@ -1,0 +1,169 @@
+"""Device ``sdaa``: one SPA of a Tecorigin card, through the vendor's extension torch_sdaa.
+
+What the extension offers differs between its versions, so everything beyond the core of its interface is probed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from clipbench.api import DeviceInfo, Precision
+from clipbench_torch.device import DTYPES, TorchDevice
+from clipbench_torch.engine import TORCH_FLOOR, torch_release
+
+SPAS_PER_CARD = 4
+
+
+class SdaaDevice(TorchDevice):
+    """One SPA; a card has four, and each is a device of its own."""
+
+    name = "sdaa"
+
+    def unavailable(self) -> str | None:
+        if torch_release(torch.__version__) < TORCH_FLOOR:
+            return (
+                f"torch {torch.__version__} is too old: clipbench needs 2.4 or newer, "
+                "which Tecorigin ships with torch_sdaa 2.0 or newer"
+            )
+        try:
+            extension()
+        except ModuleNotFoundError as error:
+            if error.name != "torch_sdaa":
+                return f"torch_sdaa is installed but does not import: {error}"
+            return (
+                "torch_sdaa is not installed: it comes with Tecorigin's software stack, not from a package index; "
+                "activate the environment that has it"
+            )
+        except (ImportError, OSError, RuntimeError) as error:
+            return f"torch_sdaa is installed but does not import: {error}"
+        if not hasattr(torch, "sdaa"):
+            return "torch_sdaa was imported but gives no torch.sdaa: its version does not suit this torch"
+        if not torch.sdaa.is_available() or torch.sdaa.device_count() == 0:
+            return "torch_sdaa finds no card: check `teco-smi` and SDAA_VISIBLE_DEVICES"
+        return None
+
+    def select(self, local_rank: int) -> None:
+        extension()
+        torch.sdaa.set_device(local_rank)
+
+    def seed(self, seed: int) -> None:
+        torch.manual_seed(seed)
+        torch.sdaa.manual_seed_all(seed)
+
+    def synchronize(self) -> None:
+        torch.sdaa.synchronize()
+
+    def reset_peak_memory(self) -> None:
+        for name in ("reset_peak_memory_stats", "reset_max_memory_allocated"):
+            if hasattr(torch.sdaa, name):
+                getattr(torch.sdaa, name)()
+                return
+
+    def peak_memory(self) -> int | None:
+        peak = getattr(torch.sdaa, "max_memory_allocated", None)
+        return None if peak is None else int(peak())
+
+    def info(self) -> DeviceInfo:
+        properties = torch.sdaa.get_device_properties(torch.sdaa.current_device())
+        name = torch.sdaa.get_device_name() if hasattr(torch.sdaa, "get_device_name") else None
+        return DeviceInfo(
+            name=name or getattr(properties, "name", None) or "SDAA",
+            count=torch.sdaa.device_count(),
+            driver=driver_version(),
+            total_memory=getattr(properties, "total_memory", None),
+            devices_per_card=SPAS_PER_CARD,
+        )
+
+    def precisions(self) -> Sequence[Precision]:
+        # Without a dtype to choose, autocast is float16's, and must not run under bfloat16's name.
+        if autocast_takes_dtype(amp().autocast):
+            return ("float32", "float16", "bfloat16")
+        return ("float32", "float16")
+
+    def autocast(self, precision: Precision) -> AbstractContextManager[Any]:
+        # Always the vendor's own context: torch.autocast knows the device on newer builds alone.
+        if precision == "float32":
+            return nullcontext()
+        autocast = amp().autocast
+        if autocast_takes_dtype(autocast):
+            return autocast(enabled=True, dtype=DTYPES[precision])
+        return autocast(enabled=True)
+
+    def grad_scaler(self, precision: Precision) -> Any:  # noqa: ANN401 -- the vendor's own type
+        return amp().GradScaler() if precision == "float16" else None
+
+    def collective_backend(self) -> str:
+        return "tccl"
+
+    def environment_variables(self) -> Sequence[str]:
+        return (
+            "SDAA_VISIBLE_DEVICES", "SDAA_LAUNCH_BLOCKING", "TORCH_SDAA_ALLOC_CONF", "TORCH_SDAA_LOG_LEVEL",
+            "TORCH_SDAA_RUNTIME_AUTOFALLBACK", "TORCH_SDAA_FALLBACK_OPS", "TORCH_SDAA_LINEAR_HIGHPREC",
+            "TORCH_SDAA_CONV_USE_FP32", "OMP_NUM_THREADS",
+        )  # fmt: skip
+
+    def tune(self) -> Mapping[str, Any]:
+        """Turn on the fused attention, which the extension leaves off; record it and the extension's version."""
+        backend = getattr(torch.backends, "sdaa", None)
+        enable = getattr(backend, "enable_flash_sdp", None)
+        if enable is not None:
+            enable(True)
+        version = getattr(extension(), "__version__", "unknown")
+        return {"torch_sdaa": str(version), "flash_attention": enable is not None}
+
+
+def extension() -> ModuleType:
+    """The vendor's extension, imported when a case asks for its device: importing it registers the device."""
+    import torch_sdaa
+
+    return torch_sdaa
+
+
+def amp() -> Any:  # noqa: ANN401 -- a module where the version has one
+    """The extension's mixed precision, wherever this version keeps it; torch's own where it has none."""
+    for owner in (extension(), torch.sdaa):
+        if hasattr(owner, "amp"):
+            return owner.amp
+    return _StockAmp
+
+
+class _StockAmp:
+    """torch's own autocast and scaler under the vendor's signatures."""
+
+    @staticmethod
+    def autocast(enabled: bool = True, dtype: torch.dtype = torch.float16) -> torch.autocast:
+        return torch.autocast("sdaa", dtype=dtype, enabled=enabled)
+
+    @staticmethod
+    def GradScaler() -> torch.amp.GradScaler:
+        return torch.amp.GradScaler("sdaa")
+
+
+def autocast_takes_dtype(autocast: Any) -> bool:  # noqa: ANN401
+    """Whether this version's autocast lets one choose the type that it computes in."""
+    try:
+        return "dtype" in inspect.signature(autocast).parameters
+    except (TypeError, ValueError):  # compiled without a signature
+        return False
+
+
+def driver_version() -> str | None:
+    """The driver's version as teco-smi prints it, or None where it is not installed or prints something else."""
+    tool = shutil.which("teco-smi")
+    if tool is None:
+        return None
+    try:
+        done = subprocess.run([tool], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r"driver(?: version)?\s*[:|]\s*([\w.+-]+)", done.stdout, re.IGNORECASE)
+    return found[1] if found else None

@@ -1,0 +1,37 @@
+"""PyTorch for clipbench: the engine, its devices ``cpu`` and ``cuda``, and OpenAI's CLIP models.
+
+Hooks only: torch is imported when a case needs it, never by listing plugins.
+"""
+
+from __future__ import annotations
+
+from clipbench.api import DeviceSpec, EngineSpec, ModelSpec, hookimpl
+from clipbench.clip import config
+
+MODEL = "clipbench_torch.model:Clip"
+
+
+@hookimpl
+def clipbench_engines() -> list[EngineSpec]:
+    return [EngineSpec(name="torch", summary="PyTorch 2.4 or newer", load="clipbench_torch.engine:TorchEngine")]
+
+
+@hookimpl
+def clipbench_devices() -> list[DeviceSpec]:
+    return [
+        DeviceSpec("cpu", "torch", "the processor", "clipbench_torch.device:CpuDevice", priority=10),
+        DeviceSpec("cuda", "torch", "NVIDIA GPUs", "clipbench_torch.device:CudaDevice", priority=20),
+    ]
+
+
+@hookimpl
+def clipbench_models() -> list[ModelSpec]:
+    return [
+        ModelSpec("clip-vit-b16", "torch", "OpenAI's ViT-B/16, 150 M parameters", config.CLIP_VIT_B16, MODEL),
+        ModelSpec("clip-vit-b32", "torch", "OpenAI's ViT-B/32, 151 M parameters", config.CLIP_VIT_B32, MODEL),
+        ModelSpec("clip-vit-l14", "torch", "OpenAI's ViT-L/14, 428 M parameters", config.CLIP_VIT_L14, MODEL),
+        ModelSpec(
+            "clip-vit-l14-336", "torch", "OpenAI's ViT-L/14@336px, 428 M parameters", config.CLIP_VIT_L14_336, MODEL
+        ),
+        ModelSpec("clip-tiny", "torch", "one million parameters, learns in a minute", config.CLIP_TINY, MODEL),
+    ]

@@ -1,0 +1,261 @@
+"""OpenAI's CLIP with a vision transformer: their parameter names and results, in fewer operations."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipbench.clip.config import Activation, ClipConfig
+
+QUICK_GELU_SLOPE = 1.702
+INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
+
+
+class Clip(nn.Module):
+    """A vision and a text transformer that meet in one embedding space (Radford et al. 2021, arXiv:2103.00020).
+
+    Parameters have OpenAI's names and are uninitialised: load a checkpoint into them, or call ``initialize``.
+    """
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.visual = VisionTower(config)
+        self.transformer = Transformer(
+            config.text_width, config.text_layers, config.text_heads, config.text_activation, causal=True
+        )
+        self.token_embedding = _embedding(config.vocab_size, config.text_width)
+        self.positional_embedding = _parameter(config.context_length, config.text_width)
+        self.ln_final = nn.LayerNorm(config.text_width)
+        self.text_projection = _parameter(config.text_width, config.embed_dim)
+        self.logit_scale = _parameter()
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Image features (n, embed_dim), not normalised, of normalised float pixels (n, 3, size, size)."""
+        return self.visual(pixels)
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Text features (n, embed_dim), not normalised, of token ids (n, length), ``length`` up to the context.
+
+        The feature is read at the end token, which has the highest id of a caption. The tower is causal, so whatever
+        follows the last end token of the batch may be cut off beforehand without changing anything.
+        """
+        end = tokens.argmax(dim=1)
+        x = self.token_embedding(tokens) + self.positional_embedding[: tokens.shape[1]]
+        x = self.transformer(x, pooled_at=end)
+        return self.ln_final(x) @ self.text_projection
+
+    @torch.no_grad()
+    def initialize(self, seed: int) -> None:
+        """Fill every parameter as openai/CLIP does before training, as a pure function of ``seed``; on the CPU only."""
+        generator = torch.Generator().manual_seed(seed)
+        for module in self.modules():
+            _initialize_by_default(module, generator)
+            if isinstance(module, Block):
+                module.attn.out_proj.bias.zero_()  # torch's own attention, which openai/CLIP uses, starts without
+        self.token_embedding.weight.normal_(std=0.02, generator=generator)
+        self.positional_embedding.normal_(std=0.01, generator=generator)
+        self.logit_scale.fill_(INITIAL_LOGIT_SCALE)
+        # The text tower has a rule of its own; the blocks of the vision tower keep the defaults.
+        width, layers = self.config.text_width, self.config.text_layers
+        residual_std = width**-0.5 * (2 * layers) ** -0.5
+        for block in self.transformer.resblocks:
+            block.attn.in_proj_weight.normal_(std=width**-0.5, generator=generator)
+            block.attn.out_proj.weight.normal_(std=residual_std, generator=generator)
+            block.mlp.c_fc.weight.normal_(std=(2 * width) ** -0.5, generator=generator)
+            block.mlp.c_proj.weight.normal_(std=residual_std, generator=generator)
+        self.text_projection.normal_(std=width**-0.5, generator=generator)
+        for parameter in (self.visual.class_embedding, self.visual.positional_embedding, self.visual.proj):
+            parameter.normal_(std=self.config.vision_width**-0.5, generator=generator)
+
+
+class VisionTower(nn.Module):
+    """A vision transformer whose feature is read at the class token."""
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        width, patch = config.vision_width, config.patch_size
+        patches = (config.image_size // patch) ** 2
+        # Kept as a convolution for its name and shape; patches do not overlap, so forward takes one matrix product.
+        self.conv1 = PatchWeights(3, width, kernel_size=patch, stride=patch, bias=False)
+        self.class_embedding = _parameter(width)
+        self.positional_embedding = _parameter(patches + 1, width)
+        self.ln_pre = nn.LayerNorm(width)
+        self.transformer = Transformer(
+            width, config.vision_layers, config.vision_heads, config.vision_activation, causal=False
+        )
+        self.ln_post = nn.LayerNorm(width)
+        self.proj = _parameter(width, config.embed_dim)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        weight = self.conv1.weight
+        n, channels, size, _ = pixels.shape
+        patch = weight.shape[-1]
+        grid = size // patch
+        patches = pixels[:, :, : grid * patch, : grid * patch].reshape(n, channels, grid, patch, grid, patch)
+        patches = patches.permute(0, 2, 4, 1, 3, 5).reshape(n, grid * grid, channels * patch * patch)
+        x = F.linear(patches, weight.flatten(1))
+        # Autocast gives half-precision patches; the stream that the norms read stays in the parameters' precision.
+        class_token = self.class_embedding.expand(n, 1, -1)
+        x = torch.cat([class_token, x.to(class_token.dtype)], dim=1) + self.positional_embedding
+        x = self.transformer(self.ln_pre(x))
+        return self.ln_post(x) @ self.proj
+
+
+class Transformer(nn.Module):
+    """Pre-norm residual blocks, the last of which computes one token of each row alone."""
+
+    def __init__(self, width: int, layers: int, heads: int, activation: Activation, *, causal: bool) -> None:
+        super().__init__()
+        self.causal = causal
+        self.resblocks = nn.ModuleList(Block(width, heads, activation) for _ in range(layers))
+
+    def forward(self, x: Tensor, pooled_at: Tensor | None = None) -> Tensor:
+        """Output (n, width) at one token of every row, from tokens (n, length, width).
+
+        ``pooled_at`` (n,) is that token's index, None means the first. Nothing else reads the last block's output, so
+        leaving its other tokens out is exact, gradients included.
+        """
+        *blocks, last = self.resblocks
+        for block in blocks:
+            x = block(x, self.causal)
+        return last.at(x, pooled_at, self.causal)
+
+
+class Block(nn.Module):
+    """Attention and a two-layer perceptron, each on the normalised stream and added back to it."""
+
+    def __init__(self, width: int, heads: int, activation: Activation) -> None:
+        super().__init__()
+        self.attn = Attention(width, heads)
+        self.ln_1 = nn.LayerNorm(width)
+        self.mlp = Mlp(width, activation)
+        self.ln_2 = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, causal: bool) -> Tensor:
+        x = x + self.attn(self.ln_1(x), causal)
+        return x + self.mlp(self.ln_2(x))
+
+    def at(self, x: Tensor, index: Tensor | None, causal: bool) -> Tensor:
+        """What ``forward`` gives at token ``index`` (n,) of each row, or at the first, as (n, width)."""
+        normed = self.ln_1(x)
+        visible = None
+        if causal and index is not None:
+            visible = torch.arange(x.shape[1], device=x.device) <= index[:, None]
+        x = _rows_at(x, index) + self.attn.at(_rows_at(normed, index), normed, visible)
+        return x + self.mlp(self.ln_2(x))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention; query, key and value come from one product."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = _parameter(3 * width, width)
+        self.in_proj_bias = _parameter(3 * width)
+        self.out_proj = Linear(width, width)
+
+    def forward(self, x: Tensor, causal: bool) -> Tensor:
+        n, length, width = x.shape
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
+        q, k, v = qkv.view(n, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return self.out_proj(y.transpose(1, 2).reshape(n, length, width))
+
+    def at(self, token: Tensor, tokens: Tensor, visible: Tensor | None) -> Tensor:
+        """Output (n, width) for one query ``token`` (n, width) over ``tokens`` (n, length, width).
+
+        ``visible`` (n, length) is true where the token may look; None means everywhere.
+        """
+        n, length, width = tokens.shape
+        # split, not slices: the gradient of the joint weight is then one concatenation instead of two padded sums.
+        q_weight, kv_weight = self.in_proj_weight.split([width, 2 * width])
+        q_bias, kv_bias = self.in_proj_bias.split([width, 2 * width])
+        q = F.linear(token, q_weight, q_bias).view(n, self.heads, 1, -1)
+        kv = F.linear(tokens, kv_weight, kv_bias)
+        k, v = kv.view(n, length, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
+        mask = None if visible is None else visible[:, None, None, :]
+        return self.out_proj(F.scaled_dot_product_attention(q, k, v, attn_mask=mask).reshape(n, width))
+
+
+class Mlp(nn.Module):
+    """Two layers, four times as wide inside."""
+
+    def __init__(self, width: int, activation: Activation) -> None:
+        super().__init__()
+        self.activation = activation
+        self.c_fc = Linear(width, 4 * width)
+        self.c_proj = Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.c_fc(x)
+        x = quick_gelu(x) if self.activation == "quick_gelu" else F.gelu(x, approximate="tanh")
+        return self.c_proj(x)
+
+
+class Linear(nn.Linear):
+    """torch's own, left uninitialised: drawing weights that a checkpoint overwrites takes most of a start."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class PatchWeights(nn.Conv2d):
+    """The weights of the patch convolution, left uninitialised like Linear's."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class _QuickGelu(torch.autograd.Function):
+    """silu(1.702 x) / 1.702, whose derivative is silu's own: one saved tensor, one kernel backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401 -- torch's own untyped context
+        scaled = x * QUICK_GELU_SLOPE
+        ctx.save_for_backward(scaled)
+        return F.silu(scaled).mul_(1 / QUICK_GELU_SLOPE)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
+        (scaled,) = ctx.saved_tensors
+        return torch.ops.aten.silu_backward(gradient, scaled)
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """``x * sigmoid(1.702 x)``, the activation of OpenAI's weights (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+    return _QuickGelu.apply(x)
+
+
+def _parameter(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.empty(shape))
+
+
+def _embedding(rows: int, width: int) -> nn.Embedding:
+    return nn.Embedding(rows, width, _weight=torch.empty(rows, width))
+
+
+def _rows_at(x: Tensor, index: Tensor | None) -> Tensor:
+    return x[:, 0] if index is None else x[torch.arange(len(x), device=x.device), index]
+
+
+def _initialize_by_default(module: nn.Module, generator: torch.Generator) -> None:
+    """What torch's own constructors give these layers, drawn from ``generator``."""
+    if isinstance(module, nn.LayerNorm):
+        module.weight.fill_(1)
+        module.bias.zero_()
+    elif isinstance(module, nn.Linear | nn.Conv2d):
+        bound = module.weight[0].numel() ** -0.5
+        module.weight.uniform_(-bound, bound, generator=generator)
+        if module.bias is not None:
+            module.bias.uniform_(-bound, bound, generator=generator)
+    elif isinstance(module, Attention):
+        width = module.in_proj_weight.shape[1]
+        bound = math.sqrt(6 / (width + 3 * width))
+        module.in_proj_weight.uniform_(-bound, bound, generator=generator)
+        module.in_proj_bias.zero_()

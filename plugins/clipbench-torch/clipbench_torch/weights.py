@@ -1,0 +1,162 @@
+"""Weights from a file, whichever of the usual formats it has, and strict loading of them."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clipbench.errors import NotReadyError
+
+EXPECTED = "expected a state dict with OpenAI's parameter names (.pt, .pth or .safetensors)"
+# What OpenAI's archives carry beside the parameters.
+ARCHIVE_EXTRAS = ("input_resolution", "context_length", "vocab_size")
+SHOWN = 5
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Parameters by name, on the host: float32 whatever floating type the file has.
+
+    Reads a state dict that torch.save wrote (also one nested under "state_dict" or "model", also with a "module."
+    prefix), a safetensors file, or OpenAI's TorchScript archive. Nothing in the file is executed.
+    Raises NotReadyError where the file is none of these, is incomplete, or is not there.
+    """
+    path = Path(path)
+    if _is_safetensors(_head(path)):
+        state: Any = _read_safetensors(path)
+    else:
+        state = read_archive(path)
+    for key in ("state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise NotReadyError(f"{path}: no state dict in it, but {_outline(state)}; {EXPECTED}")
+    return {
+        str(name).removeprefix("module."): tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in state.items()
+        if name not in ARCHIVE_EXTRAS
+    }
+
+
+def read_archive(path: Path, *, mmap: bool = True) -> Any:  # noqa: ANN401 -- whatever was saved
+    """What torch.save or torch.jit.save wrote to ``path``, on the host, memory-mapped where asked and possible."""
+    path = Path(path)
+    head = _head(path)
+    if not head.startswith(b"PK"):
+        return _torch_load(path, mmap=False)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        raise NotReadyError(_truncated(path)) from None
+    if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
+        return _read_torchscript(path)
+    return _torch_load(path, mmap=mmap)
+
+
+def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Copy ``state`` into ``model``; every name and shape must match, else NotReadyError names what does not."""
+    own = model.state_dict()
+    problems = [
+        *_listed("missing", [name for name in own if name not in state]),
+        *_listed("unexpected", [name for name in state if name not in own]),
+        *_listed(
+            "of another shape",
+            [
+                f"{name} is {tuple(state[name].shape)}, the model's is {tuple(own[name].shape)}"
+                for name in own
+                if name in state and state[name].shape != own[name].shape
+            ],
+        ),
+    ]
+    if problems:
+        raise NotReadyError(f"{path} does not fit the model. " + " ".join(problems) + " Is it another variant?")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
+
+def _torch_load(path: Path, *, mmap: bool) -> Any:  # noqa: ANN401
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read is refused below
+            return torch.load(str(path), map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        if "Unsupported global" in str(error) or "Unsupported class" in str(error) or "GLOBAL" in str(error):
+            raise NotReadyError(
+                f"{path}: it holds Python objects beside tensors, and reading those would run code from the file; "
+                "save its state_dict() alone, where you trust it, and use that"
+            ) from error
+        raise NotReadyError(f"{path}: not a file that torch.save wrote, or damaged; {EXPECTED}") from error
+    except EOFError as error:
+        raise NotReadyError(_truncated(path)) from error
+    except (RuntimeError, ValueError, KeyError, AttributeError) as error:
+        raise NotReadyError(f"{path}: unreadable ({str(error).splitlines()[0]}); {EXPECTED}") from error
+
+
+def _read_torchscript(path: Path) -> dict[str, Tensor]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch retires TorchScript; OpenAI's published archives stay as they are
+            return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    except RuntimeError as error:
+        raise NotReadyError(
+            f"{path}: a TorchScript archive that does not load ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise NotReadyError(f"{path}: reading it takes the package safetensors: `pip install safetensors`") from None
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise NotReadyError(_truncated(path) + f" (safetensors: {error})") from error
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of the file, after refusing what is evidently no weights at all."""
+    if not path.is_file():
+        raise NotReadyError(f"{path}: no such file; {EXPECTED}")
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        raise NotReadyError(f"{path}: empty; download it again, {EXPECTED}")
+    if head.lstrip()[:5].lower() in (b"<!doc", b"<html", b"<?xml"):
+        raise NotReadyError(
+            f"{path}: a web page, not weights; the download was answered with a page, get the file itself"
+        )
+    if head.startswith(b"version https://git-lfs"):
+        raise NotReadyError(f"{path}: a git-lfs pointer, not the file it points to; run `git lfs pull`")
+    return head
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """The format opens with its header's length in eight bytes, then the header, which is JSON."""
+    return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000
+
+
+def _truncated(path: Path) -> str:
+    return f"{path}: cut short at {path.stat().st_size:,} bytes or damaged; download it again and compare its sha256"
+
+
+def _listed(what: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return [f"{len(names)} {what}: {', '.join(names[:SHOWN])}{more}."]
+
+
+def _outline(state: object) -> str:
+    if isinstance(state, Mapping):
+        return f"a dictionary with {', '.join(map(str, list(state)[:SHOWN])) or 'nothing'}"
+    return f"a {type(state).__name__}"

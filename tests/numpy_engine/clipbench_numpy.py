@@ -1,0 +1,210 @@
+"""A whole engine in a hundred lines of numpy: what a second framework has to bring, and a fast one for tests.
+
+The model is linear: an image is its mean colour in a 4 x 4 grid, a text its bag of tokens.
+``CLIPBENCH_NUMPY_FAULT`` makes the learner misbehave at its second step: ``raise``, ``abort``, ``nan`` or ``hang``.
+"""
+
+import json
+import os
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from clipbench.api import ClipConfig, DeviceInfo, DeviceSpec, EngineSpec, ModelSpec, hookimpl
+
+GRID = 4
+LINEAR = ClipConfig(
+    embed_dim=32, image_size=32, patch_size=8, vision_width=8, vision_layers=1, vision_heads=1,
+    text_width=8, text_layers=1, text_heads=1, vocabulary="words.txt.gz",
+)  # fmt: skip
+
+
+@hookimpl
+def clipbench_engines():
+    return [EngineSpec("numpy", "a linear model in numpy, for tests", "clipbench_numpy:NumpyEngine")]
+
+
+@hookimpl
+def clipbench_devices():
+    return [
+        DeviceSpec("abacus", "numpy", "always there", "clipbench_numpy:Abacus", priority=1),
+        DeviceSpec("unobtainium", "numpy", "never there", "clipbench_numpy:Unobtainium", priority=9),
+    ]
+
+
+@hookimpl
+def clipbench_models():
+    return [ModelSpec("linear", "numpy", "linear towers", LINEAR, "clipbench_numpy:NumpyLearner")]
+
+
+@hookimpl
+def clipbench_environment():
+    return {"numpy_engine": {"grid": GRID}}
+
+
+@hookimpl
+def clipbench_epoch_finished(case, record):
+    if os.environ.get("CLIPBENCH_NUMPY_OBSERVER") == "raise":
+        raise RuntimeError("the observer fell over")
+    if path := os.environ.get("CLIPBENCH_NUMPY_OBSERVER"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"case": case.name, "epoch": record["epoch"]}) + "\n")
+
+
+class Abacus:
+    name = "abacus"
+
+    def unavailable(self):
+        return None
+
+    def select(self, local_rank):
+        pass
+
+    def seed(self, seed):
+        pass
+
+    def synchronize(self):
+        pass
+
+    def reset_peak_memory(self):
+        pass
+
+    def peak_memory(self):
+        return None
+
+    def info(self):
+        return DeviceInfo(name="abacus of wood", count=1)
+
+    def precisions(self):
+        return ["float32", "bfloat16"]
+
+    def autocast(self, precision):
+        return nullcontext()
+
+    def grad_scaler(self, precision):
+        return None
+
+    def collective_backend(self):
+        return "none"
+
+    def peak_flops(self, precision):
+        return None
+
+    def environment_variables(self):
+        return ["CLIPBENCH_NUMPY_FAULT"]
+
+    def tune(self):
+        return {"beads": "oiled"}
+
+
+class Unobtainium(Abacus):
+    name = "unobtainium"
+
+    def unavailable(self):
+        return "not to be had on this planet"
+
+
+class NumpyEngine:
+    def problem(self):
+        return None
+
+    def versions(self):
+        return {"numpy": np.__version__}
+
+    def learner(self, job):
+        return NumpyLearner(job)
+
+    def loader(self, fetch, workers):
+        return NumpyLoader(fetch)
+
+    def launcher(self, ranks):
+        return [sys.executable, "-m"]
+
+
+class NumpyLoader:
+    def __init__(self, fetch):
+        self.fetch = fetch
+
+    def batches(self, keys):
+        for batch in keys:
+            yield tuple(np.stack(arrays) for arrays in zip(*map(self.fetch, batch), strict=True))
+
+    def close(self):
+        pass
+
+
+class NumpyLearner:
+    def __init__(self, job):
+        draws = np.random.default_rng(job.seed)
+        self.config, self.scale, self.losses, self.steps = job.config, np.log(1 / 0.07), [], 0
+        self.image_weights = draws.standard_normal((GRID * GRID * 3, job.config.embed_dim)) * 0.1
+        self.text_weights = draws.standard_normal((job.config.vocab_size, job.config.embed_dim)) * 0.1
+
+    def _image_inputs(self, pixels):
+        n, size = pixels.shape[:2]
+        cells = np.asarray(pixels, dtype=np.float64).reshape(n, GRID, size // GRID, GRID, size // GRID, 3)
+        return cells.mean(axis=(2, 4)).reshape(n, -1) / 128 - 1
+
+    def _text_inputs(self, tokens):
+        counts = np.zeros((len(tokens), self.config.vocab_size))
+        np.add.at(counts, (np.arange(len(tokens))[:, None], tokens), tokens != 0)
+        return counts
+
+    def train_step(self, pixels, tokens, lr):
+        self.steps += 1
+        fault = os.environ.get("CLIPBENCH_NUMPY_FAULT") if self.steps == 2 else None
+        if fault == "raise":
+            raise RuntimeError("beads are stuck")
+        if fault == "abort":
+            os.abort()
+        if fault == "hang":
+            time.sleep(600)
+        x, y = self._image_inputs(pixels), self._text_inputs(tokens)
+        a, b = x @ self.image_weights, y @ self.text_weights
+        na, nb = np.linalg.norm(a, axis=1, keepdims=True), np.linalg.norm(b, axis=1, keepdims=True)
+        u, v = a / na, b / nb
+        logits = np.exp(self.scale) * u @ v.T
+        rows, columns = _softmax(logits, 1), _softmax(logits, 0)
+        own = np.eye(len(x))
+        self.losses.append(float("nan") if fault == "nan" else -np.log(rows.diagonal() * columns.diagonal()).mean())
+        g = np.exp(self.scale) * (rows - own + columns - own) / len(x)
+        gu, gv = g @ v, g.T @ u
+        self.image_weights -= lr * x.T @ ((gu - u * (gu * u).sum(1, keepdims=True)) / na)
+        self.text_weights -= lr * y.T @ ((gv - v * (gv * v).sum(1, keepdims=True)) / nb)
+
+    def drain_losses(self):
+        losses, self.losses = self.losses, []
+        return losses
+
+    def encode_images(self, pixels):
+        return self._image_inputs(pixels) @ self.image_weights
+
+    def encode_texts(self, tokens):
+        return self._text_inputs(tokens) @ self.text_weights
+
+    def gather(self, features):
+        return np.concatenate(list(features)).astype(np.float32)
+
+    def logit_scale(self):
+        return float(self.scale)
+
+    def save(self, path):
+        np.savez(path, image=self.image_weights, text=self.text_weights)
+
+    def load(self, path):
+        saved = np.load(path)
+        self.image_weights, self.text_weights = saved["image"], saved["text"]
+
+    def synchronize(self):
+        pass
+
+    def describe(self):
+        return {"parameter_count": self.image_weights.size + self.text_weights.size}
+
+
+def _softmax(logits, axis):
+    exponentials = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    return exponentials / exponentials.sum(axis=axis, keepdims=True)

@@ -1,0 +1,134 @@
+"""The comparison as people see it, on narrow and wide terminals."""
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from clipbench.compare import Comparison, Verdict
+from clipbench.metrics import RECALL_NAMES
+from clipbench.references import Conditions, Reference
+from clipbench.report.terminal import NUMBER_WIDTH, comparison_report, comparison_table, number, verdict_line
+
+REFERENCE = Reference(
+    "figures", "", "a source", None, None, None, None, None, {}, Conditions(), (), Path("figures.json")
+)
+
+
+def passing(metric, value=85.9, reference=85.7):
+    return Verdict(metric, "pass", "percent", "higher", value, reference, value - reference, 1.5)
+
+
+SPEED = Verdict("samples_per_second", "ungated", "pairs/s", "higher", 412.3, reason="the reference has no such figure")
+PASSING = (*(passing(name) for name in RECALL_NAMES), SPEED)
+LOST = Verdict("text_recall@1", "fail", "percent", "higher", 70.0, 85.7, -15.7, 1.5, "15.7 below")
+GONE = Verdict("text_recall@5", "missing", "percent", "higher", None, 97.3, None, 1.0, "missing (not measured)")
+OTHER = Verdict("image_recall@1", "not comparable", "percent", "higher", 71.0, 71.78, None, 1.0, "another split")
+
+
+def comparison(status="pass", verdicts=PASSING, reasons=(), reference=REFERENCE, run_id="run-1", epoch=50):
+    return Comparison(
+        run_id, "suite", "case", "NVIDIA H100", "float16", 2, epoch, reference, status, verdicts, tuple(reasons)
+    )
+
+
+def rendered(renderable, width=80, **options):
+    file = StringIO()
+    Console(width=width, file=file, **options).print(renderable)
+    return file.getvalue()
+
+
+def row(text, label):
+    (found,) = [line.split()[1:] for line in text.splitlines() if line.startswith(label + " ")]
+    return found
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_every_number_is_whole_at_every_width(width):
+    text = rendered(comparison_table([comparison()]), width)
+    assert row(text, "result") == ["85.90"] * 9 + ["412.30"]
+    assert row(text, "reference") == ["85.70"] * 9 + ["-"]
+    assert row(text, "diff") == ["+0.20"] * 9 + ["-"]
+    assert row(text, "gate") == ["pass"] * 9 + ["-"]
+
+
+def test_a_line_fits_79_columns_of_ascii():
+    text = rendered(comparison_report([comparison(), comparison("fail", (LOST, GONE, OTHER), ["x"])]))
+    assert text.isascii()
+    assert max(map(len, text.splitlines())) <= 79
+
+
+def test_blocks_line_up_under_the_header():
+    text = rendered(comparison_table([comparison(), comparison()]))
+    assert (
+        len({len(line.rstrip()) for line in text.splitlines() if line.startswith(("result", "reference", "gate"))}) == 1
+    )
+    header = text.splitlines()[1]
+    assert header.split() == ["R@1", "R@5", "R@10", "mean", "R@1", "R@5", "R@10", "mean", "mean", "per", "s"]
+
+
+def test_words_tell_what_colours_tell():
+    text = rendered(comparison_report([comparison("fail", (LOST, GONE, OTHER), ["text_recall@1: 15.7 below"])]))
+    assert row(text, "gate")[:5] == ["FAIL", "MISS", "-", "-", "n/c"]
+    assert "FAIL  run-1" in text
+    assert "- text_recall@1: 15.7 below" in text
+    assert "\x1b" not in text
+    assert "\x1b" in rendered(
+        comparison_table([comparison("fail", (LOST,))]), color_system="standard", force_terminal=True
+    )
+
+
+def test_a_result_without_reference_shows_its_own_numbers():
+    text = rendered(comparison_report([comparison("no reference", (SPEED,), ["the suite names no reference"], None)]))
+    assert row(text, "result")[-1] == "412.30"
+    assert "- the suite names no reference" in text
+    assert not any(line.startswith(("reference", "gate ")) for line in text.splitlines())
+
+
+def test_a_gated_figure_without_a_column_is_shown_too():
+    verdicts = (Verdict("val_loss", "fail", "nats", "lower", 0.5, 0.25, 0.25, 0.1, "0.25 above"),)
+    assert "val_loss (nats): 0.5, reference 0.25, gate FAIL" in rendered(
+        comparison_table([comparison("fail", verdicts)])
+    )
+
+
+def test_brackets_in_names_and_reasons_are_text():
+    text = rendered(
+        comparison_report([comparison("fail", (), ["[red]x[/red] [/]"], run_id="run[bold]")], ["[x].json: [/y]"])
+    )
+    for part in ("run[bold]", "[red]x[/red] [/]", "[x].json: [/y]"):
+        assert part in text
+
+
+def test_a_long_run_id_is_folded_not_cut():
+    run_id = "suite@" + "train.lr=1e-6," * 10
+    assert run_id in rendered(comparison_table([comparison(run_id=run_id)])).replace("\n", "")
+
+
+def test_the_last_line_is_the_verdict():
+    assert verdict_line([comparison()]) == "1 pass: exit code 0, every result passes"
+    assert verdict_line([comparison(), comparison("fail")]) == "1 pass, 1 fail: exit code 1, a gate failed"
+    assert verdict_line([]) == "no results: exit code 4, a case failed, or there is no result"
+    text = rendered(comparison_report([], ["x.json: broken"]))
+    assert "- x.json: broken" in text
+    assert "1 refused file: exit code 3" in text.splitlines()[-2] + text.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, None),
+        (100.0, "100.00"),
+        (1234.56, "1234.6"),
+        (123456.7, "123457"),
+        (-100.0, "-100.0"),
+        (1e30, "1e+30"),
+    ],
+)
+def test_a_number_fits_its_column(value, text):
+    assert number(value) == text
+
+
+def test_sizes_of_a_metric_fit():
+    assert all(len(number(value) or "") <= NUMBER_WIDTH for value in (0.0, 99.999, 99_999.9, -99.99, 5e-9, 999_999.4))

@@ -1,0 +1,331 @@
+"""`clipbench run` from the shell, on the numpy engine: results, faults, signals, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clipbench.clip.vocabulary import train_vocabulary, write_vocabulary
+from clipbench.result import read_result
+
+ENGINE = Path(__file__).parent / "numpy_engine"
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 220), "white": (240, 240, 240)}
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """Flat pictures of two colours with two captions each, in Flickr8k's layout."""
+    root = tmp_path_factory.mktemp("pictures")
+    folder = root / "datasets" / "flickr8k-images"
+    folder.mkdir(parents=True)
+    for split, count in (("train", 40), ("val", 12)):
+        entries = []
+        for number in range(count):
+            left, right = (list(COLOURS)[(number + shift * number // 4) % 4] for shift in (0, 1))
+            pixels = np.zeros((40, 48, 3), dtype=np.uint8)
+            pixels[:, :24], pixels[:, 24:] = COLOURS[left], COLOURS[right]
+            name = f"{split}-{number}.jpg"
+            Image.fromarray(pixels).save(folder / name, quality=90)
+            captions = [f"{left} beside {right}", f"the left is {left} , the right is {right} ."]
+            entries.append({"image": f"flickr8k-images\\{name}", "caption": captions})
+        (root / "datasets" / f"en_{split}.json").write_text(json.dumps(entries))
+    texts = [caption for entry in entries for caption in entry["caption"]]
+    write_vocabulary(root / "words.txt.gz", train_vocabulary(texts, 60))
+    return root
+
+
+@pytest.fixture
+def suite(tmp_path, pictures):
+    def write(**sections):
+        data = {
+            "name": "flat",
+            "engine": "numpy",
+            "model": {"name": "linear"},
+            "dataset": {"name": "flickr8k", "root": str(pictures)},
+            "train": {
+                "epochs": 3,
+                "batch_size": 8,
+                "lr": 0.2,
+                "augment": "none",
+                "schedule": {"peak_limits": None, "floor_limits": None},
+            },
+            "timing": {"warmup_steps": 2, "window_steps": 2},
+        }
+        path = tmp_path / "flat.yaml"
+        path.write_text(json.dumps({**data, **sections}))  # JSON is YAML
+        return path
+
+    return write
+
+
+def environment(**more):
+    path = os.pathsep.join(filter(None, [str(ENGINE), os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path, "CI": "true", **more}
+
+
+def clipbench(*words, cwd, **more):
+    command = [sys.executable, "-m", "clipbench", *map(str, words)]
+    return subprocess.run(
+        command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def results(folder):
+    return [read_result(path) for path in sorted((folder / "results").glob("*.json"))]
+
+
+def test_a_run_leaves_a_validated_result_that_learnt_something(suite, tmp_path):
+    done = clipbench("run", suite(), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (result,) = results(tmp_path)
+    assert result["status"] == "completed" and result["error"] is None
+    assert [record["epoch"] for record in result["epochs"]] == [1, 2, 3]
+    assert result["epochs"][-1]["train_loss"] < result["epochs"][0]["train_loss"]
+    assert result["dataset"]["val"]["images"] == 12 and result["dataset"]["val"]["captions"] == 24
+    assert len(result["ranks"]["text"]) == 12 and len(result["ranks"]["image"]) == 24
+    assert result["weights"] == {"source": "random", "sha256": None}
+    device = result["environment"]["device"]
+    assert (device["requested"], device["kind"], device["tuning"]) == ("auto", "abacus", {"beads": "oiled"})
+    assert result["environment"]["extra"] == {"numpy_engine": {"grid": 4}}
+    assert result["environment"]["plugins"]["numpy"] == "1.0"
+    assert not list((tmp_path / "results" / ".work").iterdir())
+    assert "epoch 3 done" in done.stdout and "result: " in done.stdout
+
+
+def test_the_metrics_are_those_of_the_stored_ranks(suite, tmp_path):
+    clipbench("run", suite(), cwd=tmp_path)
+    (result,) = results(tmp_path)
+    values = result["metrics"]["last"]["values"]
+    text, image = np.asarray(result["ranks"]["text"]), np.asarray(result["ranks"]["image"])
+    assert values["text_recall@1"]["value"] == pytest.approx(100 * np.mean(text < 1))
+    assert values["image_recall@5"]["value"] == pytest.approx(100 * np.mean(image < 5))
+    assert values["recall_mean"]["direction"] == "higher" and values["recall_mean"]["unit"] == "percent"
+    best = max(record["recall"]["recall_mean"] for record in result["epochs"])
+    assert result["metrics"]["best"]["values"]["recall_mean"]["value"] == best
+
+
+def test_two_runs_agree_but_for_time(suite, tmp_path):
+    for _ in range(2):
+        assert clipbench("run", suite(), cwd=tmp_path).returncode == 0
+    first, second = results(tmp_path)
+    assert first["ranks"] == second["ranks"]
+    assert [r["train_loss"] for r in first["epochs"]] == [r["train_loss"] for r in second["epochs"]]
+    assert first["config_sha256"] == second["config_sha256"] and first["run_id"] != second["run_id"]
+
+
+def test_another_seed_is_another_run(suite, tmp_path):
+    for seed in (1, 2):
+        assert clipbench("run", suite(), "--seed", seed, cwd=tmp_path).returncode == 0
+    first, second = results(tmp_path)
+    assert first["epochs"][0]["train_loss"] != second["epochs"][0]["train_loss"]
+
+
+def test_max_steps_ends_early_and_still_evaluates(suite, tmp_path):
+    done = clipbench("run", suite(), "--max-steps", 7, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (result,) = results(tmp_path)
+    assert [record["steps"] for record in result["epochs"]] == [5, 2]
+    assert result["epochs"][-1]["recall"] is not None
+
+
+def test_throughput_without_a_timed_step_is_null_with_a_reason(suite, tmp_path):
+    clipbench("run", suite(), "--max-steps", 2, cwd=tmp_path)
+    (result,) = results(tmp_path)
+    throughput = result["metrics"]["last"]["values"]["samples_per_second"]
+    assert throughput["value"] is None and "warm-up" in throughput["reason"]
+
+
+def test_evaluation_alone_needs_no_training_data(suite, tmp_path, pictures):
+    dataset = {"name": "flickr8k", "root": str(pictures), "train": "datasets/none.json"}
+    done = clipbench("run", suite(train={"epochs": 0}, dataset=dataset), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (result,) = results(tmp_path)
+    (record,) = result["epochs"]
+    assert record["epoch"] == 0 and record["steps"] == 0 and record["recall"] is not None
+    assert result["dataset"]["train"] is None
+
+
+def test_evaluation_follows_its_rhythm_and_the_end(suite, tmp_path):
+    done = clipbench("run", suite(eval={"every": 2}), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (result,) = results(tmp_path)
+    assert [record["recall"] is not None for record in result["epochs"]] == [False, True, True]
+    assert "not evaluated" in result["epochs"][0]["reasons"]["recall"]
+
+
+def test_a_matrix_runs_every_case_in_its_own_process(suite, tmp_path):
+    done = clipbench("run", suite(matrix={"precision": ["float32", "bfloat16"]}), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {r["environment"]["device"]["precision"] for r in results(tmp_path)} == {"float32", "bfloat16"}
+    chosen = clipbench("run", suite(matrix={"seed": [1, 2]}), "--case", "flat@seed=2", "--out", "one", cwd=tmp_path)
+    assert chosen.returncode == 0, chosen.stderr
+    assert len(list((tmp_path / "one").glob("*.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "said"),
+    [
+        ("raise", "RuntimeError", "beads are stuck"),
+        ("abort", "ProcessDied", "SIGABRT"),
+        ("nan", "CaseFailedError", "epoch 1, step 2"),
+    ],
+)
+def test_a_case_that_fails_keeps_a_result_that_says_why(suite, tmp_path, fault, kind, said):
+    done = clipbench("run", suite(), cwd=tmp_path, CLIPBENCH_NUMPY_FAULT=fault)
+    assert done.returncode == 4
+    (result,) = results(tmp_path)
+    assert result["status"] == "failed"
+    assert result["error"]["type"] == kind and said in result["error"]["message"]
+    assert result["environment"]["variables"]["CLIPBENCH_NUMPY_FAULT"] == fault
+    assert result["metrics"] == {"last": None, "best": None}
+    assert "Traceback (most recent call last)" not in done.stderr + done.stdout
+    if fault == "raise":
+        assert "beads are stuck" in result["error"]["traceback"]
+
+
+def test_a_crash_ends_its_case_alone(suite, tmp_path):
+    """The first case's batch is too small for a second step, the second one's is not."""
+    path = suite(matrix={"train.batch_size": [8, 40]}, train={"epochs": 1, "augment": "none"})
+    done = clipbench("run", path, cwd=tmp_path, CLIPBENCH_NUMPY_FAULT="abort")
+    assert done.returncode == 4
+    assert sorted(r["status"] for r in results(tmp_path)) == ["completed", "failed"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_in_order(suite, tmp_path, sent):
+    run = subprocess.Popen(
+        [sys.executable, "-m", "clipbench", "run", str(suite())],
+        cwd=tmp_path,
+        env=environment(CLIPBENCH_NUMPY_FAULT="hang"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: any((tmp_path / "results").glob(".work/*/events.jsonl")))
+    wait_for(lambda: "started" in next((tmp_path / "results").glob(".work/*/events.jsonl")).read_text())
+    run.send_signal(sent)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 130, out + err
+    (result,) = results(tmp_path)
+    assert result["status"] == "interrupted" and result["environment"] is not None
+    assert "Traceback" not in out + err
+    assert not workers_of(tmp_path)
+
+
+def test_the_worker_goes_when_its_parent_is_killed(suite, tmp_path):
+    run = subprocess.Popen(
+        [sys.executable, "-m", "clipbench", "run", str(suite())],
+        cwd=tmp_path,
+        env=environment(CLIPBENCH_NUMPY_FAULT="hang"),
+        stdout=subprocess.DEVNULL,
+    )
+    wait_for(lambda: workers_of(tmp_path))
+    run.kill()
+    run.wait()
+    wait_for(lambda: not workers_of(tmp_path))
+
+
+def wait_for(happened, seconds=30):
+    until = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def workers_of(folder):
+    """Process ids of the living workers that were started in ``folder``."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            dead = (entry / "stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+            here = (entry / "cwd").readlink() == folder
+        except OSError:
+            continue
+        if b"clipbench.worker" in words and here and not dead:
+            found.append(int(entry.name))
+    return found
+
+
+def test_everything_missing_is_one_message_and_exit_5(tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        "name: s\nengine: numpy\ndevice: unobtainium\n"
+        "model: {name: linear, weights: w.pth, vocabulary: v.txt.gz}\ndataset: {name: flickr8k, root: nowhere}\n"
+    )
+    for words in (["run", "s.yaml"], ["run", "s.yaml", "--dry-run"]):
+        done = clipbench(*words, cwd=tmp_path)
+        assert done.returncode == 5
+        for part in ("w.pth", "v.txt.gz", "en_train.json", "en_val.json", "unobtainium", "not to be had", "nowhere"):
+            assert part in done.stderr, part
+        assert not list(tmp_path.glob("results/*.json"))
+
+
+def test_a_missing_device_alone_is_exit_5_and_leaves_nothing(suite, tmp_path):
+    done = clipbench("run", suite(), "--device", "unobtainium", cwd=tmp_path)
+    assert done.returncode == 5 and "not to be had on this planet" in done.stderr
+    assert not list((tmp_path / "results").glob("*.json"))
+
+
+def test_dry_run_starts_nothing(suite, tmp_path):
+    done = clipbench("run", suite(), "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "ready" in done.stdout and "steps per epoch: 5" in done.stdout
+    assert not list((tmp_path / "results").glob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set", "precision=float16"], "does not compute float16"),
+        (["--set", "train.batch_size=64"], "more than the 40 training images"),
+        (["--set", "ranks=3"], "cannot be shared by 3 ranks"),
+        (["--device", "cpu"], "belongs to engine 'torch'"),
+        (["--set", "model.name=liner"], "Did you mean 'linear'"),
+        (["--case", "nothing"], "no such case"),
+        (["--progress", "loud"], "loud"),
+        (["--max-steps", "ten"], "ten"),
+    ],
+)
+def test_wrong_arguments_are_exit_2(suite, tmp_path, words, said):
+    done = clipbench("run", suite(), *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_an_observer_sees_every_epoch(suite, tmp_path):
+    log = tmp_path / "seen.jsonl"
+    assert clipbench("run", suite(), cwd=tmp_path, CLIPBENCH_NUMPY_OBSERVER=str(log)).returncode == 0
+    assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == [1, 2, 3]
+
+
+def test_an_observer_that_raises_is_warned_of(suite, tmp_path):
+    done = clipbench("run", suite(), cwd=tmp_path, CLIPBENCH_NUMPY_OBSERVER="raise")
+    assert done.returncode == 0
+    assert "the observer fell over" in done.stderr
+    assert len(results(tmp_path)) == 1
+
+
+def test_quiet_progress_still_names_the_result(suite, tmp_path):
+    done = clipbench("run", suite(), "--progress", "none", cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("result: ") and len(lines) == 2
+
+
+def test_a_caption_that_is_too_long_is_counted(suite, tmp_path, pictures):
+    entries = json.loads((pictures / "datasets" / "en_val.json").read_text())
+    entries[0]["caption"].append("zqx " * 76)
+    (pictures / "datasets" / "en_long.json").write_text(json.dumps(entries))
+    done = clipbench("run", suite(), "--set", "dataset.val=datasets/en_long.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (result,) = results(tmp_path)
+    assert result["text_truncated"] == 1

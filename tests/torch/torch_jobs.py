@@ -1,0 +1,43 @@
+"""Jobs for the torch tests, as small as they can be."""
+
+from dataclasses import replace
+
+import numpy as np
+from clipbench_torch.device import CpuDevice
+
+from clipbench.api import LearnerJob, LossConfig, ModelSpec, OptimizerConfig
+from clipbench.clip.config import CLIP_TINY
+
+ADAMW = OptimizerConfig(betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, decay_norms_and_biases=True)
+SMALL = replace(
+    CLIP_TINY, embed_dim=16, image_size=32, vision_width=32, vision_layers=2, text_width=32, text_layers=2,
+    vocab_size=64, context_length=16,
+)  # fmt: skip
+
+
+def make_job(config=SMALL, **changes):
+    spec = ModelSpec("test", "torch", "for tests", config, "clipbench_torch.model:Clip")
+    job = LearnerJob(
+        model=spec,
+        config=config,
+        device=CpuDevice(),
+        precision="float32",
+        autocast_text=True,
+        weights=None,
+        optimizer=ADAMW,
+        loss=LossConfig(reduction="sum", negatives="local"),
+        seed=0,
+    )
+    return replace(job, **changes)
+
+
+def make_batch(config=SMALL, n=4, seed=0):
+    """Random uint8 pixels (n, size, size, 3) and captions of several lengths, ended by the highest id."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (n, config.image_size, config.image_size, 3), dtype=np.uint8)
+    tokens = np.zeros((n, config.context_length), np.int32)
+    for row in tokens:
+        length = rng.integers(2, config.context_length - 4)
+        row[:length] = rng.integers(1, config.vocab_size - 1, length)
+        row[length] = config.vocab_size - 1
+    return pixels, tokens
