@@ -80,7 +80,7 @@ def list_missing(missing: Sequence[Missing]) -> str:
     """One message that lists every missing piece, where it was looked for and where it comes from."""
     lines = [f"this machine is not ready; {len(missing)} thing{'s' if len(missing) > 1 else ''} missing:"]
     for item in missing:
-        lines += [f"- {item.what}", f"    looked in: {item.looked_in}", f"    what to do: {item.source}"]
+        lines += [f"- {item.what}", f"    looked in: {item.looked_in}", f"    {item.source}"]
     return "\n".join(lines)
 
 

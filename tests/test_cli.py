@@ -1,0 +1,69 @@
+"""The command line as people meet it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from clipbench import __version__
+from clipbench.cli import KINDS, main
+from clipbench.suite import find_suite
+
+
+def invoke(*words):
+    return CliRunner().invoke(main, list(map(str, words)))
+
+
+def test_version():
+    assert __version__ in invoke("--version").stdout
+
+
+def test_help_names_commands_and_exit_codes():
+    text = invoke("--help").stdout
+    for word in ("run", "compare", "show", "list", "validate", "130 interrupted"):
+        assert word in text
+
+
+def test_list_names_everything_in_text_and_json():
+    data = json.loads(invoke("list", "--format", "json").stdout)
+    assert set(data) == set(KINDS)
+    text = invoke("list").stdout
+    for rows in data.values():
+        for row in rows:
+            assert row["name"] in text and row["summary"]
+    assert set(json.loads(invoke("list", "devices", "--format", "json").stdout)) == {"devices"}
+
+
+def test_list_of_an_unknown_kind_is_exit_2():
+    assert invoke("list", "gadgets").exit_code == 2
+
+
+@pytest.mark.parametrize("words", [["run", "nowhere.yaml"], ["show", "nowhere.yaml"], ["compare", "nowhere"]])
+def test_what_is_not_there_is_exit_2(words):
+    done = invoke(*words)
+    assert done.exit_code == 2 and "nowhere" in done.output
+
+
+def test_validate_takes_everything_that_ships():
+    folder = find_suite("flickr8k_amp").parent
+    assert invoke("validate", folder, folder.parent / "results" / "reference").exit_code == 0
+
+
+def test_validate_names_each_refusal_and_its_cause(tmp_path):
+    (tmp_path / "s.yaml").write_text("name: s\nmodel: {name: x}\ndataset: {name: y}\ntrane: {}\n")
+    done = invoke("validate", tmp_path)
+    assert done.exit_code == 2 and "did you mean 'train'" in done.stdout
+    (tmp_path / "r.json").write_text("{}")
+    done = invoke("validate", tmp_path, "--format", "json")
+    verdicts = json.loads(done.stdout)
+    assert done.exit_code == 3 and [verdict["ok"] for verdict in verdicts] == [False, False]
+    (tmp_path / "empty").mkdir()
+    assert invoke("validate", tmp_path / "empty").exit_code == 2
+
+
+def test_a_closed_pipe_is_no_traceback():
+    command = f"{sys.executable} -m clipbench show flickr8k_amp | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr
