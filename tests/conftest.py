@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# As the torch engine does before it imports torch: threads that spin keep each other off a busy machine's few cores.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 DATA_FIXTURES = {"data_root", "expected_dir"}
 _DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"
 _WHY = "CLIPBENCH_DATA is not set to a folder with the Flickr8k data"

@@ -58,8 +58,9 @@ CLIP_VIT_L14_336 = ClipConfig(
     embed_dim=768, image_size=336, patch_size=14, vision_width=1024, vision_layers=24, vision_heads=16,
     text_width=768, text_layers=12, text_heads=12,
 )  # fmt: skip
-# Small enough to learn the generated dataset from scratch on two CPU cores in a minute.
+# Small enough to learn the generated dataset from scratch on two CPU cores in a minute: one patch for each cell of its
+# pictures. The vocabulary's size is that of the file in use; this is the shipped one's.
 CLIP_TINY = ClipConfig(
-    embed_dim=128, image_size=64, patch_size=16, vision_width=128, vision_layers=4, vision_heads=2,
-    text_width=128, text_layers=2, text_heads=2, vocab_size=512, vocabulary=TINY_VOCABULARY, eval_resize="bilinear",
+    embed_dim=128, image_size=64, patch_size=32, vision_width=128, vision_layers=2, vision_heads=2,
+    text_width=128, text_layers=2, text_heads=2, vocab_size=1024, vocabulary=TINY_VOCABULARY, eval_resize="bilinear",
 )  # fmt: skip

@@ -72,12 +72,12 @@ def test_initialisation_has_the_published_spreads():
         model.visual.positional_embedding: width**-0.5,
         vision_block.attn.in_proj_weight: (2 / (4 * width)) ** 0.5,
         vision_block.mlp.c_fc.weight: (3 * width) ** -0.5,
-        model.visual.conv1.weight: (3 * 3 * 16 * 16) ** -0.5,
+        model.visual.conv1.weight: (3 * 3 * model.config.patch_size**2) ** -0.5,
     }
     for parameter, std in spreads.items():
         assert float(parameter.detach().std()) == pytest.approx(std, rel=0.1), parameter.shape
     assert float(model.logit_scale.detach()) == pytest.approx(np.log(1 / 0.07))
-    assert not model.transformer.resblocks[0].attn.in_proj_bias.any()
+    assert not block.attn.in_proj_bias.any() and not block.attn.out_proj.bias.any()
 
 
 # --- transformers' implementation ----------------------------------------------------------------------------------

@@ -122,7 +122,8 @@ class CpuDevice(TorchDevice):
 
     def environment_variables(self) -> Sequence[str]:
         return (
-            "OMP_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY", "KMP_BLOCKTIME",
+            "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_PROC_BIND", "OMP_PLACES",
+            "GOMP_CPU_AFFINITY", "KMP_AFFINITY", "KMP_BLOCKTIME",
             "MKL_NUM_THREADS", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY",
             "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_MAX_CPU_ISA", "LD_PRELOAD", "MALLOC_CONF",
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 TORCH_FLOOR = (2, 4)
 PYTHON_FLOOR = (3, 10)
+SPIN_COUNT = "1000"  # some microseconds: about what waking a thread costs
 PATIENCE = timedelta(hours=1)  # ranks wait for each other in a step while the first one evaluates
 
 
@@ -33,6 +35,7 @@ class TorchEngine:
         """Why the installed torch cannot be used and what to do about it, or None."""
         if sys.version_info < PYTHON_FLOOR:
             return f"Python {_dotted(PYTHON_FLOOR)} or newer is needed, this is {_dotted(sys.version_info[:3])}"
+        _end_busy_waiting()
         try:
             import torch
         except ModuleNotFoundError as error:
@@ -72,6 +75,17 @@ class TorchEngine:
     def launcher(self, ranks: int) -> list[str]:
         """torchrun's command for ``ranks`` processes of this machine, up to the module that each runs."""
         return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m"]
+
+
+def _end_busy_waiting() -> None:
+    """Have threads that wait for each other give way soon, unless the user has said how they should wait.
+
+    By default GNU's OpenMP spins for milliseconds. Where loader processes or a neighbour want the same core, whoever is
+    waited for is then kept from it: steps of a small model were seen to take several times as long. Read once, when
+    torch is imported.
+    """
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
 
 
 def torch_release(text: str) -> tuple[int, int]:

@@ -55,8 +55,8 @@ class Clip(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         for module in self.modules():
             _initialize_by_default(module, generator)
-            if isinstance(module, Block):
-                module.attn.out_proj.bias.zero_()  # torch's own attention, which openai/CLIP uses, starts without
+        for attention in (module for module in self.modules() if isinstance(module, Attention)):
+            attention.out_proj.bias.zero_()  # as torch's own attention does, which openai/CLIP uses
         self.token_embedding.weight.normal_(std=0.02, generator=generator)
         self.positional_embedding.normal_(std=0.01, generator=generator)
         self.logit_scale.fill_(INITIAL_LOGIT_SCALE)
