@@ -56,8 +56,8 @@ class Plan:
 
 
 def data_root(case: Case) -> Path:
-    """The suite's root, else ``CLIPBENCH_DATA``, else ``./data``."""
-    return Path(case.dataset.root or os.environ.get(DATA_VARIABLE) or "data").expanduser()
+    """The suite's root, else ``CLIPBENCH_DATA``, else ``./data``; absolute, so that messages leave no doubt."""
+    return Path(case.dataset.root or os.environ.get(DATA_VARIABLE) or "data").expanduser().absolute()
 
 
 def cache_folder() -> Path:
@@ -142,7 +142,7 @@ def _dataset(
 
 def _candidates(name: str, root: Path) -> tuple[Path, ...]:
     path = Path(name).expanduser()
-    return (path,) if path.is_absolute() else (root / path, path)
+    return (path,) if path.is_absolute() else (root / path, path.absolute())
 
 
 def _find(name: str, root: Path) -> Path | None:

@@ -134,6 +134,7 @@ class LiveProgress(NoProgress):
     def _redraw(self) -> None:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
+        from rich.table import Table
         from rich.text import Text
 
         parts: list[Any] = [Text(self._title, style="bold"), Text(self._start)]
@@ -145,9 +146,10 @@ class LiveProgress(NoProgress):
                 Text(f"epoch {step['epoch']}  step {step['step']}/{self.steps_per_epoch}  {describe_step(step)}")
             )
         if self.steps:
-            parts.append(ProgressBar(total=self.steps, completed=self.done))
             left = "evaluating" if self._evaluating else f"time left {self._time_left()}"
-            parts.append(Text(f"{self.done}/{self.steps} steps  {left}"))
+            bar = Table.grid(padding=(0, 2))
+            bar.add_row(ProgressBar(self.steps, self.done, width=40), f"{self.done}/{self.steps} steps", left)
+            parts.append(bar)
         self._live.update(Group(*parts))
 
     def _time_left(self) -> str:

@@ -79,8 +79,12 @@ def check_suite(suite: Suite, registry: Registry, out: Path) -> None:
 def list_missing(missing: Sequence[Missing]) -> str:
     """One message that lists every missing piece, where it was looked for and where it comes from."""
     lines = [f"this machine is not ready; {len(missing)} thing{'s' if len(missing) > 1 else ''} missing:"]
-    for item in missing:
-        lines += [f"- {item.what}", f"    looked in: {item.looked_in}", f"    {item.source}"]
+    # Things that come from one place are listed together, and the place is named once.
+    for source in dict.fromkeys(item.source for item in missing):
+        for item in missing:
+            if item.source == source:
+                lines += [f"- {item.what}", f"    looked in: {item.looked_in}"]
+        lines.append(f"  {source}")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 # As the torch engine does before it imports torch: threads that spin keep each other off a busy machine's few cores.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 DATA_FIXTURES = {"data_root", "expected_dir"}
 _DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+EXAMPLE = PAGE.partition("## A complete example")[2].partition("\n## ")[0]
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The example's files as written on the page, built by pip and installed into a folder of their own."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
-    files = re.findall(r"^`([\w/.]+)`.*?\n+```\w+\n(.*?)^```", PAGE, re.M | re.S)
+    files = re.findall(r"^`([\w/.]+)`.*?\n+```\w+\n(.*?)^```", EXAMPLE, re.M | re.S)
     assert [name for name, _ in files] == [
         "pyproject.toml",
         "clipbench_swatches/__init__.py",
@@ -46,7 +47,7 @@ def test_it_is_listed_with_its_distribution(installed, tmp_path):
 
 @pytest.mark.slow
 def test_its_suite_trains_and_its_observer_watches(installed, tmp_path):
-    (suite,) = re.findall(r"```yaml\n(name: swatches.*?)```", PAGE, re.S)
+    (suite,) = re.findall(r"```yaml\n(name: swatches.*?)```", EXAMPLE, re.S)
     (tmp_path / "swatches.yaml").write_text(suite, encoding="utf-8")
     log = tmp_path / "log.csv"
     done = clipbench(installed, tmp_path, "run", "swatches.yaml", "--device", "cpu", SWATCHES_LOG=str(log))

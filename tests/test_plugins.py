@@ -1,8 +1,8 @@
 """Discovery: a broken plugin costs itself alone, a clash is an error that names both sides."""
 
+import importlib
 import sys
 import types
-from importlib.metadata import EntryPoint
 
 import pytest
 
@@ -11,15 +11,15 @@ from clipbench.errors import UsageError
 from clipbench.plugins import load_object, load_registry
 
 
-class FoundPoint(EntryPoint):
-    """An entry point that knows a distribution, as one found on disk does."""
-
-    def __new__(cls, name, value, distribution):
-        return super().__new__(cls)
+class FoundPoint:
+    """What discovery gives for one entry point, as far as the registry uses it."""
 
     def __init__(self, name, value, distribution):
-        super().__init__(name, value, "clipbench")
-        vars(self)["dist"] = types.SimpleNamespace(name=distribution, version="1.0")
+        self.name, self.value = name, value
+        self.dist = types.SimpleNamespace(name=distribution, version="1.0")
+
+    def load(self):
+        return importlib.import_module(self.value)
 
 
 @pytest.fixture

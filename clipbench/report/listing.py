@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from clipbench.references import shipped_references
-
 from clipbench.suite import load_suite, shipped_suites
 
 if TYPE_CHECKING:

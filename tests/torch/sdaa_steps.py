@@ -11,6 +11,7 @@ STEPS = 3
 def losses_on(device, precision, **changes):
     """Losses of a few steps, and what the learner says of itself."""
     import torch
+
     from clipbench_torch.engine import TorchEngine
 
     learner = TorchEngine().learner(make_job(device=device, precision=precision, **changes))

@@ -11,6 +11,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import sdaa_steps
 import torch
+
 from clipbench_sdaa import device as sdaa
 from clipbench_sdaa.device import SdaaDevice
 from clipbench_torch.device import CpuDevice

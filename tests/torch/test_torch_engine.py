@@ -5,6 +5,7 @@ import sys
 from types import ModuleType
 
 import pytest
+
 from clipbench_torch.engine import TorchEngine, torch_release
 
 

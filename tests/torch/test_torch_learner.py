@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from clipbench_torch.device import CpuDevice
-from clipbench_torch.learner import TorchLearner, adamw_implementation, as_tensor, build_model, decay_groups
 from torch_jobs import ADAMW, SMALL, make_batch, make_job
 
 from clipbench.api import LossConfig
 from clipbench.errors import NotReadyError
+from clipbench_torch.device import CpuDevice
+from clipbench_torch.learner import TorchLearner, adamw_implementation, as_tensor, build_model, decay_groups
 
 
 @pytest.fixture(autouse=True)

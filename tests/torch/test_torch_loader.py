@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clipbench_torch.engine import TorchEngine
-from clipbench_torch.loader import TorchLoader
 
 from clipbench.errors import NotReadyError
+from clipbench_torch.engine import TorchEngine
+from clipbench_torch.loader import TorchLoader
 
 KEYS = [[3, 1, 4], [1, 5, 9], [2, 6]]
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from clipbench_torch.learner import cut_to_longest
-from clipbench_torch.model import Clip
 from torch_jobs import SMALL, make_batch
 
 from clipbench.clip import config as variants
+from clipbench_torch.learner import cut_to_longest
+from clipbench_torch.model import Clip
 
 
 def filled(config, seed=0, dtype=torch.float32):

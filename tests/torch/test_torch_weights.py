@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from clipbench_torch.model import Clip
-from clipbench_torch.weights import load_strictly, read_weights
 from torch_jobs import SMALL
 
 from clipbench.errors import NotReadyError
+from clipbench_torch.model import Clip
+from clipbench_torch.weights import load_strictly, read_weights
 
 
 @pytest.fixture

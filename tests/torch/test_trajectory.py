@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from clipbench_torch.engine import TorchEngine
 from torch_jobs import make_job
 
 from clipbench.clip.config import CLIP_TINY
+from clipbench_torch.engine import TorchEngine
 
 
 @pytest.fixture
@@ -65,5 +65,5 @@ def test_training_follows_the_reference(trajectory, tmp_path):
     assert {f"final_l2/{name}" for name in state} == {name for name in trajectory if name.startswith("final_l2/")}
     for name, tensor in state.items():
         # Softmax does not see the keys' bias, so its gradient is rounding noise, which AdamW blows up to full steps.
-        rel = 2e-3 if name.endswith("in_proj_bias") else 1e-4
+        rel = 5e-3 if name.endswith("in_proj_bias") else 1e-4
         assert float(tensor.norm()) == pytest.approx(float(trajectory[f"final_l2/{name}"]), rel=rel), name

@@ -3,15 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
-from clipbench_torch.device import CpuDevice
 
 from clipbench.api import LearnerJob, LossConfig, ModelSpec, OptimizerConfig
 from clipbench.clip.config import CLIP_TINY
+from clipbench_torch.device import CpuDevice
 
 ADAMW = OptimizerConfig(betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, decay_norms_and_biases=True)
 SMALL = replace(
-    CLIP_TINY, embed_dim=16, image_size=32, patch_size=16, vision_width=32, vision_layers=2, text_width=32, text_layers=2,
-    vocab_size=64, context_length=16,
+    CLIP_TINY, embed_dim=16, image_size=32, patch_size=16, vision_width=32, vision_layers=2, text_width=32,
+    text_layers=2, vocab_size=64, context_length=16,
 )  # fmt: skip
 
 

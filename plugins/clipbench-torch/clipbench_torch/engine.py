@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TORCH_FLOOR = (2, 4)
 PYTHON_FLOOR = (3, 10)
-SPIN_COUNT = "1000"  # some microseconds: about what waking a thread costs
+SPIN_COUNT = "2000"  # tens of microseconds: about what waking a thread costs
 PATIENCE = timedelta(hours=1)  # ranks wait for each other in a step while the first one evaluates
 
 

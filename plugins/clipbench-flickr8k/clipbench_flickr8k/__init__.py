@@ -1,0 +1,16 @@
+"""Picture-caption pairs for clipbench: ``flickr8k`` (or any data in its layout) and the generated ``shapes``.
+
+Hooks only: what reads or draws pictures is imported when a case needs it, never by listing plugins.
+"""
+
+from __future__ import annotations
+
+from clipbench.api import DatasetSpec, hookimpl
+
+
+@hookimpl
+def clipbench_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec("flickr8k", "Flickr8k, or any data in its layout", "clipbench_flickr8k.flickr8k:Flickr8k"),
+        DatasetSpec("shapes", "generated pictures of coloured shapes; no download", "clipbench_flickr8k.shapes:Shapes"),
+    ]

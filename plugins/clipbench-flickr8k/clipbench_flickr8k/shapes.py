@@ -1,0 +1,150 @@
+"""Dataset ``shapes``: pictures of two coloured shapes with captions, generated once, read as Flickr8k is."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import random
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from clipbench.api import DatasetRequest, Missing
+from clipbench.errors import NotReadyError, UsageError
+from clipbench_flickr8k.drawing import draw
+from clipbench_flickr8k.flickr8k import Flickr8k, PictureSplit
+from clipbench_flickr8k.scenes import COMBINATIONS, draw_numbers, scene
+from clipbench_flickr8k.wording import captions
+
+# Part of the folder's name: raise it whenever equal options give other pictures or captions.
+VERSION = 1
+TRAIN, VAL = "datasets/en_train.json", "datasets/en_val.json"
+# Beyond half of all scenes, drawing one that is not yet taken gets slow.
+MOST_IMAGES = COMBINATIONS // 2
+
+_FOLDER = "flickr8k-images"
+_JPEG = {"format": "JPEG", "quality": 90, "subsampling": 0}
+
+
+@dataclass(frozen=True)
+class ShapesOptions:
+    """How many pictures of which size, in pixels; the same ``seed`` gives the same ones."""
+
+    train_images: int = 4000
+    val_images: int = 500
+    image_size: int = 64
+    seed: int = 0
+
+
+_RANGES = {
+    "train_images": (1, MOST_IMAGES),
+    "val_images": (1, MOST_IMAGES),
+    "image_size": (16, 1024),
+    "seed": (0, 2**64 - 1),
+}
+
+
+class Shapes:
+    """Generated pictures, in ``request.cache``; the annotation files that ``request`` names are not used."""
+
+    def __init__(self, request: DatasetRequest) -> None:
+        self.options = read_options(request.options)
+        told = json.dumps(asdict(self.options), sort_keys=True).encode()
+        self.folder = request.cache / f"shapes-{VERSION}-{hashlib.sha256(told).hexdigest()[:12]}"
+        self._files = Flickr8k(
+            replace(request, root=self.folder, train=TRAIN if request.train else "", val=VAL, options={})
+        )
+        self._trains = bool(request.train)
+
+    def missing(self) -> list[Missing]:
+        """Return nothing: whatever is not there is generated."""
+        return []
+
+    def sizes(self) -> tuple[int, int]:
+        """Return the number of training and of validation pictures; 0 where no training split is asked for."""
+        return self.options.train_images if self._trains else 0, self.options.val_images
+
+    def prepare(self) -> None:
+        """Generate the pictures unless they are there; a few seconds for a few thousand.
+
+        Raises NotReadyError when they cannot be written, or when pictures of an earlier run have been deleted.
+        """
+        if not self.folder.is_dir():
+            generate(self.folder, self.options)
+        lost = self._files.missing()
+        if lost:
+            raise NotReadyError(f"{lost[0].looked_in}: lacks {lost[0].what}; delete {self.folder} to generate it again")
+
+    def train(self) -> PictureSplit:
+        """Return the training split; raises UsageError when none is asked for."""
+        return self._files.train()
+
+    def val(self) -> PictureSplit:
+        """Return the validation split."""
+        return self._files.val()
+
+
+def read_options(options: Mapping[str, Any]) -> ShapesOptions:
+    """Check ``dataset.options``; an unknown key or a value out of range is a UsageError that names it."""
+    names = [field.name for field in fields(ShapesOptions)]
+    for key, value in options.items():
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise UsageError(f"dataset.options.{key}: dataset shapes knows only {', '.join(names)}.{hint}")
+        low, high = _RANGES[key]
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise UsageError(f"dataset.options.{key}: {value!r}; expected a whole number from {low} to {high}")
+    checked = ShapesOptions(**options)
+    total = checked.train_images + checked.val_images
+    if total > MOST_IMAGES:
+        raise UsageError(
+            f"dataset.options: train_images and val_images make {total}; there are {MOST_IMAGES} pictures to draw from"
+        )
+    return checked
+
+
+def generate(folder: Path, options: ShapesOptions) -> None:
+    """Write pictures and annotation files to ``folder``, which comes into being complete or not at all.
+
+    Equal options give equal bytes wherever Pillow is the same. Raises NotReadyError when the disk refuses.
+    """
+    numbers = draw_numbers(options.val_images + options.train_images, options.seed)
+    # Validation first, so that more training pictures leave it as it is.
+    val, train = numbers[: options.val_images], numbers[options.val_images :]
+    unfinished = folder.with_name(f".{folder.name}-{secrets.token_hex(8)}")
+    try:
+        (unfinished / "datasets" / _FOLDER).mkdir(parents=True)
+        _write_split(unfinished / VAL, "val", val, options)
+        _write_split(unfinished / TRAIN, "train", train, options)
+        _rename(unfinished, folder)
+    except OSError as error:
+        raise NotReadyError(
+            f"{folder}: cannot be written ({error.strerror}); make room or set CLIPBENCH_CACHE to another folder"
+        ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_split(path: Path, name: str, numbers: Sequence[int], options: ShapesOptions) -> None:
+    entries = []
+    for index, number in enumerate(numbers):
+        rng = random.Random(f"{options.seed}/{number}")
+        shown = scene(number)
+        image = f"{_FOLDER}/{name}-{index:06d}.jpg"
+        draw(shown, options.image_size, rng).save(path.parent / image, **_JPEG)
+        entries.append({"image": image, "caption": captions(shown, rng)})
+    path.write_text(json.dumps(entries, indent=0), encoding="utf-8", newline="\n")
+
+
+def _rename(unfinished: Path, folder: Path) -> None:
+    try:
+        unfinished.rename(folder)
+    except OSError:
+        # Another process was first, with the same bytes.
+        if not folder.is_dir():
+            raise
