@@ -1,6 +1,7 @@
 """The command line as people meet it."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -61,6 +62,24 @@ def test_validate_names_each_refusal_and_its_cause(tmp_path):
     assert done.exit_code == 3 and [verdict["ok"] for verdict in verdicts] == [False, False]
     (tmp_path / "empty").mkdir()
     assert invoke("validate", tmp_path / "empty").exit_code == 2
+
+
+def test_a_broken_plugin_is_named_in_a_warning_and_the_rest_work(tmp_path):
+    info = tmp_path / "bad_plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[clipbench]\nbroken = no_such_module_of_anyone\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "clipbench", "list", "datasets"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0 and "flickr8k" in done.stdout
+    assert "warning: plugin 'broken' of bad-plugin 1.0" in done.stderr
+    assert "no_such_module_of_anyone" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_closed_pipe_is_no_traceback():

@@ -58,6 +58,13 @@ def test_steps_of_the_published_runs(full_layout):
         assert case["steps_per_epoch"] == 187 and case["steps"] == 187 * epochs
 
 
+@pytest.mark.parametrize("name", ["clip-rn50", "clip-rn50x4", "clip-rn101"])
+def test_models_with_a_resnet_are_not_offered(name):
+    done = CliRunner().invoke(main, ["show", "flickr8k_amp", "--set", f"model.name={name}"])
+    assert done.exit_code == 2
+    assert f"'{name}' is not a model of any installed plugin" in done.output and "clip-vit-b16" in done.output
+
+
 def test_show_says_what_is_missing_and_where_it_was_looked_for(tmp_path):
     case = show("flickr8k_amp", "--set", f"dataset.root={tmp_path}")
     missing = {item["what"]: item["looked_in"] for item in case["missing"]}

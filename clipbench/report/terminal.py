@@ -107,6 +107,7 @@ def number(value: float | None, sign: str = "") -> str | None:
     """A number with two decimals, or with as many as fit into a column; None stays None."""
     if value is None:
         return None
+    value = round(value, 2) + 0.0  # no "-0.00"
     forms = [f"{value:{sign}.{decimals}f}" for decimals in (2, 1, 0)]
     return next((form for form in forms if len(form) <= NUMBER_WIDTH), f"{value:{sign}.0e}")
 
