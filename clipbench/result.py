@@ -48,9 +48,12 @@ def build_result(
     start: Mapping[str, Any] = {}
     epochs: list[dict[str, Any]] = []
     ranks: Any = None
+    model: Any = None
     for event in events:
         if event["event"] == "started":
-            start = event
+            start, model = event, event["model"]
+        elif event["event"] == "finished":
+            model = event["model"]  # what the steps have changed in it: a scaler's state, say
         elif event["event"] == "epoch":
             epochs.append(event["record"])
         elif event["event"] == "ranks":
@@ -72,7 +75,7 @@ def build_result(
         "environment": start.get("environment"),
         "dataset": start.get("dataset"),
         "weights": start.get("weights"),
-        "model": start.get("model"),
+        "model": model,
         "seed": case.seed,
         "text_truncated": start.get("text_truncated"),
         "epochs": epochs,

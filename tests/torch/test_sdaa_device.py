@@ -113,3 +113,42 @@ def test_steps_on_the_stand_in_are_the_processors(api):
     assert half["losses"] == pytest.approx(want["losses"], rel=3e-2)
     assert half["losses"] != got["losses"]
     assert half["scaler_skipped_steps"] == 0
+
+
+SMALL_QUICKSTART = ("train_images=200", "val_images=50")
+
+
+def quickstart(folder, *words, **knobs):
+    """The result of a short quickstart, run as from the shell."""
+    options = [word for option in SMALL_QUICKSTART for word in ("--set", f"dataset.options.{option}")]
+    command = [sys.executable, "-m", "clipbench", "run", "quickstart", "--set", "train.workers=0", *options, *words]
+    path = os.pathsep.join([str(STAND_IN), *sys.path])
+    done = subprocess.run(
+        [*command, "--out", str(folder)],
+        env={**os.environ, "PYTHONPATH": path, **knobs},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = folder.glob("*.json")
+    return json.loads(path.read_text())
+
+
+@pytest.mark.slow
+def test_auto_takes_the_card_and_computes_as_the_processor_does(tmp_path):
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        pytest.skip("the stand-in for torch_sdaa needs a C++ compiler (g++)")
+    card = quickstart(tmp_path / "card")
+    processor = quickstart(tmp_path / "cpu", "--device", "cpu")
+    devices = [result["environment"]["device"] for result in (card, processor)]
+    assert [device["kind"] for device in devices] == ["sdaa", "cpu"]
+    assert [device["requested"] for device in devices] == ["auto", "cpu"]
+    losses = [[record["train_loss"] for record in result["epochs"]] for result in (card, processor)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert card["epochs"][0]["peak_memory_bytes"] > 0
+
+    half = quickstart(tmp_path / "half", "--set", "precision=amp", FAKE_SDAA_API="legacy")
+    assert half["environment"]["device"]["precision"] == "float16"
+    assert half["epochs"][-1]["train_loss"] < half["epochs"][0]["train_loss"]
+    assert half["model"]["scaler_scale"] > 0
