@@ -61,7 +61,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def eval_transform(image: Image.Image, size: int, resize: Resize = "bilinear") -> Pixels:
     """Return the central square of ``image``, its shorter side resized to ``size``: uint8 (size, size, 3), RGB.
 
-    The longer side is truncated to whole pixels, the crop's offsets rounded with halves to even. Source: torchvision.
+    The longer side is truncated to whole pixels, the crop's offsets rounded with halves to even. EXIF orientation is
+    ignored. Source: torchvision.
     """
     image = to_rgb(image)
     width, height = image.size
