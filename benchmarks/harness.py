@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from clipbench.clip.tokenizer import Tokenizer
+from clipbench.devices import pick_device
 from clipbench.environment import machine, source_version
 from clipbench.json_file import write_json
 from clipbench.loop import Loop
@@ -26,7 +27,6 @@ from clipbench.plan import make_plan
 from clipbench.plugins import load_object, load_registry
 from clipbench.result import utc_now
 from clipbench.suite import find_suite, load_suite
-from clipbench.worker import pick_device
 
 REPEATS = 9
 QUICK = ["--max-steps", "2", "--set", "timing.warmup_steps=0", "--set", "timing.window_steps=1", "--progress", "none"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
@@ -72,6 +73,17 @@ class Registry:
     @property
     def broken(self) -> tuple[Plugin, ...]:
         return tuple(plugin for plugin in self.plugins if plugin.problem)
+
+    def call(self, hook: str, **values: Any) -> list[Any]:  # noqa: ANN401
+        """What the plugins return from ``hook``; one that raises is warned of, and costs nobody the run."""
+        returned = []
+        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+            try:
+                returned.append(implementation.function(**{name: values[name] for name in implementation.argnames}))
+            except Exception as error:
+                said = f"{implementation.plugin_name}: {hook} raised {type(error).__name__}: {error}"
+                print(f"warning: plugin {said}", file=sys.stderr)
+        return returned
 
     def devices_of(self, engine: str) -> list[DeviceSpec]:
         """Devices of one engine, the one that ``auto`` prefers first."""

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from clipbench.api import Engine, Missing
-from clipbench.errors import CaseFailedError, ClipbenchError, ExitCode, NotReadyError
+from clipbench.errors import CaseFailedError, ExitCode, NotReadyError
 from clipbench.events import Event, EventReader
 from clipbench.plan import Plan, make_plan
 from clipbench.plugins import Registry, load_object
@@ -109,7 +108,7 @@ def _run_case(
     job = Job(work / "events.jsonl", os.getpid(), checks or ((case.engine, case.device),), case)
     events: list[Event] = []
     progress.case_started(case, run_id)
-    _tell(registry, "clipbench_case_started", case=case)
+    registry.call("clipbench_case_started", case=case)
     interrupted = False
     try:
         returncode = _follow(
@@ -128,7 +127,7 @@ def _run_case(
     if log is None:
         shutil.rmtree(work)
     progress.case_finished(result, path)
-    _tell(registry, "clipbench_case_finished", case=case, result=result)
+    registry.call("clipbench_case_finished", case=case, result=result)
     if interrupted:
         raise KeyboardInterrupt
     return Outcome(result, path, log)
@@ -138,7 +137,7 @@ def _receive(event: Event, events: list[Event], case: Case, registry: Registry, 
     events.append(event)
     progress.event(event)
     if event["event"] == "epoch":
-        _tell(registry, "clipbench_epoch_finished", case=case, record=event["record"])
+        registry.call("clipbench_epoch_finished", case=case, record=event["record"])
 
 
 def _verdict(
@@ -267,14 +266,3 @@ def _check_writable(out: Path) -> None:
         raise NotReadyError(f"--out {out}: cannot be written to ({error.strerror}); choose another folder") from None
     if not os.access(out, os.W_OK):
         raise NotReadyError(f"--out {out}: cannot be written to (no permission); choose another folder")
-
-
-def _tell(registry: Registry, hook: str, **values: Any) -> None:  # noqa: ANN401
-    """Call an event hook plugin by plugin: an observer that raises is warned of, and costs nobody the run."""
-    for implementation in getattr(registry.manager.hook, hook).get_hookimpls():
-        try:
-            implementation.function(**{name: values[name] for name in implementation.argnames})
-        except ClipbenchError:
-            raise
-        except Exception as error:
-            warnings.warn(f"{implementation.plugin_name}: {hook} raised {type(error).__name__}: {error}", stacklevel=2)

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from clipbench import environment
-from clipbench.api import Device, DeviceInfo, DeviceSpec, Engine, LearnerJob, Missing, Precision, World
+from clipbench.api import Device, Engine, LearnerJob, Loader, Split, World
+from clipbench.clip.config import ClipConfig
 from clipbench.clip.tokenizer import Tokenizer
-from clipbench.errors import ClipbenchError, ExitCode, UsageError
+from clipbench.devices import check_device, pick_device, pick_precision
+from clipbench.errors import ClipbenchError, ExitCode
 from clipbench.evaluation import Evaluator
 from clipbench.events import EventWriter
 from clipbench.loop import Emit, Loop
@@ -105,55 +107,6 @@ def _die_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True, name="parent-watch").start()
 
 
-# --- devices ------------------------------------------------------------------------------------------------------
-
-
-def check_device(registry: Registry, engine_name: str, device_name: str) -> Missing | None:
-    """Why a case on this engine and device cannot run here, or None."""
-    spec = registry.engines.get(engine_name, "engine")
-    engine: Engine = load_object(spec.load)()
-    if problem := engine.problem():
-        return Missing(f"engine {engine_name}", f"Python {sys.executable}", problem)
-    reasons = []
-    for device in _candidates(registry, engine_name, device_name):
-        reason = load_object(device.load)().unavailable()
-        if reason is None:
-            return None
-        reasons.append(f"{device.name}: {reason}")
-    return Missing(f"device {device_name}", "this machine", "; ".join(reasons) or "no plugin offers one")
-
-
-def _candidates(registry: Registry, engine: str, device: str) -> list[DeviceSpec]:
-    if device == "auto":
-        return registry.devices_of(engine)
-    return [registry.devices.get(device, "device")]
-
-
-def pick_device(registry: Registry, engine: str, name: str) -> Device:
-    """The named device, or for ``auto`` the available one with the highest priority."""
-    for spec in _candidates(registry, engine, name):
-        device: Device = load_object(spec.load)()
-        if device.unavailable() is None:
-            return device
-    raise UsageError(f"device: '{name}' is not available")  # check_device has said why, and ended the worker
-
-
-def pick_precision(device: Device, wanted: str) -> Precision:
-    """The precision that ``wanted`` means on ``device``: ``amp`` is its first one that is not float32."""
-    offered = list(device.precisions())
-    if wanted == "amp":
-        mixed = [precision for precision in offered if precision != "float32"]
-        if not mixed:
-            raise UsageError(f"precision: device {device.name} has no mixed precision; use --set precision=float32")
-        return mixed[0]
-    if wanted not in offered:
-        raise UsageError(f"precision: device {device.name} does not compute {wanted}; it has {', '.join(offered)}")
-    return next(precision for precision in offered if precision == wanted)
-
-
-# --- the case -----------------------------------------------------------------------------------------------------
-
-
 def run_case(case: Case, registry: Registry, world: World, emit: Emit) -> None:
     """Build everything that a case names, report it, then train and evaluate."""
     engine: Engine = load_object(registry.engines.get(case.engine, "engine").load)()
@@ -162,40 +115,36 @@ def run_case(case: Case, registry: Registry, world: World, emit: Emit) -> None:
     device.select(world.local_rank)
     device.seed(case.seed + world.rank)
     tuning = dict(device.tune())
-    make_plan(case, registry).dataset.prepare()
-    plan = make_plan(case, registry)  # again: what was generated is there now
+    plan = make_plan(case, registry)
+    plan.dataset.prepare()
     tokenizer = Tokenizer(plan.vocabulary, plan.config.context_length)
     config = replace(plan.config, vocab_size=tokenizer.vocab_size)
-    val = plan.dataset.val()
-    val_captions = tokenise(val, tokenizer, case.dataset.clean_captions)
-    train = plan.dataset.train() if plan.steps else None
-    train_captions = tokenise(train, tokenizer, case.dataset.clean_captions) if train else None
-    job = LearnerJob(
-        model=plan.model,
-        config=config,
-        device=device,
-        precision=precision,
-        autocast_text=case.model.autocast_text,
-        weights=plan.weights,
-        optimizer=case.train.optimizer,
-        loss=case.train.loss,
-        seed=case.seed,
-        world=world,
-    )
     workers = min(MOST_WORKERS, environment.usable_cores()) if case.train.workers is None else case.train.workers
-    loader = None
-    if train is not None and train_captions is not None:
-        size, augment = config.image_size, case.train.augment
-        fetch = TrainFetch(train, train_captions, case.seed, size, augment, config.eval_resize)
-        loader = engine.loader(fetch, workers)  # first, so that its processes start while the model is built
-    learner = engine.learner(job)
+    evaluator = _evaluator(engine, case, config, plan.dataset.val(), tokenizer, workers)
+    train = plan.dataset.train() if plan.steps else None
+    # Before the learner, so that the loader's processes start while the model is built.
+    loader = _loader(engine, case, config, train, tokenizer, workers) if train else None
+    learner = engine.learner(
+        LearnerJob(
+            model=plan.model,
+            config=config,
+            device=device,
+            precision=precision,
+            autocast_text=case.model.autocast_text,
+            weights=plan.weights,
+            optimizer=case.train.optimizer,
+            loss=case.train.loss,
+            seed=case.seed,
+            world=world,
+        )
+    )
     emit(
         "started",
-        environment=_environment(registry, engine, device, device.info(), case, precision, tuning),
+        environment=_environment(registry, engine, device, case, precision, tuning),
         dataset={
             "name": case.dataset.name,
             "train": vars(train.fingerprint) if train else None,
-            "val": vars(val.fingerprint),
+            "val": vars(evaluator.fetch.split.fingerprint),
         },
         weights=_weights(plan),
         model={"name": case.model.name, **learner.describe()},
@@ -203,10 +152,27 @@ def run_case(case: Case, registry: Registry, world: World, emit: Emit) -> None:
         steps=plan.steps,
         steps_per_epoch=plan.steps_per_epoch,
     )
-    evaluator = Evaluator(
+    try:
+        Loop(plan, world, device, learner, loader, evaluator if world.rank == 0 else None, emit).run()
+    finally:
+        if loader is not None:
+            loader.close()
+    emit("finished", model={"name": case.model.name, **learner.describe()})
+
+
+def _loader(engine: Engine, case: Case, config: ClipConfig, train: Split, tokenizer: Tokenizer, workers: int) -> Loader:
+    captions = tokenise(train, tokenizer, case.dataset.clean_captions)
+    fetch = TrainFetch(train, captions, case.seed, config.image_size, case.train.augment, config.eval_resize)
+    return engine.loader(fetch, workers)
+
+
+def _evaluator(
+    engine: Engine, case: Case, config: ClipConfig, val: Split, tokenizer: Tokenizer, workers: int
+) -> Evaluator:
+    return Evaluator(
         engine=engine,
         fetch=EvalFetch(val, config.image_size, config.eval_resize),
-        captions=val_captions,
+        captions=tokenise(val, tokenizer, case.dataset.clean_captions),
         image_batch=case.eval.image_batch,
         text_batch=case.eval.text_batch,
         loss_batch=case.train.batch_size,
@@ -214,12 +180,6 @@ def run_case(case: Case, registry: Registry, world: World, emit: Emit) -> None:
         seed=case.seed,
         workers=workers,
     )
-    try:
-        Loop(plan, world, device, learner, loader, evaluator if world.rank == 0 else None, emit).run()
-    finally:
-        if loader is not None:
-            loader.close()
-    emit("finished", model={"name": case.model.name, **learner.describe()})
 
 
 def _weights(plan: Plan) -> dict[str, Any]:
@@ -232,7 +192,6 @@ def _environment(
     registry: Registry,
     engine: Engine,
     device: Device,
-    info: DeviceInfo,
     case: Case,
     precision: str,
     tuning: dict[str, Any],
@@ -243,9 +202,9 @@ def _environment(
         "ranks": case.ranks,
         "precision": precision,
         "tuning": tuning,
-        **vars(info),
+        **vars(device.info()),
     }
-    extra = environment.merge(*registry.manager.hook.clipbench_environment())
+    extra = environment.merge(*registry.call("clipbench_environment"))
     return environment.merge(
         environment.machine(),
         {
