@@ -69,8 +69,8 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--case", "cases", multiple=True, metavar="NAME", help="This case alone; shell wildcards. Repeatable."
         ),
-        click.option("--seed", help="Short for --set seed=..."),
-        click.option("--max-steps", help="Stop training after so many steps, then evaluate."),
+        click.option("--seed", metavar="N", help="Short for --set seed=..."),
+        click.option("--max-steps", metavar="N", help="Stop training after so many steps, then evaluate."),
     )
     for option in reversed(options):
         command = option(command)
@@ -95,9 +95,10 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="auto: live on a terminal, plain lines elsewhere.",
 )
 def run(out: Path, dry_run: bool, progress: str, **chosen: Any) -> None:  # noqa: ANN401
-    """Train and evaluate the cases of SUITE, a YAML file or the name of a suite that ships.
+    """Train and evaluate a suite; write its results.
 
-    Each case runs in a process of its own, and its result is written when it ends.
+    SUITE is a YAML file, or the name of a suite that ships (clipbench list suites). Each case runs in a
+    process of its own, and its result is written when it ends.
     """
     from clipbench.progress import make_progress
     from clipbench.runner import check_suite, exit_code, run_suite
@@ -122,7 +123,11 @@ def run(out: Path, dry_run: bool, progress: str, **chosen: Any) -> None:  # noqa
 @suite_options
 @FORMAT
 def show(form: str, **chosen: Any) -> None:  # noqa: ANN401
-    """Show what SUITE comes to here: every value, steps, learning rates, where files are looked for."""
+    """Show what a suite comes to on this machine.
+
+    Every value, the steps, the learning rate of every epoch, and where data and weights are looked for.
+    SUITE is a YAML file, or the name of a suite that ships.
+    """
     _print_plans(_load(**chosen), _registry(), form)
 
 
@@ -132,7 +137,7 @@ def show(form: str, **chosen: Any) -> None:  # noqa: ANN401
 )
 @FORMAT
 def list_(kinds: tuple[str, ...], form: str) -> None:
-    """List what is installed, of all kinds or of one."""
+    """List engines, devices, datasets, models, suites, references."""
     from clipbench.report.listing import listing, listing_text
 
     data = listing(_registry(), kinds or KINDS)
@@ -143,7 +148,10 @@ def list_(kinds: tuple[str, ...], form: str) -> None:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @FORMAT
 def validate(paths: Sequence[Path], form: str) -> None:
-    """Check suites, results and references, files or folders of them, against their schemas."""
+    """Check suites, results and references.
+
+    PATHS are files, or folders that are searched for .yaml, .yml and .json files.
+    """
     from clipbench.validation import validate_paths, worst_code
 
     verdicts = validate_paths(paths)
@@ -166,7 +174,10 @@ def validate(paths: Sequence[Path], form: str) -> None:
 )
 @FORMAT
 def compare(paths: Sequence[Path], folders: Sequence[Path], form: str) -> None:
-    """Hold results, files or folders of them, against their references, and give the verdict."""
+    """Hold results against their references: the verdict.
+
+    PATHS are result files, or folders that are searched for them.
+    """
     from clipbench.report.comparing import run_compare
 
     sys.exit(run_compare(paths, folders, form))

@@ -190,6 +190,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "config": plan.case.to_dict(),
         "config_sha256": plan.case.sha256(),
         "data_root": str(plan.root),
+        "cache": str(cache_folder()),
         "looked_for": {name: list(places) for name, places in plan.looked_for.items()},
         "found": {
             "vocabulary": plan.vocabulary.is_file(),

@@ -11,15 +11,17 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     """Every value, the steps, where files are looked for, the learning rate of every epoch."""
     lines = [f"case {plan['case']}", "", "values:"]
     lines += [f"  {key}: {_value(value)}" for key, value in _leaves(plan["config"])]
-    lines += ["", "data and weights:", f"  data root: {plan['data_root']}"]
+    lines += ["", "data and weights:", f"  data root: {plan['data_root']}", f"  generated data: {plan['cache']}"]
     for name, places in plan["looked_for"].items():
         if places and name != "data":
-            lines.append(f"  {name}: {' or '.join(places)}")
+            found = "found" if plan["found"][name] else "not found"
+            lines.append(f"  {name}: {' or '.join(places)} ({found})")
     lines += [f"  missing: {item['what']} (looked in {item['looked_in']})" for item in plan["missing"]]
     lines += ["", "steps:"]
     lines.append(f"  training images: {_count(plan['train_images'])}, validation images: {_count(plan['val_images'])}")
     lines.append(f"  steps per epoch: {_count(plan['steps_per_epoch'])}, in all: {_count(plan['steps'])}")
-    lines += ["", "learning rate by epoch:"]
+    often = "set at every step; here" if plan["config"]["train"]["schedule"]["per"] == "step" else "set"
+    lines += ["", f"learning rate, {often} at the start of each epoch:"]
     lines += [f"  {row}" for row in _learning_rates(plan["learning_rate"])] or ["  nothing is trained"]
     return "\n".join(lines)
 
