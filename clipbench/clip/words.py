@@ -48,6 +48,9 @@ def split_words(text: str) -> list[str]:
 
     A word is a special token, an English contraction, a run of letters, one digit or a run of anything else.
     """
+    # Most captions are ASCII letters and spaces once they are clean, and then every run of letters is a word.
+    if text.isascii() and text.replace(" ", "").isalpha():
+        return text.split()
     return [word for word, _ in _SPLIT.pre_tokenize_str(text)]
 
 

@@ -12,9 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
+from clipbench.clip import words
 from clipbench.clip.tokenizer import Tokenizer
 from clipbench.clip.vocabulary import read_merges, train_vocabulary, write_vocabulary
-from clipbench.clip.words import clean_text
+from clipbench.clip.words import clean_text, split_words
 from clipbench.errors import NotReadyError
 
 OPENAI = "bpe_simple_vocab_16e6.txt.gz"
@@ -172,6 +173,13 @@ def test_openai_vocabulary_equals_plain_encoding(openai, captions, data_root):
 def test_the_short_cut_for_ascii_changes_nothing(text):
     whole_way = html.unescape(html.unescape(ftfy.fix_text(text)))
     assert clean_text(text) == re.sub(r"\s+", " ", whole_way).strip().lower()
+
+
+@given(st.text("abz \u017f'1"))
+@settings(max_examples=500, deadline=None)
+def test_the_short_cut_for_letters_and_spaces_changes_nothing(text):
+    cleaned = clean_text(text)
+    assert split_words(cleaned) == [word for word, _ in words._SPLIT.pre_tokenize_str(cleaned)]
 
 
 def test_too_long_is_cut_with_the_end_token_last(small_path):
