@@ -39,13 +39,16 @@ class NoProgress:
         self.steps: int | None = None
         self.steps_per_epoch: int | None = None
         self.done = 0
+        self.weights = ""
 
     def case_started(self, case: Case, run_id: str) -> None:
         self.steps = self.steps_per_epoch = None
         self.done = 0
 
     def event(self, event: Event) -> None:
-        if event["event"] == "started":
+        if event["event"] == "inputs":
+            self.weights = event["weights"]["source"]
+        elif event["event"] == "started":
             self.steps, self.steps_per_epoch = event["steps"], event["steps_per_epoch"]
         elif event["event"] == "step":
             self.done = (event["epoch"] - 1) * (self.steps_per_epoch or 0) + event["step"]
@@ -69,7 +72,7 @@ class PlainProgress(NoProgress):
     def event(self, event: Event) -> None:
         super().event(event)
         if event["event"] == "started":
-            self._say(describe_start(event))
+            self._say(describe_start(event, self.weights))
         elif event["event"] == "step" and time.monotonic() - self._said >= PLAIN_SECONDS:
             self._say(f"epoch {event['epoch']} step {event['step']}/{self._steps_in_epoch()}  {describe_step(event)}")
         elif event["event"] == "epoch":
@@ -113,7 +116,7 @@ class LiveProgress(NoProgress):
     def event(self, event: Event) -> None:
         super().event(event)
         if event["event"] == "started":
-            self._start = describe_start(event)
+            self._start = describe_start(event, self.weights)
             self._trained_since = time.monotonic()
         elif event["event"] == "step":
             self._step, self._evaluating = event, False
@@ -184,12 +187,12 @@ class LiveProgress(NoProgress):
         return table
 
 
-def describe_start(event: Event) -> str:
-    """What the case runs on, in one line."""
-    device, weights = event["environment"]["device"], event["weights"]
+def describe_start(event: Event, weights: str) -> str:
+    """What the case runs on, in one line; ``weights`` is where they come from."""
+    device = event["device"]
     steps = f"{event['steps']} steps" if event["steps"] else "evaluation alone"
     return (
-        f"{event['model']['name']} from {weights['source']} weights on {device['kind']} ({device['name']}), "
+        f"{event['model']['name']} from {weights} weights on {device['kind']} ({device['name']}), "
         f"{device['precision']}, {steps}"
     )
 

@@ -45,15 +45,15 @@ def build_result(
     error: Mapping[str, Any] | None,
 ) -> Result:
     """What a case's events add up to; pure but for the clock, so that a crashed case keeps all it reported."""
-    start: Mapping[str, Any] = {}
+    before: dict[str, Any] = {}
     epochs: list[dict[str, Any]] = []
     ranks: Any = None
     model: Any = None
     for event in events:
-        if event["event"] == "started":
-            start, model = event, event["model"]
-        elif event["event"] == "finished":
-            model = event["model"]  # what the steps have changed in it: a scaler's state, say
+        if event["event"] in ("environment", "inputs"):
+            before |= event
+        elif event["event"] in ("started", "finished"):
+            model = event["model"]  # at the end with what the steps have changed in it: a scaler's state, say
         elif event["event"] == "epoch":
             epochs.append(event["record"])
         elif event["event"] == "ranks":
@@ -72,12 +72,12 @@ def build_result(
         "clipbench": {"version": version, "commit": commit, "dirty": dirty},
         "config": case.to_dict(),
         "config_sha256": case.sha256(),
-        "environment": start.get("environment"),
-        "dataset": start.get("dataset"),
-        "weights": start.get("weights"),
+        "environment": before.get("environment"),
+        "dataset": before.get("dataset"),
+        "weights": before.get("weights"),
         "model": model,
         "seed": case.seed,
-        "text_truncated": start.get("text_truncated"),
+        "text_truncated": before.get("text_truncated"),
         "epochs": epochs,
         "metrics": summarise(epochs),
         "ranks": ranks,

@@ -28,6 +28,7 @@ def ranks_from_scores(scores: Floats, image_of_text: npt.ArrayLike) -> tuple[Int
     image_ranks (texts,): other images that score at least as high as a caption's own.
     Raises CaseFailedError when a score is not finite or an image has no caption.
     """
+    scores = np.asarray(scores)
     owner = _checked_owner(image_of_text, *scores.shape)
     _check_scores(scores)
     own = scores[owner, np.arange(len(owner))]

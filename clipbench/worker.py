@@ -114,7 +114,8 @@ def run_case(case: Case, registry: Registry, world: World, emit: Emit) -> None:
     precision = pick_precision(device, case.precision)
     device.select(world.local_rank)
     device.seed(case.seed + world.rank)
-    tuning = dict(device.tune())
+    used = _device_in_use(device, case, precision)
+    emit("environment", environment=_environment(registry, engine, device, used))
     plan = make_plan(case, registry)
     plan.dataset.prepare()
     tokenizer = Tokenizer(plan.vocabulary, plan.config.context_length)
@@ -124,6 +125,16 @@ def run_case(case: Case, registry: Registry, world: World, emit: Emit) -> None:
     train = plan.dataset.train() if plan.steps else None
     # Before the learner, so that the loader's processes start while the model is built.
     loader = _loader(engine, case, config, train, tokenizer, workers) if train else None
+    emit(
+        "inputs",
+        dataset={
+            "name": case.dataset.name,
+            "train": vars(train.fingerprint) if train else None,
+            "val": vars(evaluator.fetch.split.fingerprint),
+        },
+        weights=_weights(plan),
+        text_truncated=tokenizer.truncated,
+    )
     learner = engine.learner(
         LearnerJob(
             model=plan.model,
@@ -138,20 +149,8 @@ def run_case(case: Case, registry: Registry, world: World, emit: Emit) -> None:
             world=world,
         )
     )
-    emit(
-        "started",
-        environment=_environment(registry, engine, device, case, precision, tuning),
-        dataset={
-            "name": case.dataset.name,
-            "train": vars(train.fingerprint) if train else None,
-            "val": vars(evaluator.fetch.split.fingerprint),
-        },
-        weights=_weights(plan),
-        model={"name": case.model.name, **learner.describe()},
-        text_truncated=tokenizer.truncated,
-        steps=plan.steps,
-        steps_per_epoch=plan.steps_per_epoch,
-    )
+    model = {"name": case.model.name, **learner.describe()}
+    emit("started", model=model, device=used, steps=plan.steps, steps_per_epoch=plan.steps_per_epoch)
     try:
         Loop(plan, world, device, learner, loader, evaluator if world.rank == 0 else None, emit).run()
     finally:
@@ -188,31 +187,26 @@ def _weights(plan: Plan) -> dict[str, Any]:
     return {"source": plan.weights.name, "sha256": environment.file_sha256(plan.weights)}
 
 
-def _environment(
-    registry: Registry,
-    engine: Engine,
-    device: Device,
-    case: Case,
-    precision: str,
-    tuning: dict[str, Any],
-) -> dict[str, Any]:
-    used = {
+def _device_in_use(device: Device, case: Case, precision: str) -> dict[str, Any]:
+    return {
         "requested": case.device,
         "kind": device.name,
         "ranks": case.ranks,
         "precision": precision,
-        "tuning": tuning,
+        "tuning": dict(device.tune()),
         **vars(device.info()),
     }
-    extra = environment.merge(*registry.call("clipbench_environment"))
+
+
+def _environment(registry: Registry, engine: Engine, device: Device, used: dict[str, Any]) -> dict[str, Any]:
     return environment.merge(
         environment.machine(),
         {
             "device": used,
             "packages": engine.versions(),
-            "plugins": {str(plugin.name): plugin.version for plugin in registry.plugins},
+            "plugins": {plugin.name: plugin.version for plugin in registry.plugins},
             "variables": environment.variables(device.environment_variables()),
-            "extra": extra,
+            "extra": environment.merge(*registry.call("clipbench_environment")),
         },
     )
 

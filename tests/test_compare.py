@@ -31,8 +31,8 @@ from clipbench.suite import load_suite
 
 RECALL = dict(zip(RECALL_NAMES, (85.0, 97.0, 99.0, 93.0, 71.0, 94.0, 97.0, 87.0, 90.0), strict=True))
 SPLIT = {"images": 1000, "captions": 5000, "annotation_sha256": "0" * 64}
-STARTED = {
-    "event": "started",
+ENVIRONMENT = {
+    "event": "environment",
     "environment": {
         "os": "Linux",
         "python": "3.11.0",
@@ -42,11 +42,14 @@ STARTED = {
         "plugins": {},
         "variables": {},
     },
+}
+INPUTS = {
+    "event": "inputs",
     "dataset": {"name": "flickr8k", "train": {"split": "en_train", **SPLIT}, "val": {"split": "en_val", **SPLIT}},
     "weights": {"source": "weights.pth", "sha256": None},
-    "model": {},
     "text_truncated": 0,
 }
+STARTED = {"event": "started", "model": {}}
 RECORD = {
     "epoch": 1,
     "steps": 10,
@@ -75,7 +78,11 @@ def case(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def make_result(case):
-    def make(status="completed", events=(STARTED, {"event": "epoch", "record": RECORD}, RANKS), run_id="mine-1"):
+    def make(
+        status="completed",
+        events=(ENVIRONMENT, INPUTS, STARTED, {"event": "epoch", "record": RECORD}, RANKS),
+        run_id="mine-1",
+    ):
         error = {"type": "Error", "message": "it broke\nbadly", "exit_code": 4, "traceback": None}
         events = copy.deepcopy(list(events))
         made = build_result(

@@ -20,8 +20,8 @@ class Tokenizer:
     Raises NotReadyError when the file cannot be read or is not a CLIP vocabulary.
     """
 
-    def __init__(self, vocab_path: Path, context_length: int = 77) -> None:
-        merges = read_merges(vocab_path)
+    def __init__(self, vocab_path: Path | str, context_length: int = 77) -> None:
+        merges = read_merges(Path(vocab_path))
         tokens = list_tokens(merges)
         ids = {token: index for index, token in enumerate(tokens)}
         self.context_length = context_length
