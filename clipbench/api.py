@@ -266,7 +266,10 @@ class Learner(Protocol):
         """Take one optimiser step at learning rate ``lr``; does not wait for the device."""
 
     def drain_losses(self) -> list[float]:
-        """Losses of the steps since the last call, oldest first; waits for the device."""
+        """Losses of the steps since the last call, oldest first, each the mean over ranks; waits for the device.
+
+        Called by every rank after the same step.
+        """
 
     def encode_images(self, pixels: Any) -> Any:  # noqa: ANN401
         """Features of a batch, not normalised, float32, left on the device."""

@@ -40,10 +40,9 @@ def only_result(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_two_epochs_of_a_small_model(clipbench, tmp_path, ranks):
+def test_two_epochs_of_a_small_model(clipbench, tmp_path):
     (tmp_path / "s.yaml").write_text(TINY)
-    done = clipbench("run", "s.yaml", "--device", "cpu", "--set", f"ranks={ranks}", "--set", "train.workers=1")
+    done = clipbench("run", "s.yaml", "--device", "cpu", "--set", "train.workers=1")
     assert done.returncode == 0, done.stdout + done.stderr
     result = only_result(tmp_path)
     assert result["dataset"]["train"]["images"] == 256 and result["dataset"]["val"]["images"] == 96
@@ -52,6 +51,19 @@ def test_two_epochs_of_a_small_model(clipbench, tmp_path, ranks):
     assert result["epochs"][1]["samples_per_second"] > 0
     assert len(result["ranks"]["image"]) == result["dataset"]["val"]["captions"]
     assert result["environment"]["packages"]["torch"]
+
+
+@pytest.mark.slow
+def test_two_ranks_with_all_negatives_train_as_one_does(clipbench, tmp_path):
+    (tmp_path / "s.yaml").write_text(TINY + "matrix: {ranks: [1, 2]}\n")
+    words = ("--device", "cpu", "--set", "train.workers=1", "--set", "train.loss.negatives=global")
+    done = clipbench("run", "s.yaml", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    one, two = (read_json(path) for path in sorted((tmp_path / "results").glob("*.json")))
+    assert (one["config"]["ranks"], two["config"]["ranks"]) == (1, 2)
+    losses = [[record["train_loss"] for record in result["epochs"]] for result in (one, two)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert one["dataset"] == two["dataset"] and len(one["ranks"]["image"]) == len(two["ranks"]["image"])
 
 
 @pytest.mark.slow

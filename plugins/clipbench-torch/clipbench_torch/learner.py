@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -50,6 +51,7 @@ class TorchLearner:
         self._config = job.config
         self._pixel_scale, self._pixel_shift = pixel_normalisation(job.config, self._place)
         self._losses: list[Tensor] = []
+        self._ranks = job.world.size
         self._steps = 0
 
     def train_step(self, pixels: Any, tokens: Any, lr: float) -> None:  # noqa: ANN401
@@ -72,12 +74,15 @@ class TorchLearner:
         self._steps += 1
 
     def drain_losses(self) -> list[float]:
-        """This rank's losses since the last call, oldest first; waits for the device."""
+        """Losses since the last call, oldest first, each the mean over ranks; waits for the device and the ranks."""
         if not self._losses:
             return []
-        losses: list[float] = torch.stack(self._losses).tolist()
+        losses = torch.stack(self._losses)
         self._losses.clear()
-        return losses
+        if self._ranks > 1:
+            dist.all_reduce(losses)
+        values: list[float] = (losses / self._ranks).tolist()
+        return values
 
     def encode_images(self, pixels: Any) -> Tensor:  # noqa: ANN401
         """Features (n, embed_dim) of uint8 pixels (n, size, size, 3): float32, not normalised, on the device."""
