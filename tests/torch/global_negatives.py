@@ -13,7 +13,7 @@ GLOBAL_BATCH = 8
 
 
 def steps(rank, size, negatives):
-    """Losses of this rank and the parameters after each rank took its shard of every batch."""
+    """Losses over all ranks and the parameters after each rank took its shard of every batch."""
     from clipbench_torch.engine import TorchEngine
 
     job = make_job(loss=LossConfig("sum", negatives), world=World(rank=rank, local_rank=rank, size=size))
@@ -24,6 +24,17 @@ def steps(rank, size, negatives):
         learner.train_step(pixels[shard], tokens[shard], lr=1e-3)
     gradients = {name: parameter.grad.numpy() for name, parameter in learner._model.named_parameters()}
     return learner.drain_losses(), gradients, learner.logit_scale()
+
+
+def first_loss(rank, size):
+    """The loss that one rank of ``size`` takes over its own pairs alone, at the first step."""
+    from clipbench_torch.engine import TorchEngine
+
+    learner = TorchEngine().learner(make_job())
+    pixels, tokens = make_batch(n=GLOBAL_BATCH, seed=0)
+    shard = slice(rank * GLOBAL_BATCH // size, (rank + 1) * GLOBAL_BATCH // size)
+    learner.train_step(pixels[shard], tokens[shard], lr=1e-3)
+    return learner.drain_losses()[0]
 
 
 if __name__ == "__main__":
