@@ -56,7 +56,8 @@ class Offers(Generic[SpecT]):
         known = ", ".join(sorted(self.specs)) or "none"
         near = difflib.get_close_matches(name, self.specs, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise UsageError(f"{key}: '{name}' is not a {self.kind} of any installed plugin (known: {known}).{hint}")
+        kind = f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
+        raise UsageError(f"{key}: '{name}' is not {kind} of any installed plugin (known: {known}).{hint}")
 
 
 @dataclass(frozen=True)
