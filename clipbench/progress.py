@@ -56,6 +56,9 @@ class NoProgress:
     def case_finished(self, result: Result, path: Path) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
 
 class PlainProgress(NoProgress):
     """One line for each thing that happens."""
@@ -133,6 +136,9 @@ class LiveProgress(NoProgress):
         self._console.print(f"case {result['case']} {result['status']}: {path}", soft_wrap=True, highlight=False)
         if result["error"]:
             self._console.print(f"{result['error']['type']}: {result['error']['message']}", style="red", markup=False)
+
+    def close(self) -> None:
+        self._live.stop()
 
     def _redraw(self) -> None:
         from rich.console import Group

@@ -37,6 +37,9 @@ class Progress(Protocol):
 
     def case_finished(self, result: Result, path: Path) -> None: ...
 
+    def close(self) -> None:
+        """The run is over, one way or another: leave the terminal as it was."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -61,8 +64,11 @@ def run_suite(suite: Suite, registry: Registry, out: Path, progress: Progress) -
         missing += _check_devices(out, checks)
         raise NotReadyError(list_missing(missing))
     outcomes: list[Outcome] = []
-    for plan in plans:
-        outcomes.append(_run_case(plan, registry, out, progress, checks if not outcomes else ()))
+    try:
+        for plan in plans:
+            outcomes.append(_run_case(plan, registry, out, progress, checks if not outcomes else ()))
+    finally:
+        progress.close()
     return outcomes
 
 
