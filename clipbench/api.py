@@ -201,8 +201,9 @@ class Dataset(Protocol):
 class Device(Protocol):
     """All that differs between accelerators; nothing outside a device plugin tests for a device's name.
 
-    A device belongs to an engine, which may ask more of it than the core does:
-    for the torch engine see ``clipbench_torch.device.TorchDevice``.
+    The core calls ``select``, ``seed`` and ``tune``, in this order, before a learner is built; an engine may call
+    ``tune`` again, and must get the same answer. A device belongs to an engine, which may ask more of it than the core
+    does: for the torch engine see ``clipbench_torch.device.TorchDevice``.
     """
 
     name: str
@@ -303,7 +304,8 @@ class Engine(Protocol):
 
     def learner(self, job: LearnerJob) -> Learner: ...
 
-    def loader(self, fetch: Callable[[Any], tuple[np.ndarray, ...]], workers: int) -> Loader: ...
+    def loader(self, fetch: Callable[[Any], tuple[np.ndarray, ...]], workers: int) -> Loader:
+        """A loader over ``fetch``, which pickles, with so many processes; may be called before ``learner``."""
 
     def launcher(self, ranks: int) -> list[str]:
         """The command that starts ``ranks`` processes on this machine, up to the name of the module that each runs.

@@ -106,7 +106,7 @@ def run(out: Path, dry_run: bool, progress: str, **chosen: Any) -> None:  # noqa
     registry = _registry()
     suite = _load(**chosen)
     if dry_run:
-        check_suite(suite, registry, out)
+        check_suite(suite, registry)
         _print_plans(suite, registry, "table")
         click.echo("ready: everything needed is there; nothing was run")
         return

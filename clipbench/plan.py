@@ -83,7 +83,6 @@ def make_plan(case: Case, registry: Registry) -> Plan:
     dataset, sizes = _dataset(case, registry, root, missing)
     vocabulary, looked_for["vocabulary"] = _vocabulary(case, model, root, missing)
     weights, looked_for["weights"] = _weights(case, root, missing)
-    looked_for["data"] = (str(root),)
     train_images, val_images = sizes
     if train_images is not None and case.train.epochs and train_images < case.train.batch_size:
         raise UsageError(f"train.batch_size: {case.train.batch_size} is more than the {train_images} training images")

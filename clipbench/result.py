@@ -11,7 +11,7 @@ from typing import Any
 
 from clipbench import __version__, schemas
 from clipbench.environment import source_version
-from clipbench.errors import ClipbenchError, InvalidFileError
+from clipbench.errors import ClipbenchError, InvalidFileError, NotReadyError
 from clipbench.json_file import JsonError, read_json, write_json
 from clipbench.metrics import metrics_of
 from clipbench.suite import Case
@@ -105,7 +105,10 @@ def write_result(folder: Path, result: Result) -> Path:
             "the result breaks its own schema, which is a bug in clipbench or a plugin:\n  " + "\n  ".join(refusals[:5])
         )
     path = folder / f"{result['run_id']}.json"
-    write_json(path, result)
+    try:
+        write_json(path, result)
+    except OSError as error:
+        raise NotReadyError(f"{path}: the result cannot be written ({error.strerror}); make room there") from None
     return path
 
 

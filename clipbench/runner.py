@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +27,8 @@ from clipbench.worker import Job
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 10.0
 LOG_LINES = 20
+
+Checks = tuple[tuple[str, str], ...]  # (engine, device) names
 
 
 class Progress(Protocol):
@@ -57,12 +60,11 @@ def run_suite(suite: Suite, registry: Registry, out: Path, progress: Progress) -
     Ctrl-C writes the running case as interrupted and raises KeyboardInterrupt.
     """
     plans = [make_plan(case, registry) for case in suite.cases]
-    missing = list(dict.fromkeys(item for plan in plans for item in plan.missing))
-    checks = tuple(dict.fromkeys((case.engine, case.device) for case in suite.cases))
+    checks = _devices_of(suite)
     _check_writable(out)
-    if missing:
-        missing += _check_devices(out, checks)
-        raise NotReadyError(list_missing(missing))
+    # Devices are checked by the first case's worker, which has to import the framework anyway.
+    if any(plan.missing for plan in plans):
+        _refuse_missing(plans, checks)
     outcomes: list[Outcome] = []
     try:
         for plan in plans:
@@ -72,11 +74,18 @@ def run_suite(suite: Suite, registry: Registry, out: Path, progress: Progress) -
     return outcomes
 
 
-def check_suite(suite: Suite, registry: Registry, out: Path) -> None:
-    """What ``run --dry-run`` does: find everything missing, devices included, and start nothing."""
-    missing = [item for case in suite.cases for item in make_plan(case, registry).missing]
-    checks = tuple(dict.fromkeys((case.engine, case.device) for case in suite.cases))
-    missing += _check_devices(out, checks)
+def check_suite(suite: Suite, registry: Registry) -> None:
+    """What ``run --dry-run`` does: find everything missing, devices included; start and write nothing."""
+    _refuse_missing([make_plan(case, registry) for case in suite.cases], _devices_of(suite))
+
+
+def _devices_of(suite: Suite) -> Checks:
+    return tuple(dict.fromkeys((case.engine, case.device) for case in suite.cases))
+
+
+def _refuse_missing(plans: Sequence[Plan], checks: Checks) -> None:
+    """One NotReadyError for everything that any case lacks, devices included."""
+    missing = [item for plan in plans for item in plan.missing] + _check_devices(checks)
     if missing:
         raise NotReadyError(list_missing(list(dict.fromkeys(missing))))
 
@@ -104,9 +113,7 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 # --- one case -----------------------------------------------------------------------------------------------------
 
 
-def _run_case(
-    plan: Plan, registry: Registry, out: Path, progress: Progress, checks: tuple[tuple[str, str], ...]
-) -> Outcome:
+def _run_case(plan: Plan, registry: Registry, out: Path, progress: Progress, checks: Checks) -> Outcome:
     case = plan.case
     run_id, started = new_run_id(case), utc_now()
     work = out / ".work" / run_id
@@ -249,20 +256,17 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _check_devices(out: Path, checks: tuple[tuple[str, str], ...]) -> list[Missing]:
+def _check_devices(checks: Checks) -> list[Missing]:
     """What is missing among engines and devices, found in a process of its own: it imports frameworks."""
-    work = out / ".work" / f"check-{os.getpid()}"
-    work.mkdir(parents=True, exist_ok=True)
     events: list[Event] = []
-    try:
+    with tempfile.TemporaryDirectory(prefix="clipbench-") as folder:
+        work = Path(folder)
         _follow(Job(work / "events.jsonl", os.getpid(), checks, None), work, [sys.executable, "-m"], events.append)
         for event in events:
             if event["event"] == "checked":
                 return [Missing(**item) for item in event["missing"]]
         reported = next((event["message"] for event in events if event["event"] == "error"), None)
         raise CaseFailedError(f"the devices could not be checked: {reported or _tail(work / 'worker.log')}")
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _check_writable(out: Path) -> None:

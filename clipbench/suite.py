@@ -125,11 +125,13 @@ class Suite:
 def find_suite(name: str) -> Path:
     """The file that ``name`` means: a path, or the name of a suite that ships with clipbench."""
     path = Path(name)
-    if path.exists():
+    if path.is_file():
         return path
     shipped = {file.stem: file for file in shipped_suites()}
     if name in shipped:
         return shipped[name]
+    if path.exists():
+        raise UsageError(f"{name}: is a folder; expected a YAML file")
     if path.stem in shipped:
         raise UsageError(
             f"{name}: no such file; the suite of that name that ships is run with: clipbench run {path.stem}"

@@ -23,7 +23,7 @@ from clipbench.compare import (
     find_reference,
     is_within,
 )
-from clipbench.errors import ExitCode, UsageError
+from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.metrics import RECALL_NAMES
 from clipbench.references import Conditions, Reference, ReferenceMetric
 from clipbench.result import build_result, write_result
@@ -440,3 +440,9 @@ def test_comparing_imports_nothing_heavy():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "clipbench.compare" in loaded
     assert not {"numpy", "rich", "jsonschema", "torch", "PIL"} & set(loaded)
+
+
+def test_a_result_that_cannot_be_written_is_said_with_its_path(make_result, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotReadyError, match=r"file/mine-1\.json: the result cannot be written"):
+        write_result(tmp_path / "file", make_result())

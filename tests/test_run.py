@@ -279,7 +279,14 @@ def test_dry_run_starts_nothing(suite, tmp_path):
     done = clipbench("run", suite(), "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "ready" in done.stdout and "steps per epoch: 5" in done.stdout
-    assert not list((tmp_path / "results").glob("*.json"))
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_exit_5_before_anything_runs(suite, tmp_path):
+    (tmp_path / "file").touch()
+    done = clipbench("run", suite(), "--out", "file/inside", cwd=tmp_path)
+    assert done.returncode == 5 and "--out file/inside: cannot be written to" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,15 @@ def test_suites_that_ship_are_found_by_name():
         find_suite("no-such-suite")
 
 
+def test_a_folder_that_is_called_like_a_suite_does_not_hide_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").mkdir()
+    (tmp_path / "other").mkdir()
+    assert find_suite("quickstart").name == "quickstart.yaml"
+    with pytest.raises(UsageError, match="other: is a folder"):
+        find_suite("other")
+
+
 @pytest.mark.parametrize("path", shipped_suites(), ids=lambda path: path.stem)
 def test_every_shipped_suite_loads_under_its_own_name(path: Path):
     suite = load_suite(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Activation = Literal["quick_gelu", "gelu_tanh"]
@@ -46,18 +46,12 @@ CLIP_VIT_B16 = ClipConfig(
     embed_dim=512, image_size=224, patch_size=16, vision_width=768, vision_layers=12, vision_heads=12,
     text_width=512, text_layers=12, text_heads=8,
 )  # fmt: skip
-CLIP_VIT_B32 = ClipConfig(
-    embed_dim=512, image_size=224, patch_size=32, vision_width=768, vision_layers=12, vision_heads=12,
-    text_width=512, text_layers=12, text_heads=8,
-)  # fmt: skip
+CLIP_VIT_B32 = replace(CLIP_VIT_B16, patch_size=32)
 CLIP_VIT_L14 = ClipConfig(
     embed_dim=768, image_size=224, patch_size=14, vision_width=1024, vision_layers=24, vision_heads=16,
     text_width=768, text_layers=12, text_heads=12,
 )  # fmt: skip
-CLIP_VIT_L14_336 = ClipConfig(
-    embed_dim=768, image_size=336, patch_size=14, vision_width=1024, vision_layers=24, vision_heads=16,
-    text_width=768, text_layers=12, text_heads=12,
-)  # fmt: skip
+CLIP_VIT_L14_336 = replace(CLIP_VIT_L14, image_size=336)
 # Small enough to learn the generated dataset from scratch on two CPU cores in a minute: one patch for each cell of its
 # pictures. The vocabulary's size is the shipped file's; another file brings its own.
 CLIP_TINY = ClipConfig(

@@ -13,7 +13,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     lines += [f"  {key}: {_value(value)}" for key, value in _leaves(plan["config"])]
     lines += ["", "data and weights:", f"  data root: {plan['data_root']}", f"  generated data: {plan['cache']}"]
     for name, places in plan["looked_for"].items():
-        if places and name != "data":
+        if places:
             found = "found" if plan["found"][name] else "not found"
             lines.append(f"  {name}: {' or '.join(places)} ({found})")
     lines += [f"  missing: {item['what']} (looked in {item['looked_in']})" for item in plan["missing"]]
