@@ -129,10 +129,14 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Contrastive loss: ``reduction`` of its two directions; ``negatives`` of one rank (local) or of all (global)."""
+    """Contrastive loss: ``reduction`` of its two directions, and where a pair's ``negatives`` come from.
+
+    ``local``: this rank's micro-batch. ``global``: the same micro-batch of all ranks. ``batch``: the whole batch, of all
+    ranks and micro-batches.
+    """
 
     reduction: Literal["sum", "mean"]
-    negatives: Literal["local", "global"]
+    negatives: Literal["local", "global", "batch"]
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,51 @@ class LearnerJob:
     loss: LossConfig
     seed: int
     world: World = field(default_factory=World)
+    accumulate: int = 1
+    grad_checkpointing: bool = False
+    compile: str | None = None
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One training step: its loss (mean over ranks), the norm of its gradient where it is known, and whether the
+    gradient scaler withheld it for a gradient that was not finite.
+    """
+
+    loss: float
+    grad_norm: float | None = None
+    skipped: bool = False
+
+
+@dataclass(frozen=True)
+class TensorRef:
+    """A tensor that is fetched when it is needed: ``read`` gives a C-contiguous array of ``dtype`` and ``shape``."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    read: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class LearnerState:
+    """All that a learner needs to go on exactly: tensors by name, always in one order, and values that fit JSON."""
+
+    tensors: Mapping[str, TensorRef]
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one question to a device came to, asked before anything is timed.
+
+    ``refuses`` is what cannot be trusted where it fails: the whole ``run``, or its ``timing``.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    refuses: Literal["run", "timing"] = "run"
+    measured: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -266,11 +315,17 @@ class Learner(Protocol):
     def train_step(self, pixels: Any, tokens: Any, lr: float) -> None:  # noqa: ANN401
         """Take one optimiser step at learning rate ``lr``; does not wait for the device."""
 
-    def drain_losses(self) -> list[float]:
-        """Losses of the steps since the last call, oldest first, each the mean over ranks; waits for the device.
+    def drain_steps(self) -> list[StepReport]:
+        """What the steps since the last call came to, oldest first; waits for the device.
 
         Called by every rank after the same step.
         """
+
+    def flops(self) -> float | None:
+        """Floating-point operations of this rank's training steps so far, by the model's formula; None if unknown."""
+
+    def not_finite(self) -> str | None:
+        """Name of a parameter with a value that is not finite, or None; waits for the device."""
 
     def encode_images(self, pixels: Any) -> Any:  # noqa: ANN401
         """Features of a batch, not normalised, float32, left on the device."""
@@ -284,14 +339,37 @@ class Learner(Protocol):
     def logit_scale(self) -> float:
         """The learnt scale, as its logarithm."""
 
-    def save(self, path: Path) -> None: ...
+    def state(self) -> LearnerState:
+        """Weights, optimiser and scaler as they are after the last step; read before the next one."""
 
-    def load(self, path: Path) -> None: ...
+    def restore(self, state: LearnerState | None) -> None:
+        """Go on from ``state``; with several ranks, rank 0 has it and the others give None and get it from there.
+
+        Raises NotReadyError for the state of another model.
+        """
 
     def synchronize(self) -> None: ...
 
     def describe(self) -> Mapping[str, Any]:
         """What a result records of the compute: parameter count, kernels and product paths in use, scaler state."""
+
+
+class Group(Protocol):
+    """The ranks of a run, talking to each other. Every method but ``failure`` and ``fail`` is called by all of them."""
+
+    def all_gather(self, array: np.ndarray) -> list[np.ndarray]:
+        """Every rank's array, in rank order; they may differ in shape, not in dtype or number of axes."""
+
+    def at(self, position: str) -> None:
+        """Tell the others how far this rank is, for the message when one of them waits in vain. Costs nothing."""
+
+    def fail(self, report: Mapping[str, Any]) -> None:
+        """Tell the others why this rank ends."""
+
+    def failure(self) -> Mapping[str, Any] | None:
+        """The report of another rank that has failed or gone silent, or None."""
+
+    def close(self) -> None: ...
 
 
 class Engine(Protocol):
@@ -301,6 +379,18 @@ class Engine(Protocol):
         """Why the installed framework cannot be used, or None."""
 
     def versions(self) -> Mapping[str, str]: ...
+
+    def join(self, device: Device, world: World, timeout: float) -> Group:
+        """Join the other ranks, waiting ``timeout`` seconds at most, then and in every later collective.
+
+        Called after ``device.select`` and before ``learner``, where there are several ranks.
+        """
+
+    def probe(self, device: Device, precision: Precision, local_rank: int) -> Sequence[Probe]:
+        """Ask the device, before anything is timed, whether it computes and waits as it says.
+
+        Called after ``device.select`` and ``device.tune``.
+        """
 
     def learner(self, job: LearnerJob) -> Learner: ...
 

@@ -36,6 +36,7 @@ class DatasetConfig:
     root: str | None
     train: str
     val: str
+    on_bad_image: str
     clean_captions: bool
     options: dict[str, Any]
 
@@ -47,6 +48,10 @@ class TrainConfig:
     batch_size: int
     lr: float
     workers: int | None
+    accumulate: int
+    grad_checkpointing: bool
+    compile: str | None
+    max_skipped_steps: int
     augment: Literal["published", "none"]
     schedule: ScheduleConfig
     optimizer: OptimizerConfig
@@ -58,6 +63,7 @@ class EvalConfig:
     every: int
     image_batch: int
     text_batch: int
+    cache_mb: int
     resize: str | None
 
 
@@ -65,6 +71,13 @@ class EvalConfig:
 class TimingConfig:
     warmup_steps: int
     window_steps: int
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    epochs: int
+    minutes: float | None
+    keep: Literal["best", "all", "none"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,7 @@ class Case:
     engine: str
     device: str
     ranks: int
+    ranks_timeout: float
     precision: str
     seed: int
     model: ModelConfig
@@ -84,6 +98,8 @@ class Case:
     train: TrainConfig
     eval: EvalConfig
     timing: TimingConfig
+    checkpoint: CheckpointConfig
+    observers: tuple[str, ...]
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Case:
