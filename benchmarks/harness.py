@@ -80,7 +80,7 @@ class Nothing:
     def train_step(self, pixels: object, tokens: object, lr: float) -> None:
         self.steps = getattr(self, "steps", 0) + 1
 
-    def drain_losses(self) -> list[float]:
+    def drain_steps(self) -> list[float]:
         steps, self.steps = self.steps, 0
         return [1.0] * steps
 
@@ -122,11 +122,11 @@ def overhead() -> dict[str, float]:
     keys = [[(0, index) for index in range(start, start + 50)] for start in range(0, 4000, 50)]
     for batch in loader.batches(keys[:10]):
         learner.train_step(*batch, lr=1e-4)
-    learner.drain_losses()
+    learner.drain_steps()
     begun = time.perf_counter()
     for batch in loader.batches(keys):
         learner.train_step(*batch, lr=1e-4)
-    learner.drain_losses()
+    learner.drain_steps()
     bare = (time.perf_counter() - begun) / len(keys)
     loader.close()
     return {"harness_seconds_per_step": statistics.median(alone), "bare_seconds_per_step": bare}

@@ -72,6 +72,19 @@ class ModelSpec:
     load: str
 
 
+@dataclass(frozen=True)
+class ObserverSpec:
+    """Something that writes down how a run goes; ``load`` is called with (case, run_id, folder) for an Observer.
+
+    ``install`` says what to do where ``load`` cannot be imported.
+    """
+
+    name: str
+    summary: str
+    load: str
+    install: str = ""
+
+
 # --- plain data ---------------------------------------------------------------------------------------------------
 
 
@@ -402,3 +415,22 @@ class Engine(Protocol):
 
         Each finds its place in RANK, LOCAL_RANK and WORLD_SIZE. Called without the framework being imported.
         """
+
+
+class Observer(Protocol):
+    """Writes one case down as it goes, into ``folder``, which it makes; lives in the process of ``clipbench run``.
+
+    Made with the first thing to tell. One that raises is warned of, told nothing more, and closed.
+    """
+
+    def step(self, event: Mapping[str, Any]) -> None:
+        """A window of steps is over: ``epoch`` and ``step`` in it (from 1), and the rest of the event ``step``."""
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """An epoch is over: its entry in the result."""
+
+    def finished(self, result: Mapping[str, Any]) -> None:
+        """The case has ended, whatever its status: the result as it was written."""
+
+    def close(self) -> None:
+        """The last call, once, also where there was no result."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clipbench.plugins import Registry
     from clipbench.suite import Suite
 
-KINDS = ("engines", "devices", "datasets", "models", "suites", "references")
+KINDS = ("engines", "devices", "datasets", "models", "observers", "suites", "references")
 FORMAT = click.option(
     "--format",
     "form",
@@ -133,11 +133,11 @@ def show(form: str, **chosen: Any) -> None:  # noqa: ANN401
 
 @main.command("list")
 @click.argument(
-    "kinds", type=click.Choice(KINDS), nargs=-1, metavar="[engines|devices|datasets|models|suites|references]"
+    "kinds", type=click.Choice(KINDS), nargs=-1, metavar="[engines|devices|datasets|models|observers|suites|references]"
 )
 @FORMAT
 def list_(kinds: tuple[str, ...], form: str) -> None:
-    """List engines, devices, datasets, models, suites, references."""
+    """List engines, devices, datasets, models, observers, suites, references."""
     from clipbench.report.listing import listing, listing_text
 
     data = listing(_registry(), kinds or KINDS)

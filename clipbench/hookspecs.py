@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
-    from clipbench.api import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec
+    from clipbench.api import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
     from clipbench.suite import Case
 
 hookspec = pluggy.HookspecMarker("clipbench")
@@ -47,6 +48,14 @@ def clipbench_models() -> list[ModelSpec]:  # type: ignore[empty-body]
 
 
 @hookspec
+def clipbench_observers() -> list[ObserverSpec]:  # type: ignore[empty-body]
+    """Return the observers that this plugin offers, for suites to switch on.
+
+    Called once, when the registry is filled; must not import what they write with.
+    """
+
+
+@hookspec
 def clipbench_environment() -> Mapping[str, Any]:  # type: ignore[empty-body]
     """Return what a result's ``environment.extra`` should record, under keys of the plugin's own.
 
@@ -55,12 +64,26 @@ def clipbench_environment() -> Mapping[str, Any]:  # type: ignore[empty-body]
 
 
 @hookspec
-def clipbench_case_started(case: Case) -> None:
+def clipbench_case_started(case: Case, run_id: str, folder: Path) -> None:
     """A case is about to run.
 
     Called in the process of ``clipbench run``, not in the one that is timed.
 
     :param case: the case with every value resolved.
+    :param run_id: names the run, and is the name of its result's file.
+    :param folder: where to put what belongs to this run; made by whoever writes there. No ``*.json``: that is results.
+    """
+
+
+@hookspec
+def clipbench_step_finished(case: Case, event: Mapping[str, Any]) -> None:
+    """A window of steps has been trained, and the clock read.
+
+    Called in the process of ``clipbench run``, not in the one that is timed.
+
+    :param case: the case with every value resolved.
+    :param event: ``epoch`` and ``step`` in it, from 1; ``loss`` and ``learning_rate`` of that step; the window's
+        ``samples_per_second``, None in the warm-up.
     """
 
 

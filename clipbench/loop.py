@@ -120,7 +120,7 @@ class Loop:
 
     def _drain(self, epoch: int, done: int) -> list[float]:
         """Losses since the last window; one that is not finite ends the case at its step."""
-        losses = self.learner.drain_losses()
+        losses = [step.loss for step in self.learner.drain_steps()]
         for step, loss in enumerate(losses, start=done):
             if not math.isfinite(loss):
                 raise CaseFailedError(

@@ -13,11 +13,17 @@ from typing import Any, Generic, Protocol, TypeVar
 import pluggy
 
 from clipbench import hookspecs
-from clipbench.api import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec
+from clipbench.api import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
 from clipbench.errors import UsageError
 
 GROUP = "clipbench"
-SPEC_TYPES = {"engine": EngineSpec, "device": DeviceSpec, "dataset": DatasetSpec, "model": ModelSpec}
+SPEC_TYPES = {
+    "engine": EngineSpec,
+    "device": DeviceSpec,
+    "dataset": DatasetSpec,
+    "model": ModelSpec,
+    "observer": ObserverSpec,
+}
 
 
 class Named(Protocol):
@@ -68,6 +74,7 @@ class Registry:
     devices: Offers[DeviceSpec]
     datasets: Offers[DatasetSpec]
     models: Offers[ModelSpec]
+    observers: Offers[ObserverSpec]
     plugins: tuple[Plugin, ...]
     manager: pluggy.PluginManager = field(repr=False, compare=False)
 
@@ -114,11 +121,13 @@ def load_registry(found: Iterable[EntryPoint] | None = None) -> Registry:
     devices = _collect("device", modules, problems)
     datasets = _collect("dataset", modules, problems)
     models = _collect("model", modules, problems)
+    observers = _collect("observer", modules, problems)
     return Registry(
         engines=engines,
         devices=devices,
         datasets=datasets,
         models=models,
+        observers=observers,
         plugins=tuple(replace(plugin, problem=problems.get(plugin, plugin.problem)) for plugin in plugins),
         manager=manager,
     )

@@ -21,6 +21,7 @@ def listing(registry: Registry, kinds: Sequence[str]) -> dict[str, Rows]:
         "devices": lambda: _specs(registry.devices, "engine", "priority"),
         "datasets": lambda: _specs(registry.datasets),
         "models": lambda: _specs(registry.models, "engine"),
+        "observers": lambda: _specs(registry.observers),
         "suites": _suites,
         "references": _references,
     }

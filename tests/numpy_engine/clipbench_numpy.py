@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clipbench.api import ClipConfig, DeviceInfo, DeviceSpec, EngineSpec, ModelSpec, hookimpl
+from clipbench.api import ClipConfig, DeviceInfo, DeviceSpec, EngineSpec, ModelSpec, StepReport, hookimpl
 
 GRID = 4
 LINEAR = ClipConfig(
@@ -175,9 +175,15 @@ class NumpyLearner:
         self.image_weights -= lr * x.T @ ((gu - u * (gu * u).sum(1, keepdims=True)) / na)
         self.text_weights -= lr * y.T @ ((gv - v * (gv * v).sum(1, keepdims=True)) / nb)
 
-    def drain_losses(self):
+    def drain_steps(self):
         losses, self.losses = self.losses, []
-        return losses
+        return [StepReport(float(loss)) for loss in losses]
+
+    def flops(self):
+        return None
+
+    def not_finite(self):
+        return None if np.isfinite(self.image_weights).all() else "image_weights"
 
     def encode_images(self, pixels):
         return self._image_inputs(pixels) @ self.image_weights

@@ -23,7 +23,7 @@ def steps(rank, size, negatives):
         pixels, tokens = make_batch(n=GLOBAL_BATCH, seed=step)
         learner.train_step(pixels[shard], tokens[shard], lr=1e-3)
     gradients = {name: parameter.grad.numpy() for name, parameter in learner._model.named_parameters()}
-    return learner.drain_losses(), gradients, learner.logit_scale()
+    return [step.loss for step in learner.drain_steps()], gradients, learner.logit_scale()
 
 
 def first_loss(rank, size):
@@ -34,7 +34,7 @@ def first_loss(rank, size):
     pixels, tokens = make_batch(n=GLOBAL_BATCH, seed=0)
     shard = slice(rank * GLOBAL_BATCH // size, (rank + 1) * GLOBAL_BATCH // size)
     learner.train_step(pixels[shard], tokens[shard], lr=1e-3)
-    return learner.drain_losses()[0]
+    return learner.drain_steps()[0].loss
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def losses_on(device, precision, **changes):
     pixels, tokens = make_batch()
     features = learner.gather([learner.encode_images(pixels), learner.encode_texts(tokens)])
     assert torch.isfinite(torch.from_numpy(features)).all()
-    return {"losses": learner.drain_losses(), "place": sorted(place), **learner.describe()}
+    return {"losses": [step.loss for step in learner.drain_steps()], "place": sorted(place), **learner.describe()}
 
 
 if __name__ == "__main__":

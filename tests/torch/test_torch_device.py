@@ -123,7 +123,7 @@ def run(**changes):
     learner = TorchLearner(make_job(**changes))
     for step in range(4):
         learner.train_step(*make_batch(n=8, seed=step), lr=1e-3)
-    return learner, learner.drain_losses()
+    return learner, [step.loss for step in learner.drain_steps()]
 
 
 @pytest.mark.cuda

@@ -23,14 +23,14 @@ def same_products(monkeypatch):
 def train(learner, steps=3, lr=1e-3, first=0):
     for step in range(first, first + steps):
         learner.train_step(*make_batch(seed=step), lr=lr)
-    return learner.drain_losses()
+    return [step.loss for step in learner.drain_steps()]
 
 
 def test_losses_are_drained_once_and_in_order():
     learner = TorchLearner(make_job())
     one = [train(learner, 1, first=step)[0] for step in range(3)]
     assert train(TorchLearner(make_job()), 3) == one
-    assert learner.drain_losses() == []
+    assert learner.drain_steps() == []
 
 
 def test_a_model_learns_its_batch():
@@ -38,7 +38,7 @@ def test_a_model_learns_its_batch():
     batch = make_batch(n=8)
     for _ in range(30):
         learner.train_step(*batch, lr=1e-3)
-    losses = learner.drain_losses()
+    losses = [step.loss for step in learner.drain_steps()]
     assert losses[-1] < 0.2 * losses[0]
 
 

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from clipbench.api import LearnerJob, OptimizerConfig
+from clipbench.api import LearnerJob, OptimizerConfig, StepReport
 from clipbench.clip.config import ClipConfig
 from clipbench.errors import NotReadyError
 from clipbench_torch.device import DTYPES, TorchDevice
@@ -73,16 +73,26 @@ class TorchLearner:
         self._losses.append(loss.detach())
         self._steps += 1
 
-    def drain_losses(self) -> list[float]:
-        """Losses since the last call, oldest first, each the mean over ranks; waits for the device and the ranks."""
+    def drain_steps(self) -> list[StepReport]:
+        """Steps since the last call, oldest first, losses the mean over ranks; waits for the device and the ranks."""
         if not self._losses:
             return []
         losses = torch.stack(self._losses)
         self._losses.clear()
         if self._ranks > 1:
             dist.all_reduce(losses)
-        values: list[float] = (losses / self._ranks).tolist()
-        return values
+        return [StepReport(loss) for loss in (losses / self._ranks).tolist()]
+
+    def flops(self) -> float | None:
+        """Operations of this rank's training steps so far, by the model's formula."""
+        return None
+
+    def not_finite(self) -> str | None:
+        """Name of the first parameter with a value that is not finite, or None; waits for the device."""
+        for name, parameter in self._model.named_parameters():
+            if not bool(torch.isfinite(parameter.detach()).all()):
+                return name
+        return None
 
     def encode_images(self, pixels: Any) -> Tensor:  # noqa: ANN401
         """Features (n, embed_dim) of uint8 pixels (n, size, size, 3): float32, not normalised, on the device."""
