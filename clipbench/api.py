@@ -54,11 +54,17 @@ class DeviceSpec:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A source of picture-caption pairs; ``load`` is called with a DatasetRequest for a Dataset."""
+    """A source of picture-caption pairs; ``load`` is called with a DatasetRequest for a Dataset.
+
+    ``clipbench validate`` takes a folder in which the glob ``layout`` finds a file for a data root of this dataset, and
+    calls what ``check`` names with (root, deep) for a list of DataFindings.
+    """
 
     name: str
     summary: str
     load: str
+    layout: str | None = None
+    check: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,19 @@ class Missing:
 
 
 @dataclass(frozen=True)
+class DataFinding:
+    """One annotation file of a data root, checked with its pictures; ``problems`` keep it from being used.
+
+    ``summary`` says what it holds; ``warnings`` what should be known and keeps nothing from running.
+    """
+
+    path: Path
+    summary: str
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class World:
     """This process's place among the ranks of a run."""
 
@@ -111,13 +130,19 @@ class World:
 
 @dataclass(frozen=True)
 class DatasetRequest:
-    """What a suite asks of a dataset plugin: the ``dataset`` section, with its root and the user's cache resolved."""
+    """What a suite asks of a dataset plugin: the ``dataset`` section, with its root and the user's cache resolved.
+
+    ``on_bad_image`` is ``error``, or ``skip``: pairs whose picture cannot be used are then left out of their split.
+    ``checked`` is True where another process of the same run has looked at every file already.
+    """
 
     root: Path
     train: str
     val: str
     cache: Path
     options: Mapping[str, Any] = field(default_factory=dict)
+    on_bad_image: str = "error"
+    checked: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,7 +253,10 @@ class DeviceInfo:
 
 
 class Split(Protocol):
-    """The pairs of one split. It is sent to loader processes, so it must pickle."""
+    """The pairs of one split. It is sent to loader processes, so it must pickle.
+
+    A split that leaves pairs out (``on_bad_image: skip``) says how many in an attribute ``skipped``.
+    """
 
     @property
     def fingerprint(self) -> Fingerprint: ...
@@ -240,7 +268,7 @@ class Split(Protocol):
         """The captions of image ``index``, one or more, as written in the data."""
 
     def image(self, index: int) -> Image:
-        """Image ``index``, decoded or not, in whatever mode the file has."""
+        """Image ``index``, decoded or not, in whatever mode the file has; a CaseFailedError where it cannot be read."""
 
 
 class Dataset(Protocol):
@@ -258,6 +286,9 @@ class Dataset(Protocol):
     def train(self) -> Split: ...
 
     def val(self) -> Split: ...
+
+    def warnings(self) -> list[str]:
+        """What should be known of the data though it keeps nothing from running, a line each; may be left out."""
 
 
 class Device(Protocol):

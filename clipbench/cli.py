@@ -26,6 +26,13 @@ FORMAT = click.option(
     show_default=True,
     help="Output for people or for programs.",
 )
+BASELINES = click.option(
+    "--baselines",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of adopted baselines.  [default: results/baseline]",
+)
+# What --allow takes: clipbench.comparability.ALLOWED, which a test holds against this.
+ALLOWED = ("device", "ranks", "precision", "batch", "recipe", "data", "weights", "evaluation", "engine", "settings")
 
 
 class Main(click.Group):
@@ -69,6 +76,7 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--case", "cases", multiple=True, metavar="NAME", help="This case alone; shell wildcards. Repeatable."
         ),
+        click.option("--nproc", metavar="N", help="Ranks on this machine, one device each. Short for --set ranks=..."),
         click.option("--seed", metavar="N", help="Short for --set seed=..."),
         click.option("--max-steps", metavar="N", help="Stop training after so many steps, then evaluate."),
     )
@@ -86,6 +94,7 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="Folder that results are written to.",
 )
+@click.option("--restart", is_flag=True, help="Begin anew where a run was not finished; the old one is set aside.")
 @click.option("--dry-run", is_flag=True, help="Check that everything is there, show the plan, run nothing.")
 @click.option(
     "--progress",
@@ -94,28 +103,37 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="auto: live on a terminal, plain lines elsewhere.",
 )
-def run(out: Path, dry_run: bool, progress: str, **chosen: Any) -> None:  # noqa: ANN401
+@click.option(
+    "--observe",
+    multiple=True,
+    metavar="NAME",
+    help="Write the run down with this observer too (clipbench list observers). Repeatable.",
+)
+def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequence[str], **chosen: Any) -> None:  # noqa: ANN401
     """Train and evaluate a suite; write its results.
 
     SUITE is a YAML file, or the name of a suite that ships (clipbench list suites). Each case runs in a
-    process of its own, and its result is written when it ends.
+    process of its own, and its result is written when it ends. A run that was not finished goes on where it
+    was when the same command is given again. Under torchrun or srun, each process is one rank.
     """
+    from clipbench.observers import add_observers
     from clipbench.progress import make_progress
-    from clipbench.runner import check_suite, exit_code, run_suite
+    from clipbench.report.ending import ending
+    from clipbench.runner import check_suite, exit_code, run_rank, run_suite
+    from clipbench.world import outer_launch
 
     registry = _registry()
-    suite = _load(**chosen)
+    suite = add_observers(_load(**chosen), observe)
     if dry_run:
         check_suite(suite, registry)
         _print_plans(suite, registry, "table")
         click.echo("ready: everything needed is there; nothing was run")
         return
-    outcomes = run_suite(suite, registry, out, make_progress(progress))
-    for outcome in outcomes:
-        click.echo(f"result: {outcome.path}")
-        if outcome.log is not None:
-            click.echo(f"log of its process: {outcome.log}")
-    click.echo("hold against the reference: clipbench compare " + " ".join(str(outcome.path) for outcome in outcomes))
+    launch = outer_launch()
+    if launch is not None and launch.world.rank > 0:
+        sys.exit(run_rank(suite, registry, launch))
+    outcomes = run_suite(suite, registry, out, make_progress(progress), restart)
+    click.echo(ending(outcomes))
     sys.exit(exit_code(outcomes))
 
 
@@ -146,20 +164,25 @@ def list_(kinds: tuple[str, ...], form: str) -> None:
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--deep", is_flag=True, help="Decode every picture of a data root, not its header alone.")
 @FORMAT
-def validate(paths: Sequence[Path], form: str) -> None:
-    """Check suites, results and references.
+def validate(paths: Sequence[Path], deep: bool, form: str) -> None:
+    """Check suites, results, references and data.
 
-    PATHS are files, or folders that are searched for .yaml, .yml and .json files.
+    PATHS are files, or folders that are searched for .yaml, .yml and .json files. A folder with annotation files in
+    datasets/ is a data root: its pictures must be there and have headers that parse.
     """
     from clipbench.validation import validate_paths, worst_code
 
-    verdicts = validate_paths(paths)
+    verdicts = validate_paths(paths, _registry(), deep)
     if form == "json":
         click.echo(json.dumps([verdict.to_dict() for verdict in verdicts], indent=1, ensure_ascii=False))
     else:
         for verdict in verdicts:
-            click.echo(f"ok       {verdict.path} ({verdict.kind})" if verdict.ok else f"refused  {verdict.problem}")
+            what = f"{verdict.kind}: {verdict.detail}" if verdict.detail else verdict.kind
+            click.echo(f"ok       {verdict.path} ({what})" if verdict.ok else f"refused  {verdict.problem}")
+            for warning in verdict.warnings:
+                click.echo(f"warning  {warning}")
     sys.exit(worst_code(verdicts))
 
 
@@ -172,15 +195,113 @@ def validate(paths: Sequence[Path], form: str) -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of further references. Repeatable.",
 )
+@click.option("--reference", metavar="NAME", help="This reference; 'own' is the one that a result names itself.")
+@click.option(
+    "--baseline",
+    metavar="WHICH",
+    help="Hold against earlier runs: a file, a folder, a run id, the name of an adopted baseline, or 'adopted'. "
+    "References are then left out unless --reference is given.",
+)
+@BASELINES
+@click.option(
+    "--allow", multiple=True, type=click.Choice(ALLOWED), metavar="DIFF", help=f"Let differ: {', '.join(ALLOWED)}."
+)
+@click.option("--target", type=float, metavar="PERCENT", help="Overall recall mean that time to quality is taken to.")
+@click.option(
+    "--least-recall",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.5,
+    show_default=True,
+    metavar="POINTS",
+    help="Against a baseline: least loss of a recall mean that counts; of one R@K twice that.",
+)
+@click.option(
+    "--least-speed",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="Against a baseline: least loss of throughput that counts.",
+)
+@click.option("--strict", is_flag=True, help="A warning, 'better' or 'inconclusive' fails too (exit 1).")
 @FORMAT
-def compare(paths: Sequence[Path], folders: Sequence[Path], form: str) -> None:
-    """Hold results against their references: the verdict.
+def compare(form: str, **asked: Any) -> None:  # noqa: ANN401
+    """Hold results against references or earlier runs: the verdict.
 
     PATHS are result files, or folders that are searched for them.
     """
+    from clipbench.gate import request_of
     from clipbench.report.comparing import run_compare
 
-    sys.exit(run_compare(paths, folders, form))
+    sys.exit(run_compare(request_of(**asked), form))
+
+
+@main.group()
+def baseline() -> None:
+    """Adopt results that later ones are held against."""
+
+
+@baseline.command("set")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--reason", required=True, help="Why; kept in the file.")
+@click.option("--name", help="Default: case and device.")
+@click.option("--by", metavar="WHO", help="Who adopts it; kept in the file.")
+@BASELINES
+def baseline_set(
+    paths: Sequence[Path], reason: str, name: str | None, by: str | None, baselines: Path | None
+) -> None:
+    """Adopt a result; of one case, several repeats or seeds.
+
+    Writes one file, to be committed. A baseline moves by this command alone, and keeps what it was before.
+    """
+    from clipbench.baselines import FOLDER, adopt
+    from clipbench.report.baselines import adopted_text
+    from clipbench.result import read_result
+
+    click.echo(adopted_text(adopt([read_result(path) for path in paths], baselines or FOLDER, reason, name, by)))
+
+
+@baseline.command("list")
+@BASELINES
+@FORMAT
+def baseline_list(baselines: Path | None, form: str) -> None:
+    """List the adopted baselines."""
+    from clipbench.baselines import FOLDER, load_baselines
+    from clipbench.report.baselines import baseline_summary, list_text
+
+    found = load_baselines(baselines or FOLDER)
+    data = [baseline_summary(one) for one in found]
+    click.echo(json.dumps(data, indent=1, ensure_ascii=False) if form == "json" else list_text(found))
+
+
+@baseline.command("show")
+@click.argument("name")
+@BASELINES
+@FORMAT
+def baseline_show(name: str, baselines: Path | None, form: str) -> None:
+    """Show a baseline: why, since when, what it has, what it was before."""
+    from clipbench.baselines import FOLDER, baseline_called
+    from clipbench.report.baselines import baseline_summary, show_text
+
+    found = baseline_called(name, baselines or FOLDER)
+    data = baseline_summary(found)
+    click.echo(json.dumps(data, indent=1, ensure_ascii=False) if form == "json" else show_text(found))
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--metric", default="recall_mean", show_default=True, help="Which metric.")
+@click.option("--case", "cases", multiple=True, metavar="NAME", help="This case alone; shell wildcards. Repeatable.")
+@click.option("--last", type=click.IntRange(min=1), metavar="N", help="The newest N results of each case and device.")
+@FORMAT
+def trend(paths: Sequence[Path], metric: str, cases: Sequence[str], last: int | None, form: str) -> None:
+    """Show one metric over time, for each case and device.
+
+    PATHS are result files, or folders that are searched for them.
+    """
+    from clipbench.report.trend import run_trend
+
+    sys.exit(run_trend(paths, metric, cases, last, form))
 
 
 # --- what the commands share --------------------------------------------------------------------------------------
@@ -200,12 +321,14 @@ def _load(
     device: str | None,
     overrides: Sequence[str],
     cases: Sequence[str],
+    nproc: str | None,
     seed: str | None,
     max_steps: str | None,
 ) -> Suite:
     from clipbench.suite import find_suite, load_suite
+    from clipbench.world import outer_ranks
 
-    short = {"device": device, "seed": seed, "train.max_steps": max_steps}
+    short = {"device": device, "ranks": outer_ranks(nproc), "seed": seed, "train.max_steps": max_steps}
     changes = [*overrides, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     return load_suite(find_suite(suite), changes).select(cases)
 

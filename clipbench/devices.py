@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from clipbench.api import Device, DeviceSpec, Engine, Missing, Precision
+from clipbench.environment import usable_cores
 from clipbench.errors import UsageError
 from clipbench.plugins import Registry, load_object
 
@@ -50,3 +52,13 @@ def pick_precision(device: Device, wanted: str) -> Precision:
     if wanted not in offered:
         raise UsageError(f"precision: device {device.name} does not compute {wanted}; it has {', '.join(offered)}")
     return next(precision for precision in offered if precision == wanted)
+
+
+def no_more_threads_than_cores(ranks: int) -> dict[str, str]:
+    """OMP_NUM_THREADS such that the ranks of this machine share its cores, unless the user has set it.
+
+    Left alone, each rank would start a thread on every core; torchrun allows each one thread.
+    """
+    if ranks == 1 or "OMP_NUM_THREADS" in os.environ:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, usable_cores() // ranks))}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
+from pathlib import Path
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -15,6 +18,7 @@ class ExitCode(IntEnum):
     CASE_FAILED = 4
     NOT_READY = 5
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class ClipbenchError(Exception):
@@ -40,9 +44,28 @@ class InvalidFileError(ClipbenchError):
 
 
 class CaseFailedError(ClipbenchError):
-    """A case ended without a usable result (exit 4)."""
+    """A case ended without a usable result (exit 4).
+
+    ``details`` go into the result as they are; ``checkpoint`` is the folder of the last good one, if any.
+    """
 
     exit_code = ExitCode.CASE_FAILED
+
+    def __init__(self, message: str, details: Mapping[str, Any] | None = None, checkpoint: Path | None = None) -> None:
+        super().__init__(message)
+        self.details, self.checkpoint = dict(details or {}), checkpoint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions pickle by their args alone; loader processes send them.
+        return type(self), (*self.args, self.details, self.checkpoint)
+
+
+class StoppedError(ClipbenchError):
+    """A run was stopped by a person or the system (exit 130 for Ctrl-C, 143 for SIGTERM)."""
+
+    def __init__(self, message: str, exit_code: ExitCode) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class NotReadyError(ClipbenchError):

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from clipbench.api import World
+from clipbench.errors import CaseFailedError
+from clipbench.group import Alone
+from clipbench.image_cache import ImageCache
 from clipbench.pairs import CaptionTokens, EvalFetch
 from clipbench.retrieval import ranks_from_features, recall_metrics, validation_loss
 from clipbench.sampling import Stream, draw_caption
 
 if TYPE_CHECKING:
-    from clipbench.api import Batch, Engine, Learner
+    from clipbench.api import Engine, Group, Learner
 
-# Transformed images are the same at every evaluation; up to this many bytes they are kept.
-KEEP_BYTES = 512 << 20
+# Features cross from rank to rank in pieces of so many bytes: a rank that ranks nothing never holds more.
+GATHER_BYTES = 8 << 20
+# Length of the difference between unit vectors that rounding alone can make.
+COLLAPSED = 1e-5
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,11 @@ class Evaluation:
 
 @dataclass
 class Evaluator:
-    """Evaluates a learner on one split, always in the same order and with the same drawn captions."""
+    """Evaluates a learner on one split, always in the same order and with the same drawn captions.
+
+    Ranks share the batches among them, and the first one ranks the queries. A batch is the same whoever encodes it, so
+    that one process and many give the same features. ``check`` is called between batches, and may raise to stop.
+    """
 
     engine: Engine
     fetch: EvalFetch
@@ -42,46 +53,74 @@ class Evaluator:
     reduction: Literal["sum", "mean"]
     seed: int
     workers: int
-    _kept: list[Batch] = field(default_factory=list)
+    cache: ImageCache
+    world: World = field(default_factory=World)
+    group: Group = field(default_factory=Alone)
+    check: Callable[[], None] = lambda: None
 
-    def __call__(self, learner: Learner) -> Evaluation:
+    def __call__(self, learner: Learner) -> Evaluation | None:
+        """What the first rank finds; None on the others, which have done their share."""
         images = self._encode_images(learner)
         texts = self._encode_texts(learner)
+        if images is None or texts is None:
+            return None
+        check_not_collapsed("image", images)
+        check_not_collapsed("caption", texts)
         image_of_text = self.captions.image_of_text
         text_ranks, image_ranks = ranks_from_features(images, texts, image_of_text)
         loss, reason = self._loss(images, texts, learner.logit_scale())
         return Evaluation(recall_metrics(text_ranks, image_ranks), loss, reason, text_ranks, image_ranks)
 
-    def _encode_images(self, learner: Learner) -> np.ndarray:
-        if self._kept:
-            return learner.gather([learner.encode_images(batch[0]) for batch in self._kept])
-        count = len(self.fetch.split)
-        keys = [list(range(start, min(start + self.image_batch, count))) for start in range(0, count, self.image_batch)]
-        keep = count * self.fetch.size**2 * 3 <= KEEP_BYTES
+    def _encode_images(self, learner: Learner) -> np.ndarray | None:
+        batches = _batches(np.arange(len(self.fetch.split)), self.image_batch)
+        features = []
+        for pixels in self._pixels(_share(batches, self.world)):
+            features.append(learner.encode_images(pixels))
+            self.check()
+        return self._gather(learner, features, batches)
+
+    def _pixels(self, batches: Sequence[np.ndarray]) -> Iterator[Any]:
+        """This rank's batches: transformed once, then from the cache, as far as it goes."""
+        if self.cache.complete:
+            yield from self.cache.batches()
+            return
         loader = self.engine.loader(self.fetch, self.workers)
-        features: list[Any] = []
-        kept: list[Batch] = []
         try:
-            for batch in loader.batches(keys):
-                features.append(learner.encode_images(batch[0]))
-                if keep:
-                    kept.append(batch)
+            for (pixels,) in loader.batches([batch.tolist() for batch in batches]):
+                self.cache.add(np.asarray(pixels))
+                yield pixels
+            self.cache.finish()
         finally:
             loader.close()
-        self._kept = kept
-        return learner.gather(features)
 
-    def _encode_texts(self, learner: Learner) -> np.ndarray:
+    def _encode_texts(self, learner: Learner) -> np.ndarray | None:
         tokens = self.captions.tokens
         # Captions of like length share a batch: a batch is as long as its longest.
         order = np.argsort((tokens != 0).sum(axis=1), kind="stable")
-        features = [
-            learner.encode_texts(tokens[order[start : start + self.text_batch]])
-            for start in range(0, len(order), self.text_batch)
-        ]
-        sorted_features = learner.gather(features)
-        gathered = np.empty_like(sorted_features)
-        gathered[order] = sorted_features
+        batches = _batches(order, self.text_batch)
+        features = []
+        for batch in _share(batches, self.world):
+            features.append(learner.encode_texts(tokens[batch]))
+            self.check()
+        return self._gather(learner, features, batches)
+
+    def _gather(self, learner: Learner, features: Sequence[Any], batches: Sequence[np.ndarray]) -> np.ndarray | None:
+        """Features of all ranks' batches, each row where its index says, on the first rank; None on the others."""
+        shares = [_share(batches, World(rank, 0, self.world.size)) for rank in range(self.world.size)]
+        rows = [sum(map(len, share)) for share in shares]
+        mine = learner.gather(features) if features else None
+        widths = self.group.all_gather(np.array([0 if mine is None else mine.shape[1]]))
+        width = int(max(array[0] for array in widths))
+        if mine is None:  # fewer batches than ranks
+            mine = np.empty((0, width), np.float32)
+        gathered = np.empty((sum(rows), width), np.float32) if self.world.rank == 0 else None
+        places = [np.concatenate(share) if share else np.empty(0, np.int64) for share in shares]
+        piece = max(1, GATHER_BYTES // (4 * width))
+        for start in range(0, max(rows), piece):
+            pieces = self.group.all_gather(mine[start : start + piece])
+            if gathered is not None:
+                for place, rank_rows in zip(places, pieces, strict=True):
+                    gathered[place[start : start + piece]] = rank_rows
         return gathered
 
     def _loss(self, images: np.ndarray, texts: np.ndarray, logit_scale: float) -> tuple[float | None, str | None]:
@@ -95,3 +134,28 @@ class Evaluator:
         if loss is None:
             return None, f"{len(images)} validation images are fewer than one batch of {self.loss_batch}"
         return loss, None
+
+
+def check_not_collapsed(kind: str, features: np.ndarray) -> None:
+    """Raise CaseFailedError where all features (n, d) are the same but for rounding: recall would be a lottery."""
+    blocks = (features[start : start + 4096].astype(np.float64) for start in range(0, len(features), 4096))
+    least = np.finfo(np.float64).tiny
+    first: np.ndarray | None = None
+    for block in blocks:
+        unit = block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), least)
+        first = unit[0] if first is None else first
+        if not np.abs(unit - first).max() < COLLAPSED:  # NaN is not less
+            return
+    if len(features) > 1:
+        raise CaseFailedError(
+            f"the model has collapsed: all {len(features)} {kind}s have the same feature, "
+            "so every query is a tie and no recall can be told"
+        )
+
+
+def _batches(indices: np.ndarray, size: int) -> list[np.ndarray]:
+    return [indices[start : start + size] for start in range(0, len(indices), size)]
+
+
+def _share(batches: Sequence[np.ndarray], world: World) -> Sequence[np.ndarray]:
+    return batches[world.rank :: world.size]

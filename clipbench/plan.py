@@ -39,6 +39,7 @@ class Plan:
     train_images: int | None
     val_images: int | None
     learning_rates: tuple[float, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -67,8 +68,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "clipbench"
 
 
-def make_plan(case: Case, registry: Registry) -> Plan:
-    """Resolve one case. What the suite has wrong is a UsageError; what the machine lacks is listed in ``missing``."""
+def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
+    """Resolve one case. What the suite has wrong is a UsageError; what the machine lacks is listed in ``missing``.
+
+    ``checked`` spares the dataset looking at every file, where another process of the run has done so.
+    """
     registry.engines.get(case.engine, "engine")
     if case.device != "auto":
         device = registry.devices.get(case.device, "device")
@@ -80,7 +84,7 @@ def make_plan(case: Case, registry: Registry) -> Plan:
     root = data_root(case)
     missing: list[Missing] = []
     looked_for: dict[str, tuple[str, ...]] = {}
-    dataset, sizes = _dataset(case, registry, root, missing)
+    dataset, sizes = _dataset(case, registry, root, missing, checked)
     vocabulary, looked_for["vocabulary"] = _vocabulary(case, model, root, missing)
     weights, looked_for["weights"] = _weights(case, root, missing)
     train_images, val_images = sizes
@@ -109,6 +113,7 @@ def make_plan(case: Case, registry: Registry) -> Plan:
                 case.train.schedule, lr=case.train.lr, batch_size=case.train.batch_size, epochs=case.train.epochs
             )
         ),
+        warnings=tuple(getattr(dataset, "warnings", list)()) if train_images is not None else (),
     )
 
 
@@ -122,7 +127,7 @@ def _config(case: Case, model: ModelSpec) -> ClipConfig:
 
 
 def _dataset(
-    case: Case, registry: Registry, root: Path, missing: list[Missing]
+    case: Case, registry: Registry, root: Path, missing: list[Missing], checked: bool
 ) -> tuple[Dataset, tuple[int | None, int | None]]:
     spec = registry.datasets.get(case.dataset.name, "dataset.name")
     request = DatasetRequest(
@@ -132,6 +137,8 @@ def _dataset(
         val=case.dataset.val,
         cache=cache_folder(),
         options=case.dataset.options,
+        on_bad_image=case.dataset.on_bad_image,
+        checked=checked,
     )
     dataset: Dataset = load_object(spec.load)(request)
     lacking = dataset.missing()

@@ -53,6 +53,10 @@ class NoProgress:
         elif event["event"] == "step":
             self.done = (event["epoch"] - 1) * (self.steps_per_epoch or 0) + event["step"]
 
+    def notice(self, text: str) -> None:
+        """Something that the user should know now; not on standard output, which is for results."""
+        print(text, file=sys.stderr, flush=True)
+
     def case_finished(self, result: Result, path: Path) -> None:
         pass
 
@@ -129,6 +133,9 @@ class LiveProgress(NoProgress):
             self._records.append(event["record"])
             self._evaluating = False
         self._redraw()
+
+    def notice(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
 
     def case_finished(self, result: Result, path: Path) -> None:
         self._live.stop()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping
@@ -43,15 +45,19 @@ def build_result(
     events: Iterable[Mapping[str, Any]],
     status: str,
     error: Mapping[str, Any] | None,
+    warnings: Iterable[str] = (),
 ) -> Result:
     """What a case's events add up to; pure but for the clock, so that a crashed case keeps all it reported."""
     before: dict[str, Any] = {}
     epochs: list[dict[str, Any]] = []
     ranks: Any = None
     model: Any = None
+    attempts: list[dict[str, Any]] = []
     for event in events:
-        if event["event"] in ("environment", "inputs"):
+        if event["event"] in ("environment", "inputs", "probes"):
             before |= event
+        elif event["event"] == "resumed":
+            attempts, epochs = event["attempts"], list(event["epochs"])
         elif event["event"] in ("started", "finished"):
             model = event["model"]  # at the end with what the steps have changed in it: a scaler's state, say
         elif event["event"] == "epoch":
@@ -81,6 +87,10 @@ def build_result(
         "epochs": epochs,
         "metrics": summarise(epochs),
         "ranks": ranks,
+        "attempts": attempts,
+        "probes": before.get("probes"),
+        "bad_images": before.get("bad_images"),
+        "warnings": list(warnings),
         "error": dict(error) if error else None,
     }
 
@@ -105,11 +115,20 @@ def write_result(folder: Path, result: Result) -> Path:
             "the result breaks its own schema, which is a bug in clipbench or a plugin:\n  " + "\n  ".join(refusals[:5])
         )
     path = folder / f"{result['run_id']}.json"
+    # As it will be read: the digest is of what JSON makes of tuples and of keys that are numbers.
+    plain = json.loads(json.dumps(result, allow_nan=False))
     try:
-        write_json(path, result)
+        write_json(path, {**plain, "digest": digest_of(plain)})
     except OSError as error:
         raise NotReadyError(f"{path}: the result cannot be written ({error.strerror}); make room there") from None
     return path
+
+
+def digest_of(result: Mapping[str, Any]) -> str:
+    """SHA-256 of a result's canonical JSON, all but its key ``digest``: what shows that no number was changed since."""
+    content = {key: value for key, value in result.items() if key != "digest"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_result(path: Path) -> Result:
@@ -121,12 +140,12 @@ def read_result(path: Path) -> Result:
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """A result or a reference, told apart by ``kind`` and checked by its schema; else an InvalidFileError."""
+    """A result, reference or baseline, told apart by ``kind`` and checked by its schema; else an InvalidFileError."""
     try:
         data = read_json(path)
     except JsonError as error:
         raise InvalidFileError(f"{path}: {error}") from None
-    kinds = {KIND: "result", "clipbench.reference": "reference"}
+    kinds = {KIND: "result", "clipbench.reference": "reference", "clipbench.baseline": "baseline"}
     kind = data.get("kind") if isinstance(data, dict) else None
     if kind not in kinds:
         raise InvalidFileError(f"{path}: not a file of clipbench; expected the key 'kind' with {' or '.join(kinds)}")
@@ -139,4 +158,6 @@ def read_document(path: Path) -> dict[str, Any]:
     if refusals:
         more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
         raise InvalidFileError(f"{path}: not a valid {kinds[kind]}: {refusals[0]}{more}")
+    if "digest" in data and data["digest"] != digest_of(data):
+        raise InvalidFileError(f"{path}: edited or damaged: its content is not what its digest was taken of")
     return data  # type: ignore[no-any-return]

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from clipbench.api import Engine, Missing
-from clipbench.errors import CaseFailedError, ExitCode, NotReadyError
-from clipbench.events import Event, EventReader
+from clipbench.devices import no_more_threads_than_cores
+from clipbench.errors import CaseFailedError, ExitCode, NotReadyError, StoppedError, UsageError
+from clipbench.events import Event
+from clipbench.lock import locked
+from clipbench.observers import Observers, check_observers
 from clipbench.plan import Plan, make_plan
 from clipbench.plugins import Registry, load_object
-from clipbench.result import Result, build_result, new_run_id, utc_now, write_result
+from clipbench.process import Interrupts, follow, tail
+from clipbench.result import Result, build_result, write_result
+from clipbench.run_folder import WORK, RunFolder, new_run_folder, unfinished
+from clipbench.session import Session
 from clipbench.suite import Case, Suite
+from clipbench.verdict_of_run import verdict_of_run
 from clipbench.worker import Job
-
-POLL_SECONDS = 0.05
-GRACE_SECONDS = 10.0
-LOG_LINES = 20
+from clipbench.world import Launch, outer_launch
 
 Checks = tuple[tuple[str, str], ...]  # (engine, device) names
 
@@ -38,6 +38,9 @@ class Progress(Protocol):
 
     def event(self, event: Event) -> None: ...
 
+    def notice(self, text: str) -> None:
+        """Something that the user should know now."""
+
     def case_finished(self, result: Result, path: Path) -> None: ...
 
     def close(self) -> None:
@@ -46,46 +49,85 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One case's result and the file it was written to; of a case that did not complete, what its process printed."""
+    """One case's result, the file it was written to, and the folder that the run has left behind, if any.
+
+    ``again`` is False for a case that an earlier, interrupted command had completed.
+    """
 
     result: Result
     path: Path
-    log: Path | None
+    folder: Path | None
+    again: bool = True
 
 
-def run_suite(suite: Suite, registry: Registry, out: Path, progress: Progress) -> list[Outcome]:
+def run_suite(suite: Suite, registry: Registry, out: Path, progress: Progress, restart: bool = False) -> list[Outcome]:
     """Run every case of ``suite``; write each result under ``out`` as its case ends.
 
-    Everything missing for any case is found before the first starts, and is one NotReadyError.
-    Ctrl-C writes the running case as interrupted and raises KeyboardInterrupt.
+    Everything missing for any case is found before the first starts, and is one NotReadyError. A case that was begun
+    and not finished goes on, unless ``restart``. Ctrl-C and SIGTERM end the running case in order, write it as
+    interrupted, and raise StoppedError.
     """
     plans = [make_plan(case, registry) for case in suite.cases]
     checks = _devices_of(suite)
-    _check_writable(out)
+    missing = check_observers(registry, suite)
+    _make_writable(out)
     # Devices are checked by the first case's worker, which has to import the framework anyway.
-    if any(plan.missing for plan in plans):
-        _refuse_missing(plans, checks)
+    if missing or any(plan.missing for plan in plans):
+        _refuse_missing(plans, missing, checks)
+    for warning in dict.fromkeys(warning for plan in plans for warning in plan.warnings):
+        progress.notice(f"warning: {warning}")
     outcomes: list[Outcome] = []
-    try:
+    with ExitStack() as stack:
+        stack.callback(progress.close)
+        stack.enter_context(locked(out / WORK))
+        session = stack.enter_context(Session.open(out / WORK, suite, restart))
         for plan in plans:
-            outcomes.append(_run_case(plan, registry, out, progress, checks if not outcomes else ()))
-    finally:
-        progress.close()
+            done = session.done(plan.case)
+            if done is not None:
+                progress.notice(f"case {plan.case.name} was completed before the interruption: {done[1]}")
+                outcomes.append(Outcome(*done, folder=None, again=False))
+                continue
+            runner = CaseRunner(plan, registry, out, progress, restart)
+            outcomes.append(runner.run(checks if not outcomes else ()))
+            session.finished(plan.case, outcomes[-1].result, outcomes[-1].path)
     return outcomes
+
+
+def run_rank(suite: Suite, registry: Registry, launch: Launch) -> int:
+    """Take part in a suite as a rank other than the first, which alone writes and shows; the exit code."""
+    for case in suite.cases:
+        with tempfile.TemporaryDirectory(prefix="clipbench-") as name:
+            folder = Path(name)
+            job = Job(folder / "events.jsonl", os.getpid(), ((case.engine, case.device),), case, folder)
+            events: list[Event] = []
+            interrupts = Interrupts(asked=(folder / "stop").touch)
+            variables = launch.variables
+            log = folder / "worker.log"
+            code = follow(job, folder / "job.json", _alone(), log, events.append, interrupts, variables)
+            if interrupts.received:
+                return 128 + interrupts.received[0]
+            if code:
+                said = [event["message"] for event in events if event["event"] == "error"]
+                lacking = [Missing(**item) for event in events for item in event.get("missing", ())]
+                what = said[0] if said else list_missing(lacking) if lacking else tail(log)
+                print(f"clipbench: rank {launch.world.rank}: {what}", file=sys.stderr)
+                return code if code > 0 else ExitCode.CASE_FAILED
+    return ExitCode.PASS
 
 
 def check_suite(suite: Suite, registry: Registry) -> None:
     """What ``run --dry-run`` does: find everything missing, devices included; start and write nothing."""
-    _refuse_missing([make_plan(case, registry) for case in suite.cases], _devices_of(suite))
+    plans = [make_plan(case, registry) for case in suite.cases]
+    _refuse_missing(plans, check_observers(registry, suite), _devices_of(suite))
 
 
 def _devices_of(suite: Suite) -> Checks:
     return tuple(dict.fromkeys((case.engine, case.device) for case in suite.cases))
 
 
-def _refuse_missing(plans: Sequence[Plan], checks: Checks) -> None:
+def _refuse_missing(plans: Sequence[Plan], further: Sequence[Missing], checks: Checks) -> None:
     """One NotReadyError for everything that any case lacks, devices included."""
-    missing = [item for plan in plans for item in plan.missing] + _check_devices(checks)
+    missing = [item for plan in plans for item in plan.missing] + list(further) + _check_devices(checks)
     if missing:
         raise NotReadyError(list_missing(list(dict.fromkeys(missing))))
 
@@ -113,165 +155,143 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 # --- one case -----------------------------------------------------------------------------------------------------
 
 
-def _run_case(plan: Plan, registry: Registry, out: Path, progress: Progress, checks: Checks) -> Outcome:
-    case = plan.case
-    run_id, started = new_run_id(case), utc_now()
-    work = out / ".work" / run_id
-    work.mkdir(parents=True)
-    job = Job(work / "events.jsonl", os.getpid(), checks or ((case.engine, case.device),), case)
-    events: list[Event] = []
-    progress.case_started(case, run_id)
-    registry.call("clipbench_case_started", case=case)
-    interrupted = False
-    try:
-        returncode = _follow(
-            job, work, _launcher(registry, case), lambda event: _receive(event, events, case, registry, progress)
+@dataclass
+class CaseRunner:
+    """One case, from an empty folder or an unfinished run to a result on disk."""
+
+    plan: Plan
+    registry: Registry
+    out: Path
+    progress: Progress
+    restart: bool
+
+    def run(self, checks: Checks) -> Outcome:
+        case = self.plan.case
+        launch = outer_launch()
+        folder = self._open().begin_attempt()
+        job = Job(
+            events=folder.events,
+            parent=os.getpid(),
+            checks=checks or ((case.engine, case.device),),
+            case=case,
+            folder=folder.path,
+            checkpoints=folder.checkpoints,
+            started=folder.run["updated"],
         )
-    except KeyboardInterrupt:
-        interrupted, returncode = True, ExitCode.INTERRUPTED
-    not_ready = [Missing(**item) for event in events if event["event"] == "checked" for item in event["missing"]]
-    if not_ready and not interrupted:
-        shutil.rmtree(work)
-        raise NotReadyError(list_missing(not_ready))
-    status, error = _verdict(events, returncode, interrupted, work / "worker.log")
-    result = build_result(case, run_id, started, events, status, error)
-    path = write_result(out, result)
-    log = None if status == "completed" else work / "worker.log"
-    if log is None:
-        shutil.rmtree(work)
-    progress.case_finished(result, path)
-    registry.call("clipbench_case_finished", case=case, result=result)
-    if interrupted:
-        raise KeyboardInterrupt
-    return Outcome(result, path, log)
+        interrupts = Interrupts(asked=lambda: self._stop(folder))
+        variables = launch.variables if launch else no_more_threads_than_cores(case.ranks)
+        launcher = _alone() if launch else _launcher(self.registry, case)
+        events: list[Event] = []
+        self.progress.case_started(case, folder.run_id)
+        with Observers.open(self.registry, case, folder.run_id, self.out / folder.run_id) as observers:
+            self._call("clipbench_case_started", run_id=folder.run_id, folder=self.out / folder.run_id)
+
+            def receive(event: Event) -> None:
+                events.append(event)
+                self._pass_on(event, observers)
+
+            code = follow(job, folder.path / "job.json", launcher, folder.log, receive, interrupts, variables)
+            _raise_refusals(events, folder)
+            status, error = verdict_of_run(events, code, interrupts.received, folder.log)
+            result = build_result(case, folder.run_id, folder.started, events, status, error, self.plan.warnings)
+            path = write_result(self.out, result)
+            observers.finished(result)
+        folder.mark(status)
+        if status == "completed":
+            folder.complete(case.checkpoint.keep)
+        self.progress.case_finished(result, path)
+        self._call("clipbench_case_finished", result=result)
+        if status == "interrupted":
+            raise StoppedError(_farewell(path, folder), ExitCode(result["error"]["exit_code"]))
+        return Outcome(result, path, folder.path if folder.path.exists() else None)
+
+    def _open(self) -> RunFolder:
+        """The folder of the unfinished run to go on with, or a new one."""
+        found = unfinished(self.out, self.plan.case)
+        if found is not None and self.restart:
+            self.progress.notice(f"the unfinished run is kept as {found.set_aside()}")
+            found = None
+        if found is None:
+            return new_run_folder(self.out, self.plan.case)
+        self.progress.notice(f"going on with the unfinished run {found.run_id}, begun {found.started}")
+        return found
+
+    def _stop(self, folder: RunFolder) -> None:
+        folder.stop.touch()
+        self.progress.notice("stopping after this step, then saving; once more stops at once")
+
+    def _pass_on(self, event: Event, observers: Observers) -> None:
+        self.progress.event(event)
+        if event["event"] == "step":
+            self._call("clipbench_step_finished", event=event)
+            observers.step(event)
+        elif event["event"] == "epoch":
+            self._call("clipbench_epoch_finished", record=event["record"])
+            observers.epoch(event["record"])
+
+    def _call(self, hook: str, **values: Any) -> None:  # noqa: ANN401
+        self.registry.call(hook, case=self.plan.case, **values)
 
 
-def _receive(event: Event, events: list[Event], case: Case, registry: Registry, progress: Progress) -> None:
-    events.append(event)
-    progress.event(event)
-    if event["event"] == "epoch":
-        registry.call("clipbench_epoch_finished", case=case, record=event["record"])
+def _raise_refusals(events: Sequence[Mapping[str, Any]], folder: RunFolder) -> None:
+    """A case that was refused before it started is no result, only an error for the user."""
+    missing = [Missing(**item) for event in events if event["event"] == "checked" for item in event["missing"]]
+    reasons = [reason for event in events if event["event"] == "refused" for reason in event["reasons"]]
+    if missing:
+        if not folder.has_checkpoint():
+            folder.complete("none")
+        raise NotReadyError(list_missing(missing))
+    if reasons:
+        folder.mark("interrupted")
+        listed = "".join(f"\n- {reason}" for reason in reasons)
+        raise UsageError(
+            f"{folder.path}: the unfinished run of this case cannot go on, for it was begun otherwise:{listed}"
+            "\nrun it as it was begun, or begin anew with --restart, which keeps this one under another name"
+        )
 
 
-def _verdict(
-    events: Sequence[Event], returncode: int, interrupted: bool, log: Path
-) -> tuple[str, Mapping[str, Any] | None]:
-    """Status and error of a case whose process has ended."""
-    if interrupted:
-        message = "stopped from the keyboard or by a signal"
-        return "interrupted", _error("Interrupted", message, ExitCode.INTERRUPTED, None)
-    reported = [event for event in events if event["event"] == "error"]
-    if reported:
-        first = reported[0]
-        return "failed", _error(first["type"], first["message"], first["exit_code"], first["traceback"])
-    if returncode == 0 and any(event["event"] == "finished" for event in events):
-        return "completed", None
-    how = f"signal {signal.Signals(-returncode).name}" if returncode < 0 else f"exit code {returncode}"
-    said = _tail(log)
-    message = f"the case's process ended with {how} and no report"
-    return "failed", _error("ProcessDied", message, ExitCode.CASE_FAILED, said)
-
-
-def _error(kind: str, message: str, code: int, trace: str | None) -> dict[str, Any]:
-    return {"type": kind, "message": message, "exit_code": int(code), "traceback": trace}
-
-
-def _tail(log: Path) -> str | None:
-    if not log.exists():
-        return None
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-LOG_LINES:]) or None
+def _farewell(path: Path, folder: RunFolder) -> str:
+    lines = [f"interrupted; the result so far: {path}"]
+    if folder.has_checkpoint():
+        lines += [f"checkpoints: {folder.checkpoints}", "the same command goes on from there"]
+    return "\n".join(lines)
 
 
 # --- processes ----------------------------------------------------------------------------------------------------
 
 
+def _alone() -> list[str]:
+    return [sys.executable, "-m"]
+
+
 def _launcher(registry: Registry, case: Case) -> list[str]:
     """The command that starts the case's ranks, up to the module to run."""
     if case.ranks == 1:
-        return [sys.executable, "-m"]
+        return _alone()
     engine: Engine = load_object(registry.engines.get(case.engine, "engine").load)()
     return engine.launcher(case.ranks)
-
-
-def _follow(job: Job, work: Path, launcher: list[str], receive: Callable[[Event], None]) -> int:
-    """Run a worker to its end, handing on its events as they come; its exit code."""
-    job_file = work / "job.json"
-    job.write(job_file)
-    reader = EventReader(job.events)
-    with (work / "worker.log").open("wb") as log, _terminable():
-        worker = subprocess.Popen(
-            [*launcher, "clipbench.worker", str(job_file)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C is for this process alone, which then ends the worker in order.
-            start_new_session=True,
-        )
-        try:
-            while worker.poll() is None:
-                _hand_on(reader, receive)
-                time.sleep(POLL_SECONDS)
-        finally:
-            _end(worker)
-            with suppress(KeyboardInterrupt):
-                _hand_on(reader, receive)
-    return worker.returncode
-
-
-def _hand_on(reader: EventReader, receive: Callable[[Event], None]) -> None:
-    for event in reader.new():
-        receive(event)
-
-
-def _end(worker: subprocess.Popen[bytes]) -> None:
-    """End the worker and all it started: asked first, then made to."""
-    for sent, patience in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, None)):
-        if worker.poll() is not None:
-            break
-        with suppress(ProcessLookupError):
-            os.killpg(worker.pid, sent)
-        with suppress(subprocess.TimeoutExpired):
-            worker.wait(patience)
-    # Loader processes outlive a worker that was killed.
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(worker.pid, signal.SIGKILL)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does, so that no worker is left behind."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _check_devices(checks: Checks) -> list[Missing]:
     """What is missing among engines and devices, found in a process of its own: it imports frameworks."""
     events: list[Event] = []
-    with tempfile.TemporaryDirectory(prefix="clipbench-") as folder:
-        work = Path(folder)
-        _follow(Job(work / "events.jsonl", os.getpid(), checks, None), work, [sys.executable, "-m"], events.append)
+    with tempfile.TemporaryDirectory(prefix="clipbench-") as name:
+        folder = Path(name)
+        job, log = Job(folder / "events.jsonl", os.getpid(), checks, None), folder / "worker.log"
+        interrupts = Interrupts(asked=lambda: None)
+        follow(job, folder / "job.json", _alone(), log, events.append, interrupts, {}, patience=1)
+        if interrupts.received:
+            raise KeyboardInterrupt
         for event in events:
             if event["event"] == "checked":
                 return [Missing(**item) for item in event["missing"]]
         reported = next((event["message"] for event in events if event["event"] == "error"), None)
-        raise CaseFailedError(f"the devices could not be checked: {reported or _tail(work / 'worker.log')}")
+        raise CaseFailedError(f"the devices could not be checked: {reported or tail(log)}")
 
 
-def _check_writable(out: Path) -> None:
+def _make_writable(out: Path) -> None:
     try:
-        (out / ".work").mkdir(parents=True, exist_ok=True)
+        (out / WORK).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NotReadyError(f"--out {out}: cannot be written to ({error.strerror}); choose another folder") from None
     if not os.access(out, os.W_OK):

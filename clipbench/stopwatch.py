@@ -31,7 +31,7 @@ class Stopwatch:
     def open(self) -> None:
         """Begin an epoch's first window."""
         self.windows = []
-        self._restart()
+        self.restart()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -49,13 +49,14 @@ class Stopwatch:
     def close(self) -> Window | None:
         """Read the clock at the end of a window and begin the next; None for an empty or warm-up window."""
         window = (self._window_steps, self.clock() - self._opened, self._waited)
-        self._restart()
+        self.restart()
         if not window[0] or self.steps <= self.warmup_steps:
             return None
         self.windows.append(window)
         return window
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """Begin the window under way anew: what was done since its beginning, such as saving, is not training."""
         self._opened, self._window_steps, self._waited = self.clock(), 0, 0.0
 
 

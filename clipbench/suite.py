@@ -19,6 +19,9 @@ from clipbench.errors import UsageError
 from clipbench.schedule import ScheduleConfig
 from clipbench.yaml_file import KeyPath, YamlFile, parse_value, read_yaml
 
+# Keys of a case that change nothing about what it computes.
+FREE_KEYS = ("reference", "observers", "checkpoint", "ranks_timeout")
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -111,8 +114,9 @@ class Case:
         return _plain(self)  # type: ignore[no-any-return]
 
     def sha256(self) -> str:
-        """Hash of the canonical JSON of all values."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """Hash of the canonical JSON of all values but those of FREE_KEYS."""
+        values = {key: value for key, value in self.to_dict().items() if key not in FREE_KEYS}
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

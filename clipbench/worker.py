@@ -2,93 +2,173 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clipbench import environment
-from clipbench.api import Device, Engine, LearnerJob, Loader, Split, World
-from clipbench.clip.config import ClipConfig
-from clipbench.clip.tokenizer import Tokenizer
-from clipbench.devices import check_device, pick_device, pick_precision
-from clipbench.errors import ClipbenchError, ExitCode
-from clipbench.evaluation import Evaluator
+from clipbench.api import Group, World
+from clipbench.case_run import CaseRun
+from clipbench.devices import check_device
+from clipbench.errors import CaseFailedError, ClipbenchError, ExitCode
 from clipbench.events import EventWriter
-from clipbench.loop import Emit, Loop
-from clipbench.pairs import EvalFetch, TrainFetch, tokenise
-from clipbench.plan import Plan, make_plan
-from clipbench.plugins import Registry, load_object, load_registry
+from clipbench.group import Alone
+from clipbench.plugins import Registry, load_registry
+from clipbench.stopping import Stopped, StopRequest
 from clipbench.suite import Case
-
-MOST_WORKERS = 8
+from clipbench.world import world_of
 
 
 @dataclass(frozen=True)
 class Job:
     """What the worker is told: the devices to check first, then the case to run, if any.
 
-    ``checks`` are (engine, device) names. ``case`` None only checks.
+    ``checks`` are (engine, device) names. ``case`` None only checks. ``folder`` is where the run keeps what is its own:
+    the file ``stop`` in it asks for an end in order. Rank 0 keeps ``checkpoints``. ``started`` is when
+    this attempt began.
     """
 
     events: Path
     parent: int
     checks: tuple[tuple[str, str], ...]
     case: Case | None
+    folder: Path | None = None
+    checkpoints: Path | None = None
+    started: str = ""
 
     def write(self, path: Path) -> None:
-        case = self.case.to_dict() if self.case else None
-        data = {"events": str(self.events), "parent": self.parent, "checks": self.checks, "case": case}
+        data = {
+            "events": str(self.events),
+            "parent": self.parent,
+            "checks": self.checks,
+            "case": self.case.to_dict() if self.case else None,
+            "folder": str(self.folder) if self.folder else None,
+            "checkpoints": str(self.checkpoints) if self.checkpoints else None,
+            "started": self.started,
+        }
         path.write_text(json.dumps(data), encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Job:
         data = json.loads(path.read_text(encoding="utf-8"))
-        checks = tuple((engine, device) for engine, device in data["checks"])
-        case = Case.from_dict(data["case"]) if data["case"] else None
-        return cls(Path(data["events"]), data["parent"], checks, case)
+        return cls(
+            events=Path(data["events"]),
+            parent=data["parent"],
+            checks=tuple((engine, device) for engine, device in data["checks"]),
+            case=Case.from_dict(data["case"]) if data["case"] else None,
+            folder=Path(data["folder"]) if data["folder"] else None,
+            checkpoints=Path(data["checkpoints"]) if data["checkpoints"] else None,
+            started=data["started"],
+        )
 
 
 def main(arguments: Sequence[str]) -> int:
     job = Job.read(Path(arguments[0]))
-    world = World(*(int(os.environ.get(name, default)) for name, default in _WORLD_VARIABLES))
+    world = world_of()
     _die_with(job.parent)
     writer = EventWriter(job.events)
-    emit: Emit = writer if world.rank == 0 else _silent
+    stop = StopRequest(job.folder / "stop" if job.folder else None)
+    stop.on_signals()
+    rank = _Rank(world, writer)
     try:
         registry = load_registry()
         missing = [item for engine, device in job.checks if (item := check_device(registry, engine, device))]
-        emit("checked", missing=[vars(item) for item in missing])
+        rank.emit("checked", missing=[vars(item) for item in missing])
         if missing:
             return ExitCode.NOT_READY
         if job.case is not None:
-            run_case(job.case, registry, world, emit)
+            run_case(job, job.case, registry, rank, stop)
         return ExitCode.PASS
+    except Stopped as stopped:
+        rank.emit("stopped", checkpoint=str(stopped.checkpoint) if stopped.checkpoint else None)
+        return ExitCode.INTERRUPTED
     except Exception as error:
-        code = error.exit_code if isinstance(error, ClipbenchError) else ExitCode.CASE_FAILED
-        # Every rank may report: the first to fail tells the cause, the others only that their peer is gone.
-        writer(
-            "error",
-            type=type(error).__name__,
-            message=str(error) or type(error).__name__,
-            exit_code=int(code),
-            traceback=traceback.format_exc(),
-            rank=world.rank,
-        )
+        return rank.failed(error)
+
+
+def run_case(job: Job, case: Case, registry: Registry, rank: _Rank, stop: StopRequest) -> None:
+    """Build everything that a case names, report it, then train and evaluate."""
+    with CaseRun(case, registry, rank.world, rank.emit, stop, rank.joined) as run:
+        run.open_device()
+        run.open_data(job.folder)
+        run.build_learner()
+        run.restore(job.checkpoints if rank.world.rank == 0 else None, job.started)
+        run.train()
+
+
+class _Rank:
+    """This process among its peers: what it reports as events, and how it ends when something goes wrong."""
+
+    def __init__(self, world: World, writer: EventWriter) -> None:
+        self.world, self._writer = world, writer
+        self._group: Group = Alone()
+
+    def emit(self, event: str, **values: Any) -> None:  # noqa: ANN401
+        """Report for the whole run, which rank 0 does."""
+        if self.world.rank == 0:
+            self._writer(event, **values)
+
+    def joined(self, group: Group) -> None:
+        """The peers are there: from here on, one that fails is everybody's end."""
+        self._group = group
+        listen: Callable[[Callable[[Mapping[str, Any]], None]], None] | None = getattr(group, "on_failure", None)
+        if listen is not None:
+            listen(self._end_for)
+
+    def failed(self, error: Exception) -> int:
+        """Report what has gone wrong, here or at the rank that was the first to fail; the exit code."""
+        code = _exit_code(error)
+        report = {
+            "type": type(error).__name__,
+            "message": str(error) or type(error).__name__,
+            "exit_code": int(code),
+            "traceback": traceback.format_exc(),
+            "rank": self.world.rank,
+            **_particulars(error),
+        }
+        # An error of this rank's own goes first: what its peers then see is only that it has gone.
+        with suppress(OSError, ClipbenchError):
+            self._writer("error", **report)
+        self._group.fail(report)
+        cause = self._group.failure()
+        if cause is not None and self.world.rank == 0:
+            with suppress(OSError, ClipbenchError):
+                self._writer("cause", **_whole(cause))
         return code
 
+    def _end_for(self, report: Mapping[str, Any]) -> None:
+        """End from another thread: a peer is gone, and this rank waits for it in vain."""
+        with suppress(OSError, ClipbenchError):
+            if self.world.rank == 0:
+                self._writer("cause", **_whole(report))
+        os._exit(ExitCode.CASE_FAILED)
 
-_WORLD_VARIABLES = (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"))
+
+def _whole(report: Mapping[str, Any]) -> dict[str, Any]:
+    return {"exit_code": int(ExitCode.CASE_FAILED), "traceback": None, **report}
 
 
-def _silent(event: str, **values: Any) -> None:  # noqa: ANN401
-    """What ranks other than 0 report."""
+def _exit_code(error: Exception) -> ExitCode:
+    if isinstance(error, ClipbenchError):
+        return error.exit_code
+    # A disk that refuses is the machine's fault, wherever it was found out.
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+    return ExitCode.NOT_READY if full else ExitCode.CASE_FAILED
+
+
+def _particulars(error: Exception) -> dict[str, Any]:
+    if not isinstance(error, CaseFailedError):
+        return {}
+    checkpoint = str(error.checkpoint) if error.checkpoint else None
+    return {"details": error.details, "checkpoint": checkpoint} if error.details else {"checkpoint": checkpoint}
 
 
 def _die_with(parent: int) -> None:
@@ -105,110 +185,6 @@ def _die_with(parent: int) -> None:
                 pass
 
     threading.Thread(target=watch, daemon=True, name="parent-watch").start()
-
-
-def run_case(case: Case, registry: Registry, world: World, emit: Emit) -> None:
-    """Build everything that a case names, report it, then train and evaluate."""
-    engine: Engine = load_object(registry.engines.get(case.engine, "engine").load)()
-    device = pick_device(registry, case.engine, case.device)
-    precision = pick_precision(device, case.precision)
-    device.select(world.local_rank)
-    device.seed(case.seed + world.rank)
-    used = _device_in_use(device, case, precision)
-    emit("environment", environment=_environment(registry, engine, device, used))
-    plan = make_plan(case, registry)
-    plan.dataset.prepare()
-    tokenizer = Tokenizer(plan.vocabulary, plan.config.context_length)
-    config = replace(plan.config, vocab_size=tokenizer.vocab_size)
-    workers = min(MOST_WORKERS, environment.usable_cores()) if case.train.workers is None else case.train.workers
-    evaluator = _evaluator(engine, case, config, plan.dataset.val(), tokenizer, workers)
-    train = plan.dataset.train() if plan.steps else None
-    # Before the learner, so that the loader's processes start while the model is built.
-    loader = _loader(engine, case, config, train, tokenizer, workers) if train else None
-    emit(
-        "inputs",
-        dataset={
-            "name": case.dataset.name,
-            "train": vars(train.fingerprint) if train else None,
-            "val": vars(evaluator.fetch.split.fingerprint),
-        },
-        weights=_weights(plan),
-        text_truncated=tokenizer.truncated,
-    )
-    learner = engine.learner(
-        LearnerJob(
-            model=plan.model,
-            config=config,
-            device=device,
-            precision=precision,
-            autocast_text=case.model.autocast_text,
-            weights=plan.weights,
-            optimizer=case.train.optimizer,
-            loss=case.train.loss,
-            seed=case.seed,
-            world=world,
-        )
-    )
-    model = {"name": case.model.name, **learner.describe()}
-    emit("started", model=model, device=used, steps=plan.steps, steps_per_epoch=plan.steps_per_epoch)
-    try:
-        Loop(plan, world, device, learner, loader, evaluator if world.rank == 0 else None, emit).run()
-    finally:
-        if loader is not None:
-            loader.close()
-    emit("finished", model={"name": case.model.name, **learner.describe()})
-
-
-def _loader(engine: Engine, case: Case, config: ClipConfig, train: Split, tokenizer: Tokenizer, workers: int) -> Loader:
-    captions = tokenise(train, tokenizer, case.dataset.clean_captions)
-    fetch = TrainFetch(train, captions, case.seed, config.image_size, case.train.augment, config.eval_resize)
-    return engine.loader(fetch, workers)
-
-
-def _evaluator(
-    engine: Engine, case: Case, config: ClipConfig, val: Split, tokenizer: Tokenizer, workers: int
-) -> Evaluator:
-    return Evaluator(
-        engine=engine,
-        fetch=EvalFetch(val, config.image_size, config.eval_resize),
-        captions=tokenise(val, tokenizer, case.dataset.clean_captions),
-        image_batch=case.eval.image_batch,
-        text_batch=case.eval.text_batch,
-        loss_batch=case.train.batch_size,
-        reduction=case.train.loss.reduction,
-        seed=case.seed,
-        workers=workers,
-    )
-
-
-def _weights(plan: Plan) -> dict[str, Any]:
-    if plan.weights is None:
-        return {"source": "random", "sha256": None}
-    return {"source": plan.weights.name, "sha256": environment.file_sha256(plan.weights)}
-
-
-def _device_in_use(device: Device, case: Case, precision: str) -> dict[str, Any]:
-    return {
-        "requested": case.device,
-        "kind": device.name,
-        "ranks": case.ranks,
-        "precision": precision,
-        "tuning": dict(device.tune()),
-        **vars(device.info()),
-    }
-
-
-def _environment(registry: Registry, engine: Engine, device: Device, used: dict[str, Any]) -> dict[str, Any]:
-    return environment.merge(
-        environment.machine(),
-        {
-            "device": used,
-            "packages": engine.versions(),
-            "plugins": {plugin.name: plugin.version for plugin in registry.plugins},
-            "variables": environment.variables(device.environment_variables()),
-            "extra": environment.merge(*registry.call("clipbench_environment")),
-        },
-    )
 
 
 if __name__ == "__main__":

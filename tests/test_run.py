@@ -95,7 +95,10 @@ def test_a_run_leaves_a_validated_result_that_learnt_something(suite, tmp_path):
     assert (device["requested"], device["kind"], device["tuning"]) == ("auto", "abacus", {"beads": "oiled"})
     assert result["environment"]["extra"] == {"numpy_engine": {"grid": 4}}
     assert result["environment"]["plugins"]["numpy"] == "1.0"
-    assert not list((tmp_path / "results" / ".work").iterdir())
+    # The best checkpoint is what stays of the run beside its result.
+    (kept,) = (tmp_path / "results" / ".work").glob("flat-*")
+    assert sorted(path.name for path in kept.iterdir()) == ["checkpoints", "run.json"]
+    assert len(list((kept / "checkpoints").iterdir())) == 1
     assert "epoch 3 done" in done.stdout and "result: " in done.stdout
 
 
@@ -212,8 +215,9 @@ def test_a_signal_ends_the_run_in_order(suite, tmp_path, sent):
     wait_for(lambda: "started" in next((tmp_path / "results").glob(".work/*/events.jsonl")).read_text())
     run.send_signal(sent)
     out, err = run.communicate(timeout=60)
-    assert run.returncode == 130, out + err
+    assert run.returncode == 128 + sent, out + err
     (result,) = results(tmp_path)
+    assert result["error"]["exit_code"] == 128 + sent
     assert result["status"] == "interrupted" and result["environment"] is not None
     assert "Traceback" not in out + err
     assert not workers_of(tmp_path)
@@ -325,7 +329,7 @@ def test_an_observer_that_raises_is_warned_of(suite, tmp_path):
 def test_quiet_progress_still_names_the_result(suite, tmp_path):
     done = clipbench("run", suite(), "--progress", "none", cwd=tmp_path)
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("result: ") and len(lines) == 2
+    assert [line.partition(":")[0] for line in lines] == ["result", "checkpoints", "hold against the reference"]
 
 
 def test_a_caption_that_is_too_long_is_counted(suite, tmp_path, pictures):

@@ -2,6 +2,7 @@
 
 The model is linear: an image is its mean colour in a 4 x 4 grid, a text its bag of tokens.
 ``CLIPBENCH_NUMPY_FAULT`` makes the learner misbehave at its second step: ``raise``, ``abort``, ``nan`` or ``hang``.
+``CLIPBENCH_NUMPY_PROBE`` names a probe that fails: ``matmul``, which refuses the run, or ``synchronize``, its timing.
 """
 
 import json
@@ -13,7 +14,19 @@ from pathlib import Path
 
 import numpy as np
 
-from clipbench.api import ClipConfig, DeviceInfo, DeviceSpec, EngineSpec, ModelSpec, StepReport, hookimpl
+from clipbench.api import (
+    ClipConfig,
+    DeviceInfo,
+    DeviceSpec,
+    EngineSpec,
+    LearnerState,
+    ModelSpec,
+    Probe,
+    StepReport,
+    TensorRef,
+    hookimpl,
+)
+from clipbench.errors import NotReadyError
 
 GRID = 4
 LINEAR = ClipConfig(
@@ -114,11 +127,22 @@ class NumpyEngine:
     def versions(self):
         return {"numpy": np.__version__}
 
+    def probe(self, device, precision, local_rank):
+        failing = os.environ.get("CLIPBENCH_NUMPY_PROBE")
+        said = {name: "not as it should be" if name == failing else "fine" for name in ("matmul", "synchronize")}
+        return [
+            Probe("matmul", failing != "matmul", said["matmul"], "run", {"relative_error": 0.0}),
+            Probe("synchronize", failing != "synchronize", said["synchronize"], "timing"),
+        ]
+
     def learner(self, job):
         return NumpyLearner(job)
 
     def loader(self, fetch, workers):
         return NumpyLoader(fetch)
+
+    def join(self, device, world, timeout):
+        raise NotImplementedError("one rank only")
 
     def launcher(self, ranks):
         return [sys.executable, "-m"]
@@ -197,12 +221,16 @@ class NumpyLearner:
     def logit_scale(self):
         return float(self.scale)
 
-    def save(self, path):
-        np.savez(path, image=self.image_weights, text=self.text_weights)
+    def state(self):
+        arrays = {"image": self.image_weights, "text": self.text_weights}
+        tensors = {name: TensorRef(array.dtype, array.shape, array.copy) for name, array in arrays.items()}
+        return LearnerState(tensors, {"steps": self.steps})
 
-    def load(self, path):
-        saved = np.load(path)
-        self.image_weights, self.text_weights = saved["image"], saved["text"]
+    def restore(self, state):
+        image, text = (state.tensors[name].read() for name in ("image", "text"))
+        if image.shape != self.image_weights.shape or text.shape != self.text_weights.shape:
+            raise NotReadyError("the saved state is of another model")
+        self.image_weights, self.text_weights, self.steps = image.copy(), text.copy(), state.values["steps"]
 
     def synchronize(self):
         pass

@@ -1,43 +1,72 @@
-"""One of several ranks: takes steps on its shard of a global batch, and rank 0 writes what the model became."""
+"""One of several ranks: takes steps on its shard of global batches, and writes what became of the model.
+
+    python global_negatives.py RANK SIZE FOLDER
+
+Every scenario runs in turn in the same process group, for starting processes is what takes the time.
+"""
 
 import sys
 from pathlib import Path
 
 import numpy as np
+import torch.distributed as dist
 from torch_jobs import make_batch, make_job
 
 from clipbench.api import LossConfig, World
 
-STEPS = 2
-GLOBAL_BATCH = 8
+GLOBAL_BATCH = 32
+# (negatives, micro-batches, steps, recomputed activations)
+SCENARIOS = {
+    "global": ("global", 1, 2, False),
+    "local": ("local", 1, 1, False),
+    "local_in_parts": ("local", 4, 1, False),
+    "global_in_parts": ("global", 4, 1, False),
+    "batch": ("batch", 4, 2, True),
+}
 
 
-def steps(rank, size, negatives):
-    """Losses over all ranks and the parameters after each rank took its shard of every batch."""
+def take_steps(name, rank=0, size=1, shard=None):
+    """Reports of the steps, gradients of the last one and the logit scale; ``shard`` of every batch, else the rank's."""
     from clipbench_torch.engine import TorchEngine
 
-    job = make_job(loss=LossConfig("sum", negatives), world=World(rank=rank, local_rank=rank, size=size))
+    negatives, parts, steps, checkpointing = SCENARIOS[name]
+    job = make_job(
+        loss=LossConfig("sum", negatives),
+        world=World(rank=rank, local_rank=rank, size=size),
+        accumulate=parts,
+        grad_checkpointing=checkpointing,
+    )
     learner = TorchEngine().learner(job)
-    shard = slice(rank * GLOBAL_BATCH // size, (rank + 1) * GLOBAL_BATCH // size)
-    for step in range(STEPS):
+    rows = shard if shard is not None else slice(rank * GLOBAL_BATCH // size, (rank + 1) * GLOBAL_BATCH // size)
+    for step in range(steps):
         pixels, tokens = make_batch(n=GLOBAL_BATCH, seed=step)
-        learner.train_step(pixels[shard], tokens[shard], lr=1e-3)
-    gradients = {name: parameter.grad.numpy() for name, parameter in learner._model.named_parameters()}
-    return [step.loss for step in learner.drain_steps()], gradients, learner.logit_scale()
+        learner.train_step(pixels[rows], tokens[rows], lr=1e-3)
+    gradients = {name: parameter.grad.numpy().copy() for name, parameter in learner._model.named_parameters()}
+    reports = learner.drain_steps()
+    return {
+        "losses": [report.loss for report in reports],
+        "norms": [report.grad_norm for report in reports],
+        "scale": learner.logit_scale(),
+        "flops": learner.flops(),
+        **gradients,
+    }
 
 
-def first_loss(rank, size):
-    """The loss that one rank of ``size`` takes over its own pairs alone, at the first step."""
-    from clipbench_torch.engine import TorchEngine
+def refuse_rare_collectives():
+    """Back ends of accelerators may lack them."""
 
-    learner = TorchEngine().learner(make_job())
-    pixels, tokens = make_batch(n=GLOBAL_BATCH, seed=0)
-    shard = slice(rank * GLOBAL_BATCH // size, (rank + 1) * GLOBAL_BATCH // size)
-    learner.train_step(pixels[shard], tokens[shard], lr=1e-3)
-    return learner.drain_steps()[0].loss
+    def refuse(*args, **kwargs):
+        raise AssertionError("a collective that not every back end has")
+
+    for name in ("all_to_all", "all_to_all_single", "reduce_scatter", "reduce_scatter_tensor", "all_gather_into_tensor"):
+        setattr(dist, name, refuse)
 
 
 if __name__ == "__main__":
-    rank, size, negatives, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
-    losses, gradients, scale = steps(rank, size, negatives)
-    np.savez(folder / f"rank{rank}.npz", losses=losses, scale=scale, **gradients)
+    from clipbench_torch.engine import TorchEngine
+
+    rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    refuse_rare_collectives()
+    TorchEngine().join(make_job().device, World(rank=rank, local_rank=rank, size=size), timeout=60)
+    for name in SCENARIOS:
+        np.savez(folder / f"{name}{rank}.npz", **take_steps(name, rank, size))

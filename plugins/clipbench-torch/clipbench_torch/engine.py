@@ -6,23 +6,23 @@ import atexit
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from clipbench.api import LearnerJob
+from clipbench.api import LearnerJob, Precision, Probe, World
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from clipbench_torch.device import TorchDevice
+    from clipbench_torch.group import TorchGroup
     from clipbench_torch.learner import TorchLearner
     from clipbench_torch.loader import TorchLoader
 
 TORCH_FLOOR = (2, 4)
 PYTHON_FLOOR = (3, 10)
 SPIN_COUNT = "2000"  # tens of microseconds: about what waking a thread costs
-PATIENCE = timedelta(hours=1)  # ranks wait for each other in a step while the first one evaluates
 
 
 class TorchEngine:
@@ -57,12 +57,16 @@ class TorchEngine:
 
         return {"torch": str(torch.__version__), "numpy": version("numpy")}
 
+    def probe(self, device: TorchDevice, precision: Precision, local_rank: int) -> Sequence[Probe]:
+        """Whether the device computes and waits as it says; see clipbench_torch.probes."""
+        from clipbench_torch.probes import probe_device
+
+        return probe_device(device, precision, local_rank)
+
     def learner(self, job: LearnerJob) -> TorchLearner:
-        """A Learner for ``job``; with several ranks it joins them first, by the variables that torchrun sets."""
+        """A Learner for ``job``; with several ranks, ``join`` comes first."""
         from clipbench_torch.learner import TorchLearner
 
-        if job.world.size > 1:
-            _join(job)
         self._pin_memory = getattr(job.device, "pin_memory", False)
         return TorchLearner(job)
 
@@ -73,8 +77,15 @@ class TorchEngine:
         return TorchLoader(fetch, workers, pin_memory=lambda: self._pin_memory)
 
     def launcher(self, ranks: int) -> list[str]:
-        """torchrun's command for ``ranks`` processes of this machine, up to the module that each runs."""
-        return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m"]
+        """Command of torch's elastic launcher for ``ranks`` processes here, up to the module that each runs."""
+        return [sys.executable, "-m", "clipbench_torch.launch", str(ranks)]
+
+    def join(self, device: Any, world: World, timeout: float) -> TorchGroup:  # noqa: ANN401
+        """Join the ranks that MASTER_ADDR and MASTER_PORT bring together."""
+        from clipbench_torch.group import join
+
+        atexit.register(_leave)
+        return join(device, world, timeout)
 
 
 def _end_busy_waiting() -> None:
@@ -92,18 +103,6 @@ def torch_release(text: str) -> tuple[int, int]:
     """Major and minor release of a torch version; a vendor's ``2.4.0a0+git1234`` counts as 2.4."""
     found = re.match(r"(\d+)\.(\d+)", text)
     return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-def _join(job: LearnerJob) -> None:
-    import torch.distributed as dist
-
-    if dist.is_initialized():
-        return
-    job.device.select(job.world.local_rank)  # back ends bind to the device that is current
-    dist.init_process_group(
-        job.device.collective_backend(), rank=job.world.rank, world_size=job.world.size, timeout=PATIENCE
-    )
-    atexit.register(_leave)
 
 
 def _leave() -> None:

@@ -1,0 +1,80 @@
+"""What the disk refuses, as an error that says what was to be written where, how much room it takes and what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from clipbench.errors import NotReadyError
+
+ADVICE = {
+    errno.ENOSPC: "make room there, or give another folder with --out",
+    errno.EDQUOT: "your quota there is used up: make room, or give another folder with --out",
+    errno.EFBIG: "files may not be so large here: raise the limit (`ulimit -f`), or give another folder with --out",
+    errno.EROFS: "the file system is mounted read-only: mount it for writing, or give another folder with --out",
+    errno.EACCES: "get write permission there, or give another folder with --out",
+    errno.EPERM: "get write permission there, or give another folder with --out",
+    errno.ENOENT: "the folder has vanished: bring it back, or give another one with --out",
+    errno.ENOTDIR: "a file stands where a folder should be: move it away, or give another folder with --out",
+    errno.EIO: "the disk fails: look at the system's log, and give a folder on another disk with --out",
+}
+
+
+class DiskError(NotReadyError):
+    """Something could not be written (exit 5)."""
+
+
+@contextmanager
+def writing(what: str, path: Path, needed: int) -> Iterator[None]:
+    """Turn an OSError of the block into a DiskError: ``what`` of ``needed`` bytes was to be written to ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, what, path, needed) from error
+
+
+def disk_error(error: OSError, what: str, path: Path, needed: int) -> DiskError:
+    """The DiskError for ``error``: names the path, the need and the room left, and what to do."""
+    reason = error.strerror or str(error)
+    free = free_bytes(path)
+    room = "the room there is unknown" if free is None else f"{size_text(free)} are free there"
+    advice = ADVICE.get(error.errno or 0, "give another folder with --out")
+    return DiskError(f"{path}: {what} cannot be written ({reason}); {size_text(needed)} are needed, {room}; {advice}")
+
+
+def free_bytes(path: Path) -> int | None:
+    """Bytes that this user may still write where ``path`` is or is to be; None where that cannot be known."""
+    for folder in (path, *path.parents):
+        try:
+            return shutil.disk_usage(folder).free
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return None
+    return None
+
+
+def size_text(size: int) -> str:
+    """A number of bytes as people read it: ``1.8 GB``, in powers of 1000 as disks are sold."""
+    if size < 1000:
+        return f"{size} bytes"
+    power = min((len(str(size)) - 1) // 3, 4)
+    return f"{size / 1000**power:.1f} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names that were made, changed or removed in ``folder`` last through a loss of power."""
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems without it
+            raise
+    finally:
+        os.close(handle)

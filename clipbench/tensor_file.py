@@ -1,0 +1,178 @@
+"""Tensors by name in one file, in the safetensors format: written one at a time, read where they lie.
+
+The format: eight bytes with the header's length (little-endian), the header in JSON with each tensor's type, shape and
+place, then the tensors without gaps (https://github.com/huggingface/safetensors).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipbench.api import TensorRef
+from clipbench.errors import InvalidFileError
+
+# numpy has no bfloat16: such tensors travel as two opaque bytes each.
+BFLOAT16 = np.dtype("V2")
+DTYPES: Mapping[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    "U8": np.dtype("u1"),
+    "I8": np.dtype("i1"),
+    "U16": np.dtype("<u2"),
+    "I16": np.dtype("<i2"),
+    "U32": np.dtype("<u4"),
+    "I32": np.dtype("<i4"),
+    "U64": np.dtype("<u8"),
+    "I64": np.dtype("<i8"),
+    "F16": np.dtype("<f2"),
+    "BF16": BFLOAT16,
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+LENGTH_BYTES = 8
+ALIGNMENT = 8
+MAX_HEADER = 100_000_000  # the format's own limit
+DAMAGED = "damaged, or no safetensors file"
+
+
+def write_tensors(write: Callable[[memoryview], None], tensors: Mapping[str, TensorRef]) -> None:
+    """Give the whole file to ``write``, piece by piece; one tensor at a time is in memory for it.
+
+    A tensor that does not come as its TensorRef says is a ValueError.
+    """
+    order = _order(tensors)
+    write(memoryview(_header(tensors, order)))
+    for name in order:
+        ref = tensors[name]
+        array = ref.read()
+        if array.dtype != ref.dtype or array.shape != ref.shape or not array.flags.c_contiguous:
+            raise ValueError(f"tensor {name}: {array.dtype} {array.shape} was read, {ref.dtype} {ref.shape} announced")
+        if array.size:
+            write(array.reshape(-1).view(np.uint8).data)
+        del array  # before the next one is fetched
+
+
+def file_bytes(tensors: Mapping[str, TensorRef]) -> int:
+    """Size of the file that ``write_tensors`` makes."""
+    return len(_header(tensors, _order(tensors))) + sum(map(_tensor_bytes, tensors.values()))
+
+
+def read_tensors(path: Path) -> dict[str, TensorRef]:
+    """The tensors of a file in the order in which they were given, mapped into memory: read when they are needed.
+
+    Raises InvalidFileError where the file is cut short, breaks the format, or has a type that numpy lacks.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+            if size < LENGTH_BYTES + length:
+                raise InvalidFileError(f"{path}: cut short at {size:,} bytes, or no safetensors file")
+            if length > MAX_HEADER:
+                raise InvalidFileError(f"{path}: {DAMAGED}: a header of {length:,} bytes")
+            header = file.read(length)
+        data = np.memmap(path, np.uint8, "r") if size else np.empty(0, np.uint8)
+    except OSError as error:
+        raise InvalidFileError(f"{path}: cannot be read: {error.strerror}") from error
+    start = LENGTH_BYTES + length
+    try:
+        entries = _parse(header, size - start)
+    except ValueError as error:
+        raise InvalidFileError(f"{path}: {DAMAGED}: {error}") from None
+    return {
+        name: TensorRef(dtype, shape, partial(_view, data, dtype, shape, start + begin))
+        for name, (dtype, shape, begin) in entries.items()
+    }
+
+
+def _view(data: np.ndarray, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> np.ndarray:
+    # Off the mapping if the file was not written here and is not aligned.
+    view: np.ndarray = np.ndarray(shape, dtype, data.data, offset)
+    view.flags.writeable = False
+    return view if view.flags.aligned else view.copy()
+
+
+def _order(tensors: Mapping[str, TensorRef]) -> list[str]:
+    """Names in the order of their data: by falling size of an element, so that every tensor is aligned."""
+    return sorted(tensors, key=lambda name: -tensors[name].dtype.itemsize)
+
+
+def _tensor_bytes(ref: TensorRef) -> int:
+    return math.prod(ref.shape) * ref.dtype.itemsize
+
+
+def _header(tensors: Mapping[str, TensorRef], order: Iterable[str]) -> bytes:
+    begin, ends = 0, {}
+    for name in order:
+        ends[name] = begin = begin + _tensor_bytes(tensors[name])
+    entries = {
+        name: {
+            "dtype": _dtype_name(name, ref.dtype),
+            "shape": list(ref.shape),
+            "data_offsets": [ends[name] - _tensor_bytes(ref), ends[name]],
+        }
+        for name, ref in tensors.items()
+    }
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    return len(text).to_bytes(LENGTH_BYTES, "little") + text
+
+
+def _dtype_name(name: str, dtype: np.dtype[Any]) -> str:
+    if dtype not in NAMES:
+        raise ValueError(f"tensor {name}: type {dtype} has no place in a safetensors file")
+    return NAMES[dtype]
+
+
+def _parse(header: bytes, size: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...], int]]:
+    """Type, shape and first byte of every tensor, of a header over ``size`` bytes of data; else a ValueError."""
+    try:
+        entries = json.loads(header, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("the header is nested too deeply") from None
+    if not isinstance(entries, dict):
+        raise ValueError("the header is no JSON object")
+    entries.pop("__metadata__", None)
+    parsed, spans = {}, []
+    for name, entry in entries.items():
+        dtype, shape, (begin, end) = _entry(name, entry)
+        if end - begin != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"tensor {name}: {end - begin} bytes do not hold {dtype} {shape}")
+        parsed[name] = dtype, shape, begin
+        spans.append((begin, end, name))
+    reached = 0
+    for begin, end, name in sorted(spans):
+        if begin != reached:
+            raise ValueError(f"tensor {name}: its bytes begin at {begin}, not {reached}")
+        reached = end
+    if reached != size:
+        raise ValueError(f"the tensors take {reached:,} bytes, the file has {size:,} for them")
+    return parsed
+
+
+def _entry(name: str, entry: object) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, int]]:
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"tensor {name}: expected dtype, shape and data_offsets")
+    shape, offsets = entry["shape"], entry["data_offsets"]
+    for numbers in (shape, offsets):
+        if not isinstance(numbers, list) or not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError(f"tensor {name}: a shape and offsets are lists of whole numbers")
+    if len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise ValueError(f"tensor {name}: data_offsets are two numbers, the first not larger")
+    if entry["dtype"] not in DTYPES:
+        raise ValueError(f"tensor {name}: type {entry['dtype']!r} is not known here")
+    return DTYPES[entry["dtype"]], tuple(shape), (offsets[0], offsets[1])
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        raise ValueError("a name is given twice")
+    return entries

@@ -1,0 +1,56 @@
+"""Starts the ranks of a run on this machine: ``python -m clipbench_torch.launch RANKS MODULE JOB``.
+
+PyTorch's own elastic launcher, called as a library, because then it says in data and not in a log which rank died first
+and of what. That is put into the job's events, for a rank that was killed cannot report itself.
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Sequence
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from clipbench.errors import ExitCode
+from clipbench.events import EventWriter
+from clipbench.worker import Job
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the ranks to their end; exit code of the first that failed."""
+    ranks, module, job_file = int(arguments[0]), arguments[1], arguments[2]
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=ranks,
+        run_id=str(uuid.uuid4()),
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.1,
+        # Ranks meet on this machine: its own name may resolve to an address that nothing listens on.
+        local_addr="localhost",
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", module, job_file)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            _report_killed(job_file, rank, failure)
+            return ExitCode.CASE_FAILED
+        return failure.exitcode
+    return ExitCode.PASS
+
+
+def _report_killed(job_file: str, rank: int, failure: ProcessFailure) -> None:
+    from pathlib import Path
+
+    EventWriter(Path(Job.read(Path(job_file)).events))(
+        "rank_killed", rank=rank, signal=failure.signal_name(), pid=failure.pid
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
