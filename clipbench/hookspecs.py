@@ -82,8 +82,8 @@ def clipbench_step_finished(case: Case, event: Mapping[str, Any]) -> None:
     Called in the process of ``clipbench run``, not in the one that is timed.
 
     :param case: the case with every value resolved.
-    :param event: ``epoch`` and ``step`` in it, from 1; ``loss`` and ``learning_rate`` of that step; the window's
-        ``samples_per_second``, None in the warm-up.
+    :param event: ``epoch`` and ``step`` in it, from 1; ``loss`` (None while every step was withheld) and
+        ``learning_rate`` of that step; the window's ``samples_per_second``, None in the warm-up.
     """
 
 
