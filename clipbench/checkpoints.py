@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from typing import Any
 from clipbench.api import LearnerState
 from clipbench.disk import sync_folder, writing
 from clipbench.errors import InvalidFileError, NotReadyError
+from clipbench.hashed_file import HashedFile, sha256_of
 from clipbench.json_file import JsonError, read_json
 from clipbench.tensor_file import file_bytes, read_tensors, write_tensors
 
@@ -25,7 +23,6 @@ TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 KEPT = 2
 # A name in three stages: being written; replaced by a newer one of its name; being removed. All begin with a dot.
 PARTIAL, REPLACED, REMOVED = ".partial", ".replaced", ".removed"
-PIECE = 16 << 20
 NEXT = "remove that folder, or begin anew with --restart"
 
 
@@ -57,16 +54,12 @@ def save(root: Path, name: str, state: LearnerState, progress: Mapping[str, Any]
             root.mkdir(exist_ok=True)
             _sweep(root)
             partial.mkdir()
-            files = {}
-            with ThreadPoolExecutor(1, "sha256") as hasher:
-                with _HashedFile.create(partial / TENSORS, hasher) as tensors:
-                    write_tensors(tensors.write, state.tensors)
-                with _HashedFile.create(partial / STATE, hasher) as text:
-                    text.write(memoryview(document))
-                files = {TENSORS: tensors.described(), STATE: text.described()}
-                manifest = _json_bytes({"kind": KIND, "schema_version": SCHEMA_VERSION, "files": files})
-                with _HashedFile.create(partial / MANIFEST, hasher) as listed:
-                    listed.write(memoryview(manifest))
+            with HashedFile.create(partial / TENSORS) as tensors:
+                write_tensors(tensors.write, state.tensors)
+            with HashedFile.create(partial / STATE) as text:
+                text.write(memoryview(document))
+            with HashedFile.create(partial / MANIFEST) as manifest:
+                manifest.write(memoryview(_manifest_of({TENSORS: tensors, STATE: text})))
             sync_folder(partial)
             _put_in_place(partial, folder)
         except BaseException:
@@ -104,8 +97,7 @@ def load(folder: Path) -> Checkpoint:
         path = folder / name
         try:
             _check_size(path, size)
-            with path.open("rb") as file:
-                actual = _sha256(file)
+            actual = sha256_of(path)
         except OSError as error:
             raise NotReadyError(f"{path}: cannot be read ({error.strerror}); {NEXT}") from error
         if actual != sha256:
@@ -199,6 +191,11 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(doomed)
 
 
+def _manifest_of(files: Mapping[str, HashedFile]) -> bytes:
+    entries = {name: {"bytes": file.bytes, "sha256": file.sha256()} for name, file in files.items()}
+    return _json_bytes({"kind": KIND, "schema_version": SCHEMA_VERSION, "files": entries})
+
+
 def _manifest(folder: Path) -> dict[str, tuple[int, str]]:
     """Size and sha256 of every file, as the manifest has them."""
     path = folder / MANIFEST
@@ -266,44 +263,3 @@ def _score(folder: Path) -> float | None:
 
 def _json_bytes(data: object) -> bytes:
     return (json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-class _HashedFile:
-    """A file that is written once; its SHA-256 is taken by a second thread while the system takes the bytes."""
-
-    def __init__(self, handle: int, hasher: Executor) -> None:
-        self._handle, self._hasher = handle, hasher
-        self._digest, self._bytes = hashlib.sha256(), 0
-
-    @classmethod
-    @contextmanager
-    def create(cls, path: Path, hasher: Executor) -> Iterator[_HashedFile]:
-        """A new file, on the disk for good when the block ends."""
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            yield cls(handle, hasher)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-    def write(self, data: memoryview) -> None:
-        """Append ``data``; returns when nothing refers to it any more."""
-        hashed = self._hasher.submit(self._digest.update, data)
-        try:
-            written = 0
-            while written < len(data):
-                written += os.write(self._handle, data[written : written + PIECE])
-        finally:
-            hashed.result()
-        self._bytes += len(data)
-
-    def described(self) -> dict[str, Any]:
-        """The file's entry in a manifest."""
-        return {"bytes": self._bytes, "sha256": self._digest.hexdigest()}
-
-
-def _sha256(file: Any) -> str:  # noqa: ANN401 -- hashlib's own protocol
-    digest = hashlib.sha256()
-    while piece := file.read(PIECE):
-        digest.update(piece)
-    return digest.hexdigest()

@@ -20,6 +20,7 @@ ADVICE = {
     errno.EPERM: "get write permission there, or give another folder with --out",
     errno.ENOENT: "the folder has vanished: bring it back, or give another one with --out",
     errno.ENOTDIR: "a file stands where a folder should be: move it away, or give another folder with --out",
+    errno.EEXIST: "a file stands where a folder should be: move it away, or give another folder with --out",
     errno.EIO: "the disk fails: look at the system's log, and give a folder on another disk with --out",
 }
 

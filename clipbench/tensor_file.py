@@ -134,7 +134,7 @@ def _dtype_name(name: str, dtype: np.dtype[Any]) -> str:
 def _parse(header: bytes, size: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...], int]]:
     """Type, shape and first byte of every tensor, of a header over ``size`` bytes of data; else a ValueError."""
     try:
-        entries = json.loads(header, object_pairs_hook=_unique)
+        entries = json.loads(header.decode(), object_pairs_hook=_unique)
     except RecursionError:
         raise ValueError("the header is nested too deeply") from None
     if not isinstance(entries, dict):
