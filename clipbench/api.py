@@ -169,8 +169,8 @@ class OptimizerConfig:
 class LossConfig:
     """Contrastive loss: ``reduction`` of its two directions, and where a pair's ``negatives`` come from.
 
-    ``local``: this rank's micro-batch. ``global``: the same micro-batch of all ranks. ``batch``: the whole batch, of all
-    ranks and micro-batches.
+    ``local``: this rank's micro-batch. ``global``: the same micro-batch of all ranks. ``batch``: the whole batch, of
+    all ranks and micro-batches.
     """
 
     reduction: Literal["sum", "mean"]
@@ -338,7 +338,11 @@ class Device(Protocol):
         """Names of environment variables that change numerics or speed."""
 
     def tune(self) -> Mapping[str, Any]:
-        """Turn on what is fast and exact here (attention kernels, product back ends); say what was turned on."""
+        """Turn on what is fast and exact here (attention kernels, product back ends); say what was turned on.
+
+        What is chosen by measuring must not change while a run is stopped: CLIPBENCH_TUNING in the environment then has
+        what this gave before, as JSON.
+        """
 
 
 class Loader(Protocol):
@@ -411,7 +415,7 @@ class Group(Protocol):
         """Tell the others why this rank ends."""
 
     def failure(self) -> Mapping[str, Any] | None:
-        """The report of another rank that has failed or gone silent, or None."""
+        """The report of the rank that was the first to fail or go silent, or None."""
 
     def close(self) -> None: ...
 

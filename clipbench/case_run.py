@@ -11,6 +11,7 @@ from typing import Any
 
 from clipbench import __version__, checkpoints, environment
 from clipbench.api import Device, Engine, Group, Learner, LearnerJob, Loader, Precision, Probe, Split, World
+from clipbench.clip.published import published_name
 from clipbench.clip.tokenizer import Tokenizer
 from clipbench.devices import pick_device, pick_precision
 from clipbench.errors import NotReadyError
@@ -263,8 +264,9 @@ def _probe(probe: Probe) -> dict[str, Any]:
 
 def _weights(plan: Plan) -> dict[str, Any]:
     if plan.weights is None:
-        return {"source": "random", "sha256": None}
-    return {"source": plan.weights.name, "sha256": environment.file_sha256(plan.weights)}
+        return {"source": "random", "sha256": None, "published": None}
+    sha256 = environment.file_sha256(plan.weights)
+    return {"source": plan.weights.name, "sha256": sha256, "published": published_name(sha256)}
 
 
 def _environment(registry: Registry, engine: Engine, device: Device, used: Mapping[str, Any]) -> dict[str, Any]:

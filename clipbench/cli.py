@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -44,6 +45,12 @@ class Main(click.Group):
         except ClipbenchError as error:
             click.echo(f"clipbench: {error}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read the output has left, which click ends quietly
+                raise
+            where = f"{str(error.filename)[:200]}: " if error.filename else ""
+            click.echo(f"clipbench: {where}{error.strerror or error}", err=True)
+            ctx.exit(ExitCode.USAGE if error.errno == errno.ENAMETOOLONG else ExitCode.NOT_READY)
         except KeyboardInterrupt:
             click.echo("clipbench: interrupted", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
@@ -138,6 +145,19 @@ def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequenc
 
 
 @main.command()
+@click.argument("out", type=click.Path(path_type=Path), default=Path("results"))
+@FORMAT
+def runs(out: Path, form: str) -> None:
+    """List runs: finished, failed, interrupted, resumable.
+
+    OUT is the folder that results are written to (default: results).
+    """
+    from clipbench.report.runs import print_runs
+
+    sys.exit(print_runs(out, form))
+
+
+@main.command()
 @suite_options
 @FORMAT
 def show(form: str, **chosen: Any) -> None:  # noqa: ANN401
@@ -147,6 +167,40 @@ def show(form: str, **chosen: Any) -> None:  # noqa: ANN401
     SUITE is a YAML file, or the name of a suite that ships.
     """
     _print_plans(_load(**chosen), _registry(), form)
+
+
+@main.command()
+@click.argument("suite", default="quickstart")
+@click.option("--device", help="Device plugin, or auto. Short for --set device=...")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a key of the suite. Repeatable.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Folder that results would be written to.",
+)
+@FORMAT
+def doctor(suite: str, device: str | None, overrides: Sequence[str], out: Path, form: str) -> None:
+    """Look whether this machine is ready for a suite, and fit to be timed.
+
+    SUITE is a YAML file, or the name of a suite that ships. Software, devices and their probes, data, disk, memory,
+    other work, clocks: one line each, with the next thing to do where something is not well. Nothing is run.
+    """
+    import shutil
+
+    from clipbench.doctor import look_over
+    from clipbench.plugins import load_registry
+    from clipbench.report.doctor import doctor_text
+    from clipbench.suite import find_suite, load_suite
+
+    changes = [*overrides, *([f"device={device}"] if device else [])]
+    report = look_over(load_suite(find_suite(suite), changes), load_registry(), out)
+    if form == "json":
+        click.echo(json.dumps(report.to_dict(), indent=1, ensure_ascii=False))
+    else:
+        click.echo(doctor_text(report, shutil.get_terminal_size().columns))
+    sys.exit(report.exit_code)
 
 
 @main.command("list")
@@ -170,7 +224,7 @@ def validate(paths: Sequence[Path], deep: bool, form: str) -> None:
     """Check suites, results, references and data.
 
     PATHS are files, or folders that are searched for .yaml, .yml and .json files. A folder with annotation files in
-    datasets/ is a data root: its pictures must be there and have headers that parse.
+    datasets/ is a data root: its pictures must be there and have headers that parse. Nothing else in it is looked at.
     """
     from clipbench.validation import validate_paths, worst_code
 
@@ -224,16 +278,24 @@ def validate(paths: Sequence[Path], deep: bool, form: str) -> None:
     help="Against a baseline: least loss of throughput that counts.",
 )
 @click.option("--strict", is_flag=True, help="A warning, 'better' or 'inconclusive' fails too (exit 1).")
-@FORMAT
-def compare(form: str, **asked: Any) -> None:  # noqa: ANN401
+@click.option(
+    "--format",
+    "forms",
+    multiple=True,
+    metavar="FORM[=FILE]",
+    help="table, json, markdown, junit or github; to a file where one is named. Repeatable.  [default: table]",
+)
+def compare(forms: Sequence[str], **asked: Any) -> None:  # noqa: ANN401
     """Hold results against references or earlier runs: the verdict.
 
-    PATHS are result files, or folders that are searched for them.
+    PATHS are result files, or folders that are searched for them. Forms that go to files leave the table on the
+    screen; what GITHUB_STEP_SUMMARY names is added to, any other file replaced.
     """
     from clipbench.gate import request_of
     from clipbench.report.comparing import run_compare
+    from clipbench.report.formats import parse_outputs
 
-    sys.exit(run_compare(request_of(**asked), form))
+    sys.exit(run_compare(request_of(**asked), parse_outputs(forms)))
 
 
 @main.group()
@@ -302,6 +364,38 @@ def trend(paths: Sequence[Path], metric: str, cases: Sequence[str], last: int | 
     from clipbench.report.trend import run_trend
 
     sys.exit(run_trend(paths, metric, cases, last, form))
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for index.html and a picture of each chart."
+)
+@click.option("--title", default="CLIP training benchmark", show_default=True, help="Heading of the page.")
+@click.option(
+    "--run", "runs", multiple=True, metavar="RUN_ID", help="Show this run in full, not the newest six. Repeatable."
+)
+@click.option(
+    "--references",
+    "folders",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of further references. Repeatable.",
+)
+@click.option(
+    "--baseline",
+    metavar="WHICH",
+    help="Hold the newest results against earlier runs too; as for compare.",
+)
+@BASELINES
+def report(**asked: Any) -> None:  # noqa: ANN401
+    """Write a page of results for people.
+
+    PATHS are result files, or folders that are searched for them. The page needs nothing but a browser.
+    """
+    from clipbench.report.page.writing import run_report
+
+    sys.exit(run_report(**asked))
 
 
 # --- what the commands share --------------------------------------------------------------------------------------

@@ -107,9 +107,10 @@ class Loop:
         watch.open()
         batches = self.loader.batches([[(epoch, int(i)) for i in row] for row in mine])
         for step in range(done, steps):
-            self.group.at(f"epoch {epoch + 1}, step {step + 1}")
+            self.group.at(f"epoch {epoch + 1}, step {step + 1}, waiting for its data")
             with watch.waiting():
                 pixels, tokens = self._next(batches, epoch, order)
+            self.group.at(f"epoch {epoch + 1}, step {step + 1}")
             learner.train_step(pixels, tokens, self._learning_rate(epoch, step))
             # Ranks stop together, at the end of a window; one alone need not wait for that.
             if watch.step() or step == steps - 1 or (self.world.size == 1 and self.stop.asked()):
@@ -211,6 +212,7 @@ class Loop:
             "step",
             epoch=epoch + 1,
             step=partial.steps,
+            steps_done=self._steps_done(),
             loss=partial.losses[-1] if partial.losses else None,
             learning_rate=self._learning_rate(epoch, partial.steps - 1),
             samples_per_second=finite(speed) if self.untimed is None else None,

@@ -10,6 +10,8 @@ from typing import Any, cast
 
 from clipbench.api import Dataset, DatasetRequest, Missing, ModelSpec
 from clipbench.clip.config import OPENAI_VOCABULARY, Activation, ClipConfig, Resize
+from clipbench.clip.published import PUBLISHED, published_warning
+from clipbench.environment import file_sha256
 from clipbench.errors import UsageError
 from clipbench.plugins import Registry, load_object
 from clipbench.schedule import learning_rates
@@ -113,7 +115,7 @@ def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
                 case.train.schedule, lr=case.train.lr, batch_size=case.train.batch_size, epochs=case.train.epochs
             )
         ),
-        warnings=tuple(getattr(dataset, "warnings", list)()) if train_images is not None else (),
+        warnings=() if checked or train_images is None else _warnings(dataset, weights),
     )
 
 
@@ -152,7 +154,8 @@ def _candidates(name: str, root: Path) -> tuple[Path, ...]:
 
 
 def _find(name: str, root: Path) -> Path | None:
-    return next((path for path in _candidates(name, root) if path.is_file()), None)
+    # os.path: a name that is too long for the file system is no file either, and no error.
+    return next((path for path in _candidates(name, root) if os.path.isfile(path)), None)  # noqa: PTH113
 
 
 def _vocabulary(case: Case, model: ModelSpec, root: Path, missing: list[Missing]) -> tuple[Path, tuple[str, ...]]:
@@ -189,6 +192,15 @@ def _weights(case: Case, root: Path, missing: list[Missing]) -> tuple[Path | Non
     return found, looked
 
 
+def _warnings(dataset: Dataset, weights: Path | None) -> tuple[str, ...]:
+    """What should be known of the data and of weights that only look like published ones."""
+    told = list(getattr(dataset, "warnings", list)())
+    # Hashed here only where the name makes a claim: it takes a second.
+    if weights is not None and weights.name in {file for _, file, _ in PUBLISHED}:
+        told.append(published_warning(weights.name, file_sha256(weights)))
+    return tuple(line for line in told if line)
+
+
 def describe_plan(plan: Plan) -> dict[str, Any]:
     """The plan as plain data, for ``show`` and its JSON."""
     return {
@@ -203,6 +215,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
             "weights": None if plan.weights is None else str(plan.weights),
         },
         "missing": [vars(item) for item in plan.missing],
+        "warnings": list(plan.warnings),
         "train_images": plan.train_images,
         "val_images": plan.val_images,
         "steps_per_epoch": plan.steps_per_epoch,

@@ -17,6 +17,8 @@ from clipbench.worker import Job
 
 POLL_SECONDS = 0.05
 LOG_LINES = 20
+# From the first report of a failure to the end of all processes: long enough for every rank to report.
+GRACE_SECONDS = 15.0
 
 
 @dataclass
@@ -78,9 +80,15 @@ def follow(
             start_new_session=True,
         )
         try:
+            failed = None
             while worker.poll() is None and len(interrupts.received) < patience:
                 for event in reader.new():
                     receive(event)
+                    if event["event"] in ("error", "cause", "rank_killed"):
+                        failed = failed or time.monotonic()
+                # A rank that hangs would be waited for, though its peers have reported already.
+                if failed is not None and time.monotonic() - failed > GRACE_SECONDS:
+                    break
                 time.sleep(POLL_SECONDS)
         finally:
             _end(worker)

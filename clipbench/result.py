@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from clipbench import __version__, schemas
+from clipbench.disk import writing
 from clipbench.environment import source_version
-from clipbench.errors import ClipbenchError, InvalidFileError, NotReadyError
+from clipbench.errors import ClipbenchError, InvalidFileError
 from clipbench.json_file import JsonError, read_json, write_json
 from clipbench.metrics import metrics_of
 from clipbench.suite import Case
@@ -117,10 +118,9 @@ def write_result(folder: Path, result: Result) -> Path:
     path = folder / f"{result['run_id']}.json"
     # As it will be read: the digest is of what JSON makes of tuples and of keys that are numbers.
     plain = json.loads(json.dumps(result, allow_nan=False))
-    try:
-        write_json(path, {**plain, "digest": digest_of(plain)})
-    except OSError as error:
-        raise NotReadyError(f"{path}: the result cannot be written ({error.strerror}); make room there") from None
+    whole = {**plain, "digest": digest_of(plain)}
+    with writing("the result", path, len(json.dumps(whole))):
+        write_json(path, whole)
     return path
 
 
@@ -147,7 +147,7 @@ def read_document(path: Path) -> dict[str, Any]:
         raise InvalidFileError(f"{path}: {error}") from None
     kinds = {KIND: "result", "clipbench.reference": "reference", "clipbench.baseline": "baseline"}
     kind = data.get("kind") if isinstance(data, dict) else None
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise InvalidFileError(f"{path}: not a file of clipbench; expected the key 'kind' with {' or '.join(kinds)}")
     version = data.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:

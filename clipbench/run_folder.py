@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,15 @@ class RunFolder:
 
     def has_checkpoint(self) -> bool:
         """Whether there is anything to go on from; what is damaged counts, so that it is not passed over in silence."""
-        return self.checkpoints.is_dir() and any(not path.name.startswith(".") for path in self.checkpoints.iterdir())
+        return bool(checkpoints.folders(self.checkpoints))
+
+    def tuning(self) -> dict[str, str]:
+        """CLIPBENCH_TUNING for a run that goes on: what its device was tuned to, as its last checkpoint has it."""
+        for folder in reversed(checkpoints.folders(self.checkpoints)):
+            with suppress(JsonError, KeyError, TypeError):
+                state = read_json(folder / checkpoints.STATE)
+                return {"CLIPBENCH_TUNING": json.dumps(state["progress"]["identity"]["device"]["tuning"])}
+        return {}
 
     def mark(self, status: str) -> RunFolder:
         """The run is now ``status``: running, interrupted, failed, completed or replaced."""

@@ -179,7 +179,7 @@ class CaseRunner:
             started=folder.run["updated"],
         )
         interrupts = Interrupts(asked=lambda: self._stop(folder))
-        variables = launch.variables if launch else no_more_threads_than_cores(case.ranks)
+        variables = {**(launch.variables if launch else no_more_threads_than_cores(case.ranks)), **folder.tuning()}
         launcher = _alone() if launch else _launcher(self.registry, case)
         events: list[Event] = []
         self.progress.case_started(case, folder.run_id)

@@ -46,7 +46,7 @@ def _cause(events: Sequence[Event], returncode: int, stopped: bool, log: Path) -
         said = "\n".join(event["traceback"] or "" for event in reported) or tail(log)
         message = f"rank {killed['rank']} was killed by {killed['signal']} (process {killed['pid']})"
         return {**_error("RankKilled", message, ExitCode.CASE_FAILED, said), "rank": killed["rank"]}
-    if told is not None and not (reported and reported[0]["rank"] == told.get("rank")):
+    if told is not None:
         return _of_rank(told, reported)
     if reported:
         return _of_rank(reported[0], ())

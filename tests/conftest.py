@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from numpy_runs import flat_suite, write_pictures
 
 # As the torch engine does before it imports torch: threads that spin keep each other off a busy machine's few cores.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
@@ -45,6 +46,24 @@ def expected_dir() -> Path:
 def expected(expected_dir):
     """The reference's figures: learning rates, captions, token ids, recalls, digests of transformed photographs."""
     return json.loads((expected_dir / "recipe.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """Flat pictures of two colours with two captions each, in Flickr8k's layout."""
+    return write_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture
+def suite(tmp_path, pictures):
+    """Writes a suite for the numpy engine on the flat pictures; sections given replace its own."""
+
+    def write(**sections):
+        path = tmp_path / "flat.yaml"
+        path.write_text(json.dumps({**flat_suite(pictures), **sections}))  # JSON is YAML
+        return path
+
+    return write
 
 
 def pytest_collection_modifyitems(items):

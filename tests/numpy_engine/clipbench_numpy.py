@@ -1,8 +1,11 @@
 """A whole engine in a hundred lines of numpy: what a second framework has to bring, and a fast one for tests.
 
 The model is linear: an image is its mean colour in a 4 x 4 grid, a text its bag of tokens.
-``CLIPBENCH_NUMPY_FAULT`` makes the learner misbehave at its second step: ``raise``, ``abort``, ``nan`` or ``hang``.
+``CLIPBENCH_NUMPY_FAULT`` makes the learner misbehave at its second step: ``raise``, ``abort``, ``nan`` or ``hang``; or
+from then on: ``skip`` (a scaler that withholds every step), ``gradient``, ``parameter`` or ``collapse``.
+``CLIPBENCH_NUMPY_PAUSE`` is how many seconds a step takes longer.
 ``CLIPBENCH_NUMPY_PROBE`` names a probe that fails: ``matmul``, which refuses the run, or ``synchronize``, its timing.
+Or it makes them ``abort`` or ``hang``.
 """
 
 import json
@@ -129,6 +132,10 @@ class NumpyEngine:
 
     def probe(self, device, precision, local_rank):
         failing = os.environ.get("CLIPBENCH_NUMPY_PROBE")
+        if failing == "abort":
+            os.abort()
+        if failing == "hang":
+            time.sleep(600)
         said = {name: "not as it should be" if name == failing else "fine" for name in ("matmul", "synchronize")}
         return [
             Probe("matmul", failing != "matmul", said["matmul"], "run", {"relative_error": 0.0}),
@@ -163,6 +170,7 @@ class NumpyLoader:
 class NumpyLearner:
     def __init__(self, job):
         draws = np.random.default_rng(job.seed)
+        self.collapsed = False
         self.config, self.scale, self.losses, self.steps = job.config, np.log(1 / 0.07), [], 0
         self.image_weights = draws.standard_normal((GRID * GRID * 3, job.config.embed_dim)) * 0.1
         self.text_weights = draws.standard_normal((job.config.vocab_size, job.config.embed_dim)) * 0.1
@@ -179,7 +187,10 @@ class NumpyLearner:
 
     def train_step(self, pixels, tokens, lr):
         self.steps += 1
+        time.sleep(float(os.environ.get("CLIPBENCH_NUMPY_PAUSE", "0")))
         fault = os.environ.get("CLIPBENCH_NUMPY_FAULT") if self.steps == 2 else None
+        if fault == "collapse":
+            self.collapsed = True
         if fault == "raise":
             raise RuntimeError("beads are stuck")
         if fault == "abort":
@@ -198,10 +209,14 @@ class NumpyLearner:
         gu, gv = g @ v, g.T @ u
         self.image_weights -= lr * x.T @ ((gu - u * (gu * u).sum(1, keepdims=True)) / na)
         self.text_weights -= lr * y.T @ ((gv - v * (gv * v).sum(1, keepdims=True)) / nb)
+        if fault == "parameter":
+            self.image_weights[0, 0] = np.inf
 
     def drain_steps(self):
         losses, self.losses = self.losses, []
-        return [StepReport(float(loss)) for loss in losses]
+        fault = os.environ.get("CLIPBENCH_NUMPY_FAULT") if self.steps >= 2 else None
+        norm = float("inf") if fault == "gradient" else 1.0
+        return [StepReport(float(loss), norm, fault == "skip") for loss in losses]
 
     def flops(self):
         return None
@@ -210,7 +225,7 @@ class NumpyLearner:
         return None if np.isfinite(self.image_weights).all() else "image_weights"
 
     def encode_images(self, pixels):
-        return self._image_inputs(pixels) @ self.image_weights
+        return self._image_inputs(pixels) @ self.image_weights * (not self.collapsed) + self.collapsed
 
     def encode_texts(self, tokens):
         return self._text_inputs(tokens) @ self.text_weights

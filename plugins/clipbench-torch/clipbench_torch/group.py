@@ -67,7 +67,7 @@ class TorchGroup:
         self._pulse.fail(report)
 
     def failure(self) -> Mapping[str, Any] | None:
-        """The report of the rank that failed first, where it is not this one; waits until silence can be told."""
+        """The report of the rank that failed first, if one has."""
         return self._pulse.failure()
 
     def on_failure(self, act: Callable[[Mapping[str, Any]], None]) -> None:
@@ -135,15 +135,15 @@ class _Pulse:
         cause = report
         if silent := self._who_is_silent():
             cause = silent
-        elif late := self._who_is_late():
-            cause = {**report, "message": f"{report['message']} ({late})"}
+        elif "timed out" in str(report.get("message", "")).lower() and (late := self._who_is_late()):
+            rank, words = late
+            cause = {**report, "rank": rank, "type": "RankLate", "message": f"{words}: {report['message']}"}
         self._tell(cause)
 
     def failure(self) -> Mapping[str, Any] | None:
-        found = None
         with suppress(Exception):
-            found = self._reported()
-        return found if found and found.get("rank") != self._world.rank else None
+            return self._reported()
+        return None
 
     def _reported(self) -> Mapping[str, Any] | None:
         if not self._store.check(["failure"]):
@@ -181,14 +181,15 @@ class _Pulse:
         message = f"rank {rank} has gone silent: it was killed, or its machine is gone (last seen at {position})"
         return {"rank": rank, "type": "RankLost", "message": message}
 
-    def _who_is_late(self) -> str | None:
-        """A word on the ranks that are behind this one, for a wait that was in vain."""
+    def _who_is_late(self) -> tuple[int, str] | None:
+        """The rank that is furthest behind this one, and a word on it, for a wait that was in vain."""
         with suppress(Exception):
             beats = self._beats()
             behind = {rank: beat for rank, beat in beats.items() if beat[1] < self.moves and rank != self._world.rank}
             if behind:
                 rank = min(behind, key=lambda rank: behind[rank][1])
-                return f"rank {rank} has come no further than {behind[rank][2]}, this one is at {self.position}"
+                here = f"rank {self._world.rank} waits for it at {self.position}"
+                return rank, f"rank {rank} has come no further than {behind[rank][2]}, while {here}"
         return None
 
     def _beats(self) -> dict[int, list[Any]]:
