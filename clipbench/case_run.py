@@ -26,8 +26,7 @@ from clipbench.plugins import Registry, load_object
 from clipbench.run_state import RunState, differences
 from clipbench.stopping import Stopped, StopRequest
 from clipbench.suite import FREE_KEYS, Case
-
-MOST_WORKERS = 8
+from clipbench.workers import worker_count
 
 
 class RefusedError(NotReadyError):
@@ -53,7 +52,7 @@ class CaseRun:
         self._joined = joined
         self.group: Group = Alone()
         self.loader: Loader | None = None
-        self._begun_training = False
+        self.evaluator: Evaluator | None = None
 
     def __enter__(self) -> CaseRun:
         return self
@@ -63,6 +62,8 @@ class CaseRun:
     ) -> None:
         if self.loader is not None:
             self.loader.close()
+        if self.evaluator is not None:
+            self.evaluator.cache.drop()
         if error is None or isinstance(error, Stopped):
             self.group.close()
 
@@ -105,8 +106,7 @@ class CaseRun:
         self.plan = plan
         self.tokenizer = Tokenizer(plan.vocabulary, plan.config.context_length)
         self.config = replace(plan.config, vocab_size=self.tokenizer.vocab_size)
-        cores = environment.usable_cores()
-        workers = min(MOST_WORKERS, cores) if case.train.workers is None else case.train.workers
+        workers = self.workers = worker_count(case.train.workers)
         self.evaluator = self._evaluator(plan.dataset.val(), workers, folder)
         train = plan.dataset.train() if plan.steps else None
         # Before the learner, so that the loader's processes start while the model is built.
@@ -193,6 +193,7 @@ class CaseRun:
             keeper=self.keeper,
             stop=self.stop,
             hosts=self.hosts,
+            workers=self.workers,
             peak_flops=self.device.peak_flops(self.precision),
             untimed=self.untimed,
         ).run()

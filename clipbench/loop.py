@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clipbench.environment import peak_host_memory
+from clipbench.environment import peak_host_memory, usable_cores
 from clipbench.errors import CaseFailedError
 from clipbench.evaluation import Evaluation, Evaluator
 from clipbench.events import finite
@@ -21,6 +21,7 @@ from clipbench.sampling import epoch_batches, rank_batches
 from clipbench.schedule import learning_rate_at
 from clipbench.stopping import Stopped, StopRequest
 from clipbench.stopwatch import Stopwatch, Window
+from clipbench.workers import starving
 
 if TYPE_CHECKING:
     from clipbench.api import Batch, Device, DeviceInfo, Group, Learner, Loader, World
@@ -51,10 +52,12 @@ class Loop:
     keeper: Keeper
     stop: StopRequest
     hosts: list[str]
+    workers: int
     peak_flops: float | None = None
     untimed: str | None = None
     _watch: Stopwatch = field(init=False)
     _flops_seen: float = field(init=False, default=0.0)
+    _warned: bool = field(init=False, default=False)
 
     def run(self) -> None:
         """All epochs that are left; one ``epoch`` event each, and the ranks of the last evaluation at the end."""
@@ -74,6 +77,7 @@ class Loop:
             self.state.epochs.append(record)
             self.state.partial = Partial()
             self.emit("epoch", record=record)
+            self._warn_if_starving(record)
             if steps:
                 self.keeper.epoch_ended(self.learner, self.state, self._steps_done())
                 self._stop_if_asked(epoch + 1)
@@ -135,6 +139,8 @@ class Loop:
                 self.learner.synchronize()
                 self._drain(epoch, order)
                 saved = self.keeper.save(self.learner, self.state, self._steps_done())
+                if self.stop.asked():  # whoever asked has ended the loader's processes too
+                    raise Stopped(saved) from None
                 if isinstance(error, CaseFailedError):
                     error.checkpoint = saved
             raise
@@ -242,6 +248,13 @@ class Loop:
             for name in ("samples_per_second", "data_wait", "step_seconds"):
                 record["reasons"][name] = self.untimed
         return record
+
+    def _warn_if_starving(self, record: Record) -> None:
+        """Once: what is true of one epoch is mostly true of the next."""
+        warning = starving(record["data_wait"], self.workers, usable_cores())
+        if warning is not None and not self._warned:
+            self._warned = True
+            self.emit("warning", text=f"epoch {record['epoch']}: {warning}")
 
     def _evaluate(self, epoch: int, steps: int, record: Record) -> None:
         every = self.plan.case.eval.every

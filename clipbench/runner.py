@@ -222,6 +222,8 @@ class CaseRunner:
 
     def _pass_on(self, event: Event, observers: Observers) -> None:
         self.progress.event(event)
+        if event["event"] == "warning":
+            self.progress.notice(f"warning: {event['text']}")
         if event["event"] == "step":
             self._call("clipbench_step_finished", event=event)
             observers.step(event)

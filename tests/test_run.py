@@ -21,7 +21,7 @@ def test_a_run_leaves_a_validated_result_that_learnt_something(suite, tmp_path):
     assert result["epochs"][-1]["train_loss"] < result["epochs"][0]["train_loss"]
     assert result["dataset"]["val"]["images"] == 12 and result["dataset"]["val"]["captions"] == 24
     assert len(result["ranks"]["text"]) == 12 and len(result["ranks"]["image"]) == 24
-    assert result["weights"] == {"source": "random", "sha256": None}
+    assert result["weights"] == {"source": "random", "sha256": None, "published": None}
     device = result["environment"]["device"]
     assert (device["requested"], device["kind"], device["tuning"]) == ("auto", "abacus", {"beads": "oiled"})
     assert result["environment"]["extra"] == {"numpy_engine": {"grid": 4}}
