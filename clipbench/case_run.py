@@ -179,6 +179,8 @@ class CaseRun:
 
     def train(self) -> None:
         """Run the loop to its end."""
+        evaluator = self.evaluator
+        assert evaluator is not None  # open_data comes first
         Loop(
             plan=self.plan,
             world=self.world,
@@ -186,7 +188,7 @@ class CaseRun:
             info=self.device.info(),
             learner=self.learner,
             loader=self.loader,
-            evaluator=self.evaluator,
+            evaluator=evaluator,
             emit=self.emit,
             group=self.group,
             state=self.state,

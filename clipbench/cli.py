@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -199,7 +200,8 @@ def doctor(suite: str, device: str | None, overrides: Sequence[str], out: Path, 
     if form == "json":
         click.echo(json.dumps(report.to_dict(), indent=1, ensure_ascii=False))
     else:
-        click.echo(doctor_text(report, shutil.get_terminal_size().columns))
+        plain = False if os.environ.get("NO_COLOR") else None
+        click.echo(doctor_text(report, shutil.get_terminal_size().columns), color=plain)
     sys.exit(report.exit_code)
 
 

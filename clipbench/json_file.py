@@ -19,6 +19,8 @@ class JsonError(ValueError):
 def read_json(path: Path) -> Any:  # noqa: ANN401
     """One JSON document; NaN, Infinity and repeated keys are refused like any other syntax error."""
     try:
+        if path.exists() and not path.is_file():
+            raise JsonError("not a file" if path.is_dir() else "not a regular file")
         if path.stat().st_size > MAX_BYTES:
             raise JsonError(f"larger than {MAX_BYTES:,} bytes")
         text = path.read_text(encoding="utf-8")
@@ -41,6 +43,10 @@ def write_json(path: Path, data: object) -> None:
     """Write under a temporary name in the same folder, sync, then rename: readers see all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a file name, say, that was no text to begin with
+        text = json.dumps(data, indent=1, allow_nan=False) + "\n"
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -54,6 +54,7 @@ def build_result(
     ranks: Any = None
     model: Any = None
     attempts: list[dict[str, Any]] = []
+    said = list(warnings)
     for event in events:
         if event["event"] in ("environment", "inputs", "probes"):
             before |= event
@@ -65,6 +66,8 @@ def build_result(
             epochs.append(event["record"])
         elif event["event"] == "ranks":
             ranks = event["ranks"]
+        elif event["event"] == "warning":
+            said.append(event["text"])
     version, commit, dirty = __version__, *source_version()
     return {
         "kind": KIND,
@@ -91,7 +94,7 @@ def build_result(
         "attempts": attempts,
         "probes": before.get("probes"),
         "bad_images": before.get("bad_images"),
-        "warnings": list(warnings),
+        "warnings": said,
         "error": dict(error) if error else None,
     }
 

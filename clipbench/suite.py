@@ -7,6 +7,8 @@ import fnmatch
 import hashlib
 import itertools
 import json
+import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from clipbench.yaml_file import KeyPath, YamlFile, parse_value, read_yaml
 
 # Keys of a case that change nothing about what it computes.
 FREE_KEYS = ("reference", "observers", "checkpoint", "ranks_timeout")
+
+MAX_CASES = 1000
 
 
 @dataclass(frozen=True)
@@ -145,13 +149,14 @@ class Suite:
 def find_suite(name: str) -> Path:
     """The file that ``name`` means: a path, or the name of a suite that ships with clipbench."""
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113 -- a name that is too long is no file, and no error
         return path
     shipped = {file.stem: file for file in shipped_suites()}
     if name in shipped:
         return shipped[name]
-    if path.exists():
-        raise UsageError(f"{name}: is a folder; expected a YAML file")
+    if os.path.exists(path):  # noqa: PTH110
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise UsageError(f"{name}: is {what}; expected a YAML file")
     if path.stem in shipped:
         raise UsageError(
             f"{name}: no such file; the suite of that name that ships is run with: clipbench run {path.stem}"
@@ -229,6 +234,8 @@ def _combinations(file: YamlFile, matrix: Mapping[str, list[Any]]) -> list[dict[
     for key in matrix:
         if _schema_of(tuple(key.split("."))) is None and not key.startswith("dataset.options."):
             raise UsageError(f"{file.where(('matrix', key))}: matrix: '{key}' is not a key of a suite")
+    if (count := math.prod(len(values) for values in matrix.values())) > MAX_CASES:
+        raise UsageError(f"{file.where(('matrix',))}: matrix: makes {count:,} cases; expected at most {MAX_CASES:,}")
     return [dict(zip(matrix, values, strict=True)) for values in itertools.product(*matrix.values())]
 
 
@@ -246,7 +253,8 @@ def _case(file: YamlFile, base: dict[str, Any], choice: Mapping[str, Any]) -> Ca
     try:
         return Case.from_dict(data)
     except UsageError as error:  # what a section refuses on its own: limits the wrong way round, say
-        raise UsageError(f"{file.path}: train.{error}") from None
+        key = ("train", *str(error).partition(":")[0].split("."))
+        raise UsageError(f"{file.where(key)}: train.{error}") from None
 
 
 def _label(value: object) -> str:

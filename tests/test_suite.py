@@ -77,6 +77,40 @@ def test_what_is_wrong_is_said(suite_file, text, expected):
         assert part in message
 
 
+@pytest.mark.parametrize(
+    ("text", "at", "said"),
+    [
+        ("train:\n  epochs: 2\n  lr: fast", "6:3", "number"),
+        ("train: {epochs: 2, lr: fast}", "4:20", "number"),
+        ("train:\n  bach_size: 3", "5:3", "unknown key"),
+        ("train: {optimizer: {betas: [0.9, high]}}", "4:34", "number"),
+        ("train: {schedule: {peak_limits: [2, 1]}}", "4:20", "lower limit first"),
+        ("matrix:\n  seed: [1, two]", "5:3", "integer"),
+        ("matrix: {seed: [" + "1," * 2000 + "1]}", "4:1", "at most 1,000"),
+        ("seed: 1e3", "4:1", "integer"),
+        ("seed: 010", "4:7", "decimal"),
+        ("seed: 1\n# caf\u00e9: \x07", "5:9", "not allowed"),
+        ("seed: " + "[" * 60, "4:57", "nested too deeply"),
+    ],
+)
+def test_the_place_has_line_and_column(suite_file, text, at, said):
+    path = suite_file(MINIMAL + text + "\n")
+    message = refusal(path)
+    assert message.startswith(f"{path}:{at}: ") and said in message
+
+
+def test_a_byte_that_is_no_text_has_its_place(tmp_path):
+    path = tmp_path / "suite.yaml"
+    path.write_bytes(b"name: x\nsummary: caf\xe9\n")
+    assert refusal(path).startswith(f"{path}:2:13: not UTF-8")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
+    path = tmp_path / "suite.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())
+    assert load_suite(path).name == "minimal"
+
+
 def test_missing_keys_are_named(suite_file):
     assert "model.name" in refusal(suite_file("name: x\nmodel: {}\ndataset: {name: shapes}\n"))
     assert "dataset" in refusal(suite_file("name: x\nmodel: {name: clip-tiny}\n"))

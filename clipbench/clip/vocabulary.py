@@ -18,6 +18,8 @@ Merge = tuple[str, str]
 WORD_END = "</w>"
 # OpenAI's file lists 262,144 merges, of which its models use as many as fit a vocabulary of 49,152 + 256 entries.
 MAX_MERGES = 49152 - 256 - 2
+# OpenAI's unpacks to a tenth of it.
+MAX_BYTES = 32_000_000
 
 _HEADER = "#version: 0.2"
 
@@ -38,7 +40,11 @@ def read_merges(path: Path) -> list[Merge]:
     Raises NotReadyError when the file cannot be read or is not of that format.
     """
     try:
-        lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")
+        with gzip.open(path) as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise NotReadyError(f"{path}: more than {MAX_BYTES:,} bytes once unpacked; expected a CLIP vocabulary")
+        lines = content.decode("utf-8").split("\n")
     except FileNotFoundError:
         raise NotReadyError(f"{path}: no such file; expected a CLIP vocabulary (gzip text of merges)") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:

@@ -17,6 +17,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
             found = "found" if plan["found"][name] else "not found"
             lines.append(f"  {name}: {' or '.join(places)} ({found})")
     lines += [f"  missing: {item['what']} (looked in {item['looked_in']})" for item in plan["missing"]]
+    lines += [f"  warning: {warning}" for warning in plan["warnings"]]
     lines += ["", "steps:"]
     lines.append(f"  training images: {_count(plan['train_images'])}, validation images: {_count(plan['val_images'])}")
     lines.append(f"  steps per epoch: {_count(plan['steps_per_epoch'])}, in all: {_count(plan['steps'])}")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from clipbench.api import DatasetRequest, Fingerprint
-from clipbench.errors import NotReadyError, UsageError
+from clipbench.errors import CaseFailedError, NotReadyError, UsageError
 from clipbench_flickr8k.flickr8k import Flickr8k
 
 COLOURS = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
@@ -105,7 +105,7 @@ def test_a_picture_that_cannot_be_opened_is_named(layout, damage):
     else:
         Image.effect_noise((64, 64), 50).save(path)
         path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(NotReadyError, match=r"train1\.png: image 1 of en_train\.json cannot be opened"):
+    with pytest.raises(CaseFailedError, match=r"train1\.png: image 1 of en_train\.json cannot be used"):
         Flickr8k(request(layout)).train().image(1)
 
 

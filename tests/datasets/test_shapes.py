@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import os
 import pickle
 import random
 import re
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,24 @@ def test_a_killed_generation_is_not_taken_for_a_whole_one(tmp_path, monkeypatch)
     assert left != data.folder and left.name.startswith(".")
     monkeypatch.undo()
     assert len(prepared(tmp_path).train()) == 30
+
+
+def test_what_a_kill_has_left_is_swept_once_it_is_old(tmp_path):
+    data = prepared(tmp_path)
+    old, young = (tmp_path / f".{data.folder.name}-{digit * 16}" for digit in "01")
+    other = tmp_path / ".shapes-of-mine"
+    for folder in (old, young, other):
+        (folder / "datasets" / "flickr8k-images").mkdir(parents=True)
+    hours_ago = time.time() - 7200
+    for folder in (old, other):
+        for path in (folder, *folder.rglob("*")):
+            os.utime(path, (hours_ago, hours_ago))
+    prepared(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {data.folder.name, young.name, other.name}
+    # Still being written to: a picture was made in it just now.
+    os.utime(young, (hours_ago, hours_ago))
+    prepared(tmp_path)
+    assert young.is_dir()
 
 
 def test_processes_may_race(tmp_path):

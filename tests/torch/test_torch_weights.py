@@ -2,14 +2,18 @@
 
 import pickle
 import sys
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch_jobs import SMALL
 
+from clipbench.clip.published import PUBLISHED, published_name, published_warning
 from clipbench.errors import NotReadyError
 from clipbench_torch.model import Clip
+from clipbench_torch.torchscript import read_torchscript
 from clipbench_torch.weights import load_strictly, read_weights
 
 
@@ -73,6 +77,18 @@ def test_safetensors_without_the_package_says_how_to_get_it(state, tmp_path, mon
         read_weights(path)
 
 
+class Part(torch.nn.Module):
+    """Holds more than its state: a mask and a list, which are no parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.mask = torch.ones(2, 2)
+        self.sizes = [1, 2]
+
+    def forward(self, x):
+        return x
+
+
 class Archive(torch.nn.Module):
     """As OpenAI's archives are: parameters in half precision, and three sizes beside them."""
 
@@ -83,7 +99,7 @@ class Archive(torch.nn.Module):
             module = self
             for parent in parents:
                 if parent not in module._modules:
-                    module.add_module(parent, torch.nn.Module())
+                    module.add_module(parent, Part())
                 module = module._modules[parent]
             module.register_parameter(leaf, torch.nn.Parameter(tensor.half()))
         for name, size in (("input_resolution", 32), ("context_length", 16), ("vocab_size", 64)):
@@ -94,10 +110,44 @@ class Archive(torch.nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch retires TorchScript
-def test_torchscript_archive(state, tmp_path):
+@pytest.mark.parametrize("made", ["script", "trace"])
+def test_torchscript_archive_is_read_without_being_loaded(state, tmp_path, monkeypatch, made):
+    archive = Archive(state)
+    module = torch.jit.script(archive) if made == "script" else torch.jit.trace(archive, torch.zeros(1))
+    path = tmp_path / "ViT.pt"
+    module.save(str(path))
+    loaded = torch.jit.load(str(path)).state_dict()
+    monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("loaded"))
+    got = read_torchscript(path)
+    assert got.keys() == loaded.keys()
+    for name, tensor in loaded.items():
+        assert got[name].dtype == tensor.dtype and torch.equal(got[name], tensor), name
+    assert_same(read_weights(path), {name: tensor.half().float() for name, tensor in state.items()})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_views_into_one_storage_come_out_as_they_were(tmp_path):
+    module = Part()
+    whole = torch.arange(24.0).reshape(4, 6)
+    for name, tensor in (("turned", whole.t()), ("part", whole[1:3, ::2]), ("none", whole[:0]), ("one", whole[3, 5])):
+        module.register_buffer(name, tensor)
+    torch.jit.script(module).save(str(tmp_path / "m.pt"))
+    got = read_torchscript(tmp_path / "m.pt")
+    for name, tensor in module.named_buffers():
+        assert torch.equal(got[name], tensor), name
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_byte_changed_in_a_torchscript_archive_is_noticed(state, tmp_path):
     path = tmp_path / "ViT.pt"
     torch.jit.script(Archive(state)).save(str(path))
-    assert_same(read_weights(path), {name: tensor.half().float() for name, tensor in state.items()})
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        info = max(archive.infolist(), key=lambda info: info.file_size)
+    content[info.header_offset + info.file_size // 2 + 200] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(NotReadyError, match="CRC"):
+        read_weights(path)
 
 
 class Malicious:
@@ -162,7 +212,7 @@ def test_strict_loading_names_what_does_not_fit(state):
     state["text_projection"] = torch.zeros(3, 4)
     with pytest.raises(NotReadyError) as refusal:
         load_strictly(Clip(SMALL), state, Path("w.pth"))
-    for part in ("w.pth", "1 missing: visual.proj", "1 unexpected: extra.weight", "(3, 4)", "(32, 16)"):
+    for part in ("w.pth", "1 missing: visual.proj (", "1 unexpected: extra.weight (1,)", "(3, 4)", "(32, 16)"):
         assert part in str(refusal.value)
 
 
@@ -170,3 +220,25 @@ def test_strict_loading_lists_a_few_of_many(state):
     renamed = {f"vision_model.{name}": tensor for name, tensor in state.items()}
     with pytest.raises(NotReadyError, match=rf"{len(state)} missing: .*and {len(state) - 5} more"):
         load_strictly(Clip(SMALL), renamed, Path("w.pth"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_strict_loading_refuses_what_is_not_finite(state, value):
+    state["text_projection"][1, 2] = value
+    with pytest.raises(NotReadyError, match="1 not finite: text_projection"):
+        load_strictly(Clip(SMALL), state, Path("w.pth"))
+
+
+def test_another_architecture_is_named_by_its_first_tensors(state):
+    other = Clip(replace(SMALL, vision_width=2 * SMALL.vision_width, vision_heads=2 * SMALL.vision_heads)).state_dict()
+    with pytest.raises(NotReadyError, match=r"of another shape: visual\.\S+ is \(.*, the model's is \("):
+        load_strictly(Clip(SMALL), other, Path("w.pth"))
+
+
+def test_published_weights_are_known_by_their_hash():
+    assert published_name("5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f") == "OpenAI ViT-B/16"
+    assert published_name("0" * 64) is None
+    for model, file, sha256 in PUBLISHED:
+        assert published_warning(file, sha256) is None and len(sha256) == 64
+        assert model in published_warning(file, "0" * 64)
+    assert published_warning("ViT-B-16-OpenAI.pth", "0" * 64) is None

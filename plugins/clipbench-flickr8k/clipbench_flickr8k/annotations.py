@@ -6,16 +6,21 @@ import hashlib
 import json
 import re
 import reprlib
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from clipbench.errors import NotReadyError
 
+# A million pictures of five captions each take a quarter of it.
+MAX_BYTES = 1_000_000_000
+MAX_CAPTION = 10_000
+MAX_PATH = 1_000
 _LAYOUT = 'a list of {"image": "folder/name.jpg", "caption": ["...", ...]}'
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One picture: ``image`` is its path with forward slashes, relative to the annotation file's folder."""
 
@@ -25,11 +30,45 @@ class Entry:
 
 @dataclass(frozen=True)
 class Annotations:
-    """A checked annotation file: ``entries`` in file order, ``sha256`` of the file's bytes in hexadecimal."""
+    """A checked annotation file: ``entries`` in file order, ``sha256`` of the file's bytes in hexadecimal.
+
+    Where entries have been left out, ``sha256`` is of those that stay.
+    """
 
     path: Path
     entries: tuple[Entry, ...]
     sha256: str
+
+    def picture(self, index: int) -> Path:
+        """Return where the picture of entry ``index`` (from 0) is to be found."""
+        return self.path.parent / self.entries[index].image
+
+    def pictures(self) -> Iterator[str]:
+        """Yield what ``picture`` gives for every entry, as text: a million Paths take a minute to make."""
+        base = f"{self.path.parent}/"
+        return (base + entry.image for entry in self.entries)
+
+    def without(self, left_out: Container[str]) -> Annotations:
+        """Return these annotations without the entries whose image is in ``left_out``."""
+        kept = tuple(entry for entry in self.entries if entry.image not in left_out)
+        told = json.dumps([[entry.image, *entry.captions] for entry in kept]).encode()
+        return Annotations(self.path, kept, hashlib.sha256(told).hexdigest())
+
+    def repeated(self) -> list[tuple[int, int]]:
+        """Return (entry, the earlier entry with the same image), counted from 1, for each image listed again."""
+        seen: dict[str, int] = {}
+        found = []
+        for number, entry in enumerate(self.entries, start=1):
+            if (before := seen.setdefault(entry.image, number)) != number:
+                found.append((number, before))
+        return found
+
+
+class _Repeated:
+    """Stands for an object of JSON in which ``key`` is given twice."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
 
 
 def read_annotations(path: Path) -> Annotations:
@@ -38,10 +77,16 @@ def read_annotations(path: Path) -> Annotations:
     Raises NotReadyError that names the file, the entry (counted from 1), the key and the value.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise NotReadyError(f"{path}: no regular file; expected {_LAYOUT}")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise NotReadyError(f"{path}: {size:,} bytes; an annotation file has at most {MAX_BYTES:,}")
         content = path.read_bytes()
     except OSError as error:
         raise NotReadyError(f"{path}: cannot be read ({error.strerror}); expected {_LAYOUT}") from error
+    sha256 = hashlib.sha256(content).hexdigest()
     items = _parse(path, content)
+    del content
     if not isinstance(items, list):
         raise NotReadyError(f"{path}: holds a JSON {_kind(items)}; expected {_LAYOUT}")
     if not items:
@@ -52,13 +97,13 @@ def read_annotations(path: Path) -> Annotations:
             entries.append(_entry(item))
         except ValueError as error:
             raise NotReadyError(f"{path}, entry {number} of {len(items)}: {error}") from None
-    return Annotations(path, tuple(entries), hashlib.sha256(content).hexdigest())
+    return Annotations(path, tuple(entries), sha256)
 
 
 def _parse(path: Path, content: bytes) -> object:
     try:
         # Editors on Windows put a byte-order mark first.
-        return json.loads(content.decode("utf-8-sig"))
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         raise NotReadyError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
     except json.JSONDecodeError as error:
@@ -69,8 +114,19 @@ def _parse(path: Path, content: bytes) -> object:
         raise NotReadyError(f"{path}: not usable JSON ({error}); expected {_LAYOUT}") from None
 
 
+def _object(pairs: list[tuple[str, object]]) -> object:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    left = list(found)
+    # Names stay in the order of their first appearance: the first that is out of place is a repeat.
+    return _Repeated(next(name for (name, _), first in zip(pairs, [*left, None], strict=False) if name != first))
+
+
 def _entry(item: object) -> Entry:
     """Check one element of the list; the caller says where a ValueError comes from."""
+    if isinstance(item, _Repeated):
+        raise ValueError(f"{reprlib.repr(item.key)}: is given twice; expected each key once")
     if not isinstance(item, dict):
         raise ValueError(f"is a JSON {_kind(item)}; expected an object with the keys image and caption")
     for key in ("image", "caption"):
@@ -91,20 +147,28 @@ def _entry(item: object) -> Entry:
 def _relative_path(value: object) -> str:
     # The published files were written on Windows; no picture of Flickr8k has a backslash in its name.
     path = _text("image", value).replace("\\", "/")
+    if any(ord(character) < 32 or character == "\x7f" for character in path):
+        raise ValueError(f"image: {reprlib.repr(value)} names no file; expected a path such as folder/name.jpg")
     if path.startswith("/") or _DRIVE.match(path):
         raise ValueError(f"image: {reprlib.repr(value)} is absolute; expected a path relative to the annotation file")
     if ".." in path.split("/"):
         raise ValueError(f"image: {reprlib.repr(value)} leads out of the folder with '..'; expected a path inside it")
-    if "\0" in path or path.endswith("/"):
+    if len(path) > MAX_PATH:
+        raise ValueError(f"image: {reprlib.repr(value)} has {len(path):,} characters; expected at most {MAX_PATH:,}")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if not parts or path.endswith(("/", "/.")):
         raise ValueError(f"image: {reprlib.repr(value)} names no file; expected a path such as folder/name.jpg")
-    return path
+    # One spelling for each file, so that a picture that is listed twice is found.
+    return "/".join(parts)
 
 
 def _text(key: str, value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{key}: {reprlib.repr(value)} is a JSON {_kind(value)}; expected text")
     if not value or value.isspace():
-        raise ValueError(f"{key}: {value!r} is empty; expected text")
+        raise ValueError(f"{key}: {reprlib.repr(value)} is empty; expected text")
+    if len(value) > MAX_CAPTION:
+        raise ValueError(f"{key}: {len(value):,} characters ({reprlib.repr(value)}); expected at most {MAX_CAPTION:,}")
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -113,6 +177,8 @@ def _text(key: str, value: object) -> str:
 
 
 def _kind(value: object) -> str:
+    if isinstance(value, _Repeated):
+        return "object"
     if value is None or isinstance(value, bool):
         return "null" if value is None else "boolean"
     return {dict: "object", list: "list", str: "string"}.get(type(value), "number")

@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from clipbench.api import DatasetRequest, Fingerprint, Missing
-from clipbench.errors import NotReadyError, UsageError
+from clipbench.errors import CaseFailedError, NotReadyError, UsageError
 from clipbench_flickr8k.annotations import Annotations, read_annotations
+from clipbench_flickr8k.checking import (
+    Pictures,
+    find_pictures,
+    in_words,
+    oddities,
+    overlap,
+    repeats_in_words,
+    skipped_pictures,
+)
+from clipbench_flickr8k.pictures import PictureError, open_picture
 
 _SOURCE = (
     "Flickr8k (Hodosh, Young and Hockenmaier 2013; its authors give it out on request, for non-commercial research) "
     "or your own data in its layout: ROOT/datasets/en_train.json and en_val.json beside "
     "ROOT/datasets/flickr8k-images/*.jpg; point at ROOT with CLIPBENCH_DATA or --set dataset.root=ROOT"
 )
-_NAMED = 3
+_REMEDY = (
+    "restore these files, take their entries out, or leave them out of the run with --set dataset.on_bad_image=skip, "
+    "which makes its result not comparable; `clipbench validate ROOT --deep` decodes every picture"
+)
+_ON_BAD_IMAGE = ("error", "skip")
 
 
 @dataclass(frozen=True)
 class PictureSplit:
-    """The pairs of one annotation file; pictures are opened one by one, so it pickles small."""
+    """The pairs of one annotation file; pictures are opened one by one, so it pickles small.
+
+    ``skipped`` counts the pairs that were left out because their picture cannot be used.
+    """
 
     annotations: Annotations
+    skipped: int = 0
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -48,20 +66,17 @@ class PictureSplit:
     def image(self, index: int) -> Image.Image:
         """Return picture ``index``, decoded, in the mode its file has.
 
-        Raises NotReadyError that names the file and the index when it is not there or not a whole picture.
+        Raises CaseFailedError that names the file and the index when it is not there or not a whole picture.
         """
-        path = self.annotations.path.parent / self.annotations.entries[index].image
+        path = self.annotations.picture(index)
         try:
             # Decoded here although the transform would: only here is it known which file is at fault.
-            with path.open("rb") as file:
-                image = Image.open(file)
-                image.load()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise NotReadyError(
-                f"{path}: image {index} of {self.annotations.path.name} cannot be opened ({error}); "
+            return open_picture(path)
+        except PictureError as error:
+            raise CaseFailedError(
+                f"{path}: image {index} of {self.annotations.path.name} cannot be used ({error}); "
                 "restore the file or take its entry out"
             ) from error
-        return image
 
 
 class Flickr8k:
@@ -69,19 +84,33 @@ class Flickr8k:
 
     def __init__(self, request: DatasetRequest) -> None:
         _refuse_options(request.options)
+        if request.on_bad_image not in _ON_BAD_IMAGE:
+            raise UsageError(
+                f"dataset.on_bad_image: '{request.on_bad_image}'; expected one of {', '.join(_ON_BAD_IMAGE)}"
+            )
+        self._request = request
         self._train_path = _locate(request.root, request.train) if request.train else None
         self._val_path = _locate(request.root, request.val)
-        self._read: dict[Path, PictureSplit] = {}
+        self._splits: dict[Path, PictureSplit] = {}
+        self._left_out: dict[str, str] = {}
+        self._repeats: dict[Path, str] = {}
+        self._pictures: Pictures | None = None
 
     def missing(self) -> list[Missing]:
-        """Return each annotation file that is not there and, folder by folder, how many pictures are not.
+        """Return each annotation file that is not there and, folder by folder, pictures that are not or are unreadable.
 
-        Raises NotReadyError for an annotation file that is there but not usable.
+        The header of every picture is read, without decoding it, unless ``request.checked``. Raises NotReadyError for
+        an annotation file that is there but not usable.
         """
         paths = [path for path in (self._train_path, self._val_path) if path]
-        there = [path for path in paths if path.is_file()]
+        # os.path: a name that is too long is no file, and no error.
+        there = [path for path in paths if os.path.isfile(path)]  # noqa: PTH113
         missing = [Missing(f"annotation file {path.name}", str(path), _SOURCE) for path in paths if path not in there]
-        return missing + missing_pictures(self._split(path).annotations for path in there)
+        pictures = find_pictures(self._request.root, [self._split(path).annotations for path in there])
+        if not self._request.checked:
+            pictures.look(deep=False)
+        self._pictures = pictures
+        return missing + missing_pictures(pictures)
 
     def sizes(self) -> tuple[int, int]:
         """Return the number of training and of validation pictures; 0 where no training split is asked for."""
@@ -100,44 +129,81 @@ class Flickr8k:
         """Return the validation split."""
         return self._split(self._val_path)
 
+    def warnings(self) -> list[str]:
+        """Return a line for pictures in both splits, for those listed again, of an odd kind, left out."""
+        told: list[str] = []
+        val = self.val().annotations
+        if self._train_path is not None:
+            train = self.train().annotations
+            if train.path in self._repeats:
+                told.append(f"{train.path.name}, {self._repeats[train.path]}: each counts as a pair of its own")
+            told += overlap(train, val)
+        if self._pictures is not None:
+            told += oddities(self._pictures)
+        if self._left_out:
+            whole = sum(len(split) + split.skipped for split in self._splits.values())
+            told.append(in_words(list(self._left_out), whole, "cannot be used and are left out", self._left_out))
+        return told
+
     def _split(self, path: Path) -> PictureSplit:
-        if path not in self._read:
-            self._read[path] = PictureSplit(read_annotations(path))
-        return self._read[path]
+        if path not in self._splits:
+            annotations = read_annotations(path)
+            if repeats := annotations.repeated():
+                self._repeats[path] = repeats_in_words(annotations, repeats)
+                if path == self._val_path:
+                    _refuse_repeats(path, self._repeats[path])
+            self._splits[path] = self._usable(annotations)
+        return self._splits[path]
+
+    def _usable(self, annotations: Annotations) -> PictureSplit:
+        """The split without pictures that cannot be used, where the request wants these left out."""
+        if self._request.on_bad_image != "skip":
+            return PictureSplit(annotations)
+        left_out = skipped_pictures(self._request.root, annotations, self._request.cache, self._request.checked)
+        if not left_out:
+            return PictureSplit(annotations)
+        self._left_out |= left_out
+        entries = zip(annotations.entries, annotations.pictures(), strict=True)
+        images = {entry.image for entry, path in entries if path in left_out}
+        kept = annotations.without(images)
+        if not kept.entries:
+            said = in_words(list(left_out), len(left_out), "cannot be used", left_out)
+            raise NotReadyError(f"{annotations.path}: {said}, so that none is left")
+        return PictureSplit(kept, skipped=len(annotations.entries) - len(kept.entries))
 
 
 def _locate(root: Path, name: str) -> Path:
     """``name`` in ``root``; a bare file name is looked for in the folder ``datasets`` too, as published."""
     path, published = root / name, root / "datasets" / name
-    return published if Path(name).name == name and published.exists() and not path.exists() else path
+    here = [os.path.exists(one) for one in (path, published)]  # noqa: PTH110
+    return published if Path(name).name == name and here == [False, True] else path
 
 
-def missing_pictures(annotations: Iterable[Annotations]) -> list[Missing]:
-    """Return one Missing for each folder that lacks pictures, with their number and the first names."""
-    wanted: dict[Path, dict[str, None]] = {}
-    for one in annotations:
-        for entry in one.entries:
-            image = PurePosixPath(entry.image)
-            wanted.setdefault(one.path.parent / image.parent, {})[image.name] = None
-    missing = []
-    for folder, names in wanted.items():
-        there = _files(folder)
-        # A second look, file by file: some file systems list a name in another case or Unicode form than they open.
-        absent = [name for name in names if name not in there and not (there and (folder / name).is_file())]
-        if absent:
-            more = ", ..." if len(absent) > _NAMED else ""
-            what = f"{len(absent):,} of {len(names):,} pictures ({', '.join(absent[:_NAMED])}{more})"
-            missing.append(Missing(what, str(folder), _SOURCE))
-    return missing
+def missing_pictures(pictures: Pictures) -> list[Missing]:
+    """Return one Missing for each folder that lacks pictures and one for each with unreadable ones, a few by name."""
+    wanted = _by_folder(pictures.wanted)
+    unusable = pictures.unusable
+    return [
+        Missing(in_words(paths, len(wanted[folder])), folder, _SOURCE)
+        for folder, paths in _by_folder(pictures.absent).items()
+    ] + [
+        Missing(in_words(paths, len(wanted[folder]), "that cannot be used", unusable), folder, _REMEDY)
+        for folder, paths in _by_folder(list(unusable)).items()
+    ]
 
 
-def _files(folder: Path) -> set[str]:
-    """Names of the files in ``folder``, by one listing instead of thousands of stats; empty where there is none."""
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
-    except OSError:
-        return set()
+def _by_folder(paths: Sequence[str]) -> dict[str, list[str]]:
+    folders: dict[str, list[str]] = {}
+    for path in paths:
+        folders.setdefault(path.rpartition("/")[0], []).append(path)
+    return folders
+
+
+def _refuse_repeats(path: Path, repeats: str) -> None:
+    """A picture that is listed twice would be its own rival: whichever entry is found, the other is a wrong answer."""
+    raise NotReadyError(
+        f"{path}, {repeats}; expected one entry for each picture of the validation split, with all of its captions"
+    )
 
 
 def _refuse_options(options: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from clipbench.errors import NotReadyError
+from clipbench_torch.torchscript import read_torchscript
 
 EXPECTED = "expected a state dict with OpenAI's parameter names (.pt, .pth or .safetensors)"
 # What OpenAI's archives carry beside the parameters.
@@ -53,19 +54,22 @@ def read_archive(path: Path, *, mmap: bool = True) -> Any:  # noqa: ANN401 -- wh
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except Exception:  # a damaged list of its files raises anything
         raise NotReadyError(_truncated(path)) from None
     if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
-        return _read_torchscript(path)
+        return read_torchscript(path)
     return _torch_load(path, mmap=mmap)
 
 
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Copy ``state`` into ``model``; every name and shape must match, else NotReadyError names what does not."""
+    """Copy ``state`` into ``model``; every name and shape must match and every value be finite.
+
+    Else NotReadyError names what does not, with the shapes of both sides.
+    """
     own = model.state_dict()
     problems = [
-        *_listed("missing", [name for name in own if name not in state]),
-        *_listed("unexpected", [name for name in state if name not in own]),
+        *_listed("missing", [f"{name} {tuple(own[name].shape)}" for name in own if name not in state]),
+        *_listed("unexpected", [f"{name} {tuple(state[name].shape)}" for name in state if name not in own]),
         *_listed(
             "of another shape",
             [
@@ -74,6 +78,7 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
                 if name in state and state[name].shape != own[name].shape
             ],
         ),
+        *_listed("not finite", [name for name in own if name in state and not bool(state[name].isfinite().all())]),
     ]
     if problems:
         raise NotReadyError(f"{path} does not fit the model. " + " ".join(problems) + " Is it another variant?")
@@ -96,19 +101,9 @@ def _torch_load(path: Path, *, mmap: bool) -> Any:  # noqa: ANN401
         raise NotReadyError(f"{path}: not a file that torch.save wrote, or damaged; {EXPECTED}") from error
     except EOFError as error:
         raise NotReadyError(_truncated(path)) from error
-    except (RuntimeError, ValueError, KeyError, AttributeError) as error:
-        raise NotReadyError(f"{path}: unreadable ({str(error).splitlines()[0]}); {EXPECTED}") from error
-
-
-def _read_torchscript(path: Path) -> dict[str, Tensor]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch retires TorchScript; OpenAI's published archives stay as they are
-            return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-    except RuntimeError as error:
-        raise NotReadyError(
-            f"{path}: a TorchScript archive that does not load ({str(error).splitlines()[0]})"
-        ) from error
+    except Exception as error:  # bytes that make no sense raise anything
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise NotReadyError(f"{path}: unreadable ({said}); {EXPECTED}") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -121,6 +116,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise NotReadyError(_truncated(path) + f" (safetensors: {error})") from error
+    except Exception as error:  # a header that is JSON and makes no sense raises anything
+        raise NotReadyError(f"{path}: unreadable ({type(error).__name__}: {error}); {EXPECTED}") from error
 
 
 def _head(path: Path) -> bytes:
@@ -137,6 +134,10 @@ def _head(path: Path) -> bytes:
         )
     if head.startswith(b"version https://git-lfs"):
         raise NotReadyError(f"{path}: a git-lfs pointer, not the file it points to; run `git lfs pull`")
+    # Neither a pickle nor a zip nor safetensors is text all through.
+    if head.isascii() and all(byte >= 32 or byte in b"\t\r\n" for byte in head):
+        start = head[:60].decode("ascii").splitlines()[0]
+        raise NotReadyError(f"{path}: text, not weights (it begins with {start!r}); {EXPECTED}")
     return head
 
 

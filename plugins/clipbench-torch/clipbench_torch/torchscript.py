@@ -1,0 +1,165 @@
+"""The tensors of a TorchScript archive, taken out of its zip; the code that it brings is neither compiled nor run."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clipbench.errors import NotReadyError
+
+# Structure and code of OpenAI's largest model take less than a megabyte.
+MAX_BYTES = 64 << 20
+MAX_DEPTH = 100
+
+_STORAGES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+# As torch writes a class of an archive's code: name, parameters, buffers.
+_CLASS = re.compile(
+    r"^class (\w+)\(Module\):\n  __parameters__ = \[([^\]]*)\]\n  __buffers__ = \[([^\]]*)\]", re.MULTILINE
+)
+_PREFIX = "__torch__"
+
+
+def read_torchscript(path: Path) -> dict[str, Tensor]:
+    """Parameters and buffers by name, on the host, as ``state_dict`` of the loaded module would give them.
+
+    Raises NotReadyError where the archive is damaged, or asks for anything but tensors and plain values.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _Archive(archive).state()
+    except Exception as error:  # a zip and a pickle from anywhere: whatever is raised, the file is at fault
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise NotReadyError(f"{path}: a TorchScript archive that cannot be read ({said})") from error
+
+
+class _Archive:
+    """An open archive; what lies in it is under one folder, named as the file was when it was saved."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._zip = archive
+        names = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
+        if len(names) != 1:
+            raise ValueError(f"{len(names)} files data.pkl in it, expected one")
+        self._folder = names[0].removesuffix("data.pkl")
+        self._storages: dict[str, Tensor] = {}
+        self._listed: dict[str, frozenset[str]] = {}
+
+    def state(self) -> dict[str, Tensor]:
+        if self._folder + "byteorder" in self._zip.namelist() and self._text("byteorder").strip() != "little":
+            raise ValueError("written on a big-endian machine")
+        module = _Unpickler(self._bounded("data.pkl"), self._storage).load()
+        if not isinstance(module, _Object):
+            raise ValueError(f"it holds a {type(module).__name__}, not a module")
+        return dict(self._tensors(module, "", 0))
+
+    def _tensors(self, module: _Object, prefix: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+        if depth > MAX_DEPTH:
+            raise ValueError("modules nested too deeply")
+        attributes = module.state if isinstance(module.state, dict) else {}
+        listed = self._parameters_and_buffers(type(module))
+        for name, value in attributes.items():
+            if isinstance(value, _Object):
+                yield from self._tensors(value, f"{prefix}{name}.", depth + 1)
+            # A mask, say, is a tensor too, but no part of the state.
+            elif isinstance(value, Tensor) and (listed is None or name in listed):
+                yield prefix + str(name), value
+
+    def _parameters_and_buffers(self, kind: type[_Object]) -> frozenset[str] | None:
+        """Names that the code of a class lists, or None where it lists none: read as text."""
+        file = f"code/{kind.module.replace('.', '/')}.py"
+        if self._folder + file not in self._zip.namelist():
+            return None
+        if file not in self._listed:
+            for name, *lists in _CLASS.findall(self._text(file)):
+                self._listed[f"{file}:{name}"] = frozenset(re.findall(r'"([^"]+)"', " ".join(lists)))
+            self._listed[file] = frozenset()
+        return self._listed.get(f"{file}:{kind.__name__}")
+
+    def _storage(self, dtype: torch.dtype, key: str, count: int) -> Tensor:
+        if key not in self._storages:
+            info = self._zip.getinfo(f"{self._folder}data/{key}")
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size != count * dtype.itemsize:
+                raise ValueError(f"storage {key} has {info.file_size:,} bytes, expected {count * dtype.itemsize:,}")
+            content = bytearray(self._zip.read(info))  # which checks its CRC
+            self._storages[key] = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+        return self._storages[key]
+
+    def _bounded(self, name: str) -> bytes:
+        info = self._zip.getinfo(self._folder + name)
+        if info.file_size > MAX_BYTES:
+            raise ValueError(f"{name} has {info.file_size:,} bytes, expected at most {MAX_BYTES:,}")
+        return self._zip.read(info)
+
+    def _text(self, name: str) -> str:
+        return self._bounded(name).decode()
+
+
+class _Object:
+    """Stands for an instance of a class that the archive's code defines: what was stored of it, and nothing done."""
+
+    module = ""
+    state: Any = None
+
+    def __setstate__(self, state: Any) -> None:  # noqa: ANN401
+        self.state = state
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows tensors and plain values alone; any other name in the file ends the reading."""
+
+    def __init__(self, content: bytes, storage: Callable[[torch.dtype, str, int], Tensor]) -> None:
+        super().__init__(io.BytesIO(content))
+        self._storage = storage
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
+        if module == _PREFIX or module.startswith(_PREFIX + "."):
+            return type(name, (_Object,), {"module": module})
+        known = _KNOWN.get((module, name))
+        if known is None:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no part of weights")
+        return known
+
+    def persistent_load(self, pid: Any) -> Tensor:  # noqa: ANN401
+        kind, dtype, key, _, count = pid
+        if kind != "storage" or not isinstance(dtype, torch.dtype):
+            raise pickle.UnpicklingError(f"it refers to a {kind}")
+        return self._storage(dtype, str(key), int(count))
+
+
+def _tensor(storage: Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *_: object) -> Tensor:
+    return storage.as_strided(tuple(size), tuple(stride), offset)
+
+
+def _same(value: Any, *_: object) -> Any:  # noqa: ANN401
+    return value
+
+
+_KNOWN: dict[tuple[str, str], Any] = {
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _same,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch", "device"): str,
+    **{("torch.jit._pickle", f"build_{kind}list"): list for kind in ("int", "double", "bool", "tensor")},
+    ("torch.jit._pickle", "restore_type_tag"): _same,
+    **{("torch", name): dtype for name, dtype in _STORAGES.items()},
+}
