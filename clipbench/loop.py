@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from clipbench.plan import Plan
 
 Emit = Callable[..., None]
+TELLING_SECONDS = 10.0  # a shorter epoch says little about whether its loader keeps up
 
 
 @dataclass
@@ -251,7 +252,8 @@ class Loop:
 
     def _warn_if_starving(self, record: Record) -> None:
         """Once: what is true of one epoch is mostly true of the next."""
-        warning = starving(record["data_wait"], self.workers, usable_cores())
+        long_enough = sum(window[1] for window in record["windows"]) >= TELLING_SECONDS
+        warning = starving(record["data_wait"], self.workers, usable_cores()) if long_enough else None
         if warning is not None and not self._warned:
             self._warned = True
             self.emit("warning", text=f"epoch {record['epoch']}: {warning}")

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch_jobs import SMALL
+from torch_jobs import SMALL, make_batch, make_job
 
+from clipbench import checkpoints
 from clipbench.clip.published import PUBLISHED, published_name, published_warning
 from clipbench.errors import NotReadyError
+from clipbench_torch.learner import TorchLearner
 from clipbench_torch.model import Clip
 from clipbench_torch.torchscript import read_torchscript
 from clipbench_torch.weights import load_strictly, read_weights
@@ -242,3 +244,10 @@ def test_published_weights_are_known_by_their_hash():
         assert published_warning(file, sha256) is None and len(sha256) == 64
         assert model in published_warning(file, "0" * 64)
     assert published_warning("ViT-B-16-OpenAI.pth", "0" * 64) is None
+
+
+def test_a_checkpoint_of_a_run_serves_as_weights(tmp_path):
+    learner = TorchLearner(make_job(seed=3))
+    learner.train_step(*make_batch(), lr=1e-3)
+    folder = checkpoints.save(tmp_path / "kept", "step-00000001", learner.state(), {}, None)
+    assert_same(read_weights(folder / checkpoints.TENSORS), learner._model.state_dict())

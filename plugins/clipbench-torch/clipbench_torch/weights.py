@@ -25,12 +25,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Parameters by name, on the host: float32 whatever floating type the file has.
 
     Reads a state dict that torch.save wrote (also one nested under "state_dict" or "model", also with a "module."
-    prefix), a safetensors file, or OpenAI's TorchScript archive. Nothing in the file is executed.
+    prefix), a safetensors file (also of a run's checkpoint), or OpenAI's TorchScript archive. Nothing in the file is executed.
     Raises NotReadyError where the file is none of these, is incomplete, or is not there.
     """
     path = Path(path)
     if _is_safetensors(_head(path)):
         state: Any = _read_safetensors(path)
+        if any(name.startswith("optimizer.") for name in state):  # a checkpoint of a run
+            state = {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
     else:
         state = read_archive(path)
     for key in ("state_dict", "model"):
