@@ -1,126 +1,109 @@
-"""Results held against references: a verdict for each metric, one for each result, one exit code for all."""
+"""Results held against published figures: a verdict for each metric, a status for each result."""
 
 from __future__ import annotations
 
 import difflib
 import math
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from clipbench.errors import ExitCode, InvalidFileError, UsageError
-from clipbench.metrics import UNITS_AND_DIRECTIONS
-from clipbench.references import (
-    ABSENT,
-    Reference,
-    ReferenceMetric,
-    add_reference,
-    finite_number,
-    parse_reference,
-    value_at,
-)
-from clipbench.result import KIND, Result, read_document
+from clipbench.comparability import bad_images, condition_difference
+from clipbench.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS
+from clipbench.quality import MEAN_RELATIVE_ERROR, CurveMatch, loss_curve, match_curves, quality_metrics
+from clipbench.references import ABSENT, Conditions, Reference, ReferenceMetric, finite_number, value_at
+from clipbench.result import Result
+from clipbench.verdicts import Against, Comparison, Difference, Verdict, VerdictStatus, overall
 
-VerdictStatus = Literal["pass", "fail", "missing", "not comparable", "ungated"]
-ComparisonStatus = Literal["pass", "fail", "not comparable", "no reference", "failed case"]
-
-GATED = ("pass", "fail", "missing")
-
-MEANINGS: Mapping[ExitCode, str] = {
-    ExitCode.PASS: "every result passes",
-    ExitCode.GATE_FAILED: "a gate failed",
-    ExitCode.NOT_COMPARABLE: "something could not be compared, or a file was refused",
-    ExitCode.CASE_FAILED: "a case failed, or there is no result",
-}
+# Vendor's rule, in percent: how far the mean relative error of a loss curve may be from none.
+CURVE = ReferenceMetric(0.0, "percent", "lower", 100 * MEAN_RELATIVE_ERROR)
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """One metric of one result.
+class Terms:
+    """What all comparisons of a call share: differences let through, and a target in place of the reference's."""
 
-    ``difference`` is value minus reference; ``tolerance`` is how much worse still passes; both in ``unit``.
-    ``reason`` says why for every status but ``pass``.
-    """
-
-    metric: str
-    status: VerdictStatus
-    unit: str
-    direction: str
-    value: float | None
-    reference: float | None = None
-    difference: float | None = None
-    tolerance: float | None = None
-    reason: str | None = None
+    allow: frozenset[str] = frozenset()
+    target: float | None = None
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One result against its reference. ``reasons`` has a sentence for all that keeps it from passing."""
-
-    run_id: str
-    suite: str
-    case: str
-    device: str | None
-    precision: str | None
-    ranks: int | None
-    epoch: int | None
-    reference: Reference | None
-    status: ComparisonStatus
-    verdicts: tuple[Verdict, ...]
-    reasons: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        data = dict(vars(self))
-        data["verdicts"] = [vars(verdict) for verdict in self.verdicts]
-        data["reasons"] = list(self.reasons)
-        if self.reference:
-            data["reference"] = {key: getattr(self.reference, key) for key in ("name", "source", "date", "device")}
-        return data
-
-
-# --- one result ---------------------------------------------------------------------------------------------------
-
-
-def compare_result(result: Result, reference: Reference | None, reason: str | None = None) -> Comparison:
+def compare_result(
+    result: Result, reference: Reference | None, reason: str | None = None, terms: Terms | None = None
+) -> Comparison:
     """Hold a result against a reference; ``reason`` says why there is none.
 
-    Metrics are those of the last evaluated epoch. A result that meets the reference's conditions fails when any
-    gated metric fails or is missing, passes when at least one passes, and is not comparable without one.
+    Metrics are those of the last evaluated epoch, the time to the reference's target, and the match of its loss
+    curve. A result that meets the reference's conditions fails when any gated metric fails or is missing, and is not
+    comparable when no gated metric can be compared.
     """
-    status: ComparisonStatus
-    last = result["metrics"]["last"] or {"epoch": None, "values": {}}
-    why: str | None
+    terms = terms or Terms()
     if result["status"] != "completed":
-        status, why = "failed case", f"the case {_ended(result['status'])}"
-        reasons = [f"{why}: {_first_line(result['error'])}"]
-    elif reference is None:
-        status, why = "no reference", reason or "no reference was given"
-        reasons = [why]
-    else:
-        reasons = reference.conditions.differences(result)
-        status, why = "not comparable", "the reference's conditions are not met" if reasons else None
-    verdicts = _verdicts(result, last["values"], reference, why)
-    if why is None:
-        status = _overall(verdicts)
-        reasons = [f"{v.metric}: {v.reason}" for v in verdicts if v.status in ("fail", "missing", "not comparable")]
+        return failed_case(result)
+    if reference is None:
+        why = reason or "no reference was given"
+        return comparison_of([result], None, [_shown(name, data, why) for name, data in _metrics(result)], why)
+    differences = _unmet(reference.conditions, result, terms.allow)
+    refused = [*_left_out(result), *(d.sentence("reference") for d in differences if not d.allowed)]
+    verdicts = _verdicts(result, reference, terms, bool(refused))
+    against = Against("reference", reference.name, reference.source, reference.date, reference.device)
+    return comparison_of([result], against, verdicts, refused=refused, differences=differences)
+
+
+def failed_case(result: Result) -> Comparison:
+    """A case that failed or was interrupted never passes, whatever it had reached."""
+    ended = "was interrupted" if result["status"] == "interrupted" else result["status"]
+    first = next(iter(str(result["error"]["message"]).splitlines()), result["error"]["type"])
+    verdicts = [_shown(name, data, f"the case {ended}") for name, data in _metrics(result)]
+    return comparison_of([result], None, verdicts, failed=f"the case {ended}: {first}")
+
+
+def comparison_of(
+    results: Sequence[Result],
+    against: Against | None,
+    verdicts: Sequence[Verdict],
+    nothing: str | None = None,
+    *,
+    failed: str | None = None,
+    refused: Sequence[str] = (),
+    differences: Sequence[Difference] = (),
+    wanted: str = "reference",
+) -> Comparison:
+    """Verdicts as a Comparison: its status, and a sentence for whatever keeps it from passing or is worth a look.
+
+    ``nothing`` says why there is nothing to hold against, ``failed`` how the case ended, ``refused`` what differs.
+    """
+    status = (
+        "failed case" if failed else f"no {wanted}" if nothing else "not comparable" if refused else overall(verdicts)
+    )
+    reasons = [why for why in (failed, nothing, *refused) if why]
+    if not reasons:
+        said = ("fail", "missing", "not comparable")
+        reasons = [f"{v.metric}: {v.reason}" for v in verdicts if v.status in said]
         if status == "not comparable" and not reasons:
             reasons = ["the reference gates no metric: its figures are for orientation"]
+    first = results[0]
     return Comparison(
-        run_id=result["run_id"],
-        suite=result["suite"],
-        case=result["case"],
-        device=_found(result, "environment.device.name"),
-        precision=_found(result, "environment.device.precision"),
-        ranks=_found(result, "config.ranks"),
-        epoch=last["epoch"],
-        reference=reference,
-        status=status,
+        runs=tuple(result["run_id"] for result in results),
+        suite=first["suite"],
+        case=first["case"],
+        device=_found(first, "environment.device.name"),
+        precision=_found(first, "environment.device.precision"),
+        ranks=_found(first, "config.ranks"),
+        epoch=(first["metrics"]["last"] or {}).get("epoch"),
+        against=against,
+        status=status,  # type: ignore[arg-type]
         verdicts=tuple(verdicts),
         reasons=tuple(reasons),
+        warnings=tuple(f"{v.metric}: {v.reason}" for v in verdicts if v.level() == "warning"),
+        differences=tuple(differences),
     )
+
+
+def compare_all(
+    results: Iterable[Result], references: Mapping[str, Reference], name: str | None = None, terms: Terms | None = None
+) -> list[Comparison]:
+    """Every result against the reference called ``name``, else against the one that it names itself."""
+    return [compare_result(result, *find_reference(result, references, name), terms) for result in results]
 
 
 def find_reference(
@@ -137,48 +120,7 @@ def find_reference(
     return None, f"the reference '{wanted}' was not found; {hint}"
 
 
-def _verdicts(
-    result: Result, values: Mapping[str, Any], reference: Reference | None, why_not: str | None
-) -> list[Verdict]:
-    """One verdict for each metric of the result or the reference; ``why_not`` rules all comparing out."""
-    published = reference.metrics if reference else {}
-    known = [name for name in UNITS_AND_DIRECTIONS if name in values or name in published]
-    others = sorted({*values, *published} - set(known))
-    verdicts = []
-    for name in (*known, *others):
-        if name in published:
-            verdicts.append(_verdict(result, name, values.get(name), published[name], why_not))
-        else:
-            data, reason = values[name], "the reference has no such figure" if reference else why_not
-            value = finite_number(data["value"])
-            verdicts.append(Verdict(name, "ungated", data["unit"], data["direction"], value, reason=reason))
-    return verdicts
-
-
-def _verdict(
-    result: Result, name: str, data: Mapping[str, Any] | None, published: ReferenceMetric, why_not: str | None
-) -> Verdict:
-    value = finite_number(data["value"]) if data else None
-
-    def verdict(status: VerdictStatus, reason: str | None, difference: float | None = None) -> Verdict:
-        unit, direction, tolerance = published.unit, published.direction, published.tolerance
-        return Verdict(name, status, unit, direction, value, published.value, difference, tolerance, reason)
-
-    differences = [why_not] if why_not else published.conditions.differences(result) + _mismatches(data, published)
-    if differences:
-        return verdict("not comparable", "; ".join(differences))
-    difference = None if value is None else finite_number(value - published.value)
-    if published.tolerance is None:
-        return verdict("ungated", "shown, not gated", difference)
-    if data is None:
-        return verdict("missing", "missing (the result has no such metric)")
-    if value is None:
-        return verdict("missing", f"missing ({data.get('reason') or 'not a finite number'})")
-    if is_within(value, published):
-        return verdict("pass", None, difference)
-    side = "below" if published.direction == "higher" else "above"
-    reason = f"{value:.6g} is {abs(value - published.value):.4g} {side} the reference's {published.value:.6g}"
-    return verdict("fail", f"{reason}; up to {published.tolerance:.4g} passes", difference)
+# --- one metric ---------------------------------------------------------------------------------------------------
 
 
 def is_within(value: float, published: ReferenceMetric) -> bool:
@@ -188,8 +130,133 @@ def is_within(value: float, published: ReferenceMetric) -> bool:
     """
     if not math.isfinite(value) or published.tolerance is None:
         return False
-    worse = published.value - value if published.direction == "higher" else value - published.value
-    return worse <= published.tolerance or math.isclose(worse, published.tolerance, rel_tol=1e-9)
+    return not _beyond(_worse(value, published), published.tolerance)
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Names of metrics in the order in which they are shown, unknown ones last."""
+    given = set(names)
+    return [name for name in UNITS_AND_DIRECTIONS if name in given] + sorted(given - set(UNITS_AND_DIRECTIONS))
+
+
+def _verdicts(result: Result, reference: Reference, terms: Terms, refused: bool) -> list[Verdict]:
+    """One verdict for each metric of the result or the reference; ``refused`` rules all comparing out."""
+    values = dict(_metrics(result))
+    target = terms.target if terms.target is not None else reference.target
+    if target is not None:
+        values |= quality_metrics(result, target)
+    errors = {} if refused or not set(reference.metrics) & set(RECALL_NAMES) else sampling_errors(result)
+    verdicts = []
+    for name in ordered({*values, *reference.metrics}):
+        if name in reference.metrics:
+            verdicts.append(_verdict(result, name, values.get(name), reference, terms, refused, errors.get(name)))
+        else:
+            verdicts.append(_shown(name, values[name], "the reference has no such figure", errors.get(name)))
+    if reference.loss_curve:
+        match = match_curves(loss_curve(result), reference.loss_curve)
+        verdicts.append(curve_verdict(match, "the reference's conditions are not met" if refused else None))
+    return verdicts
+
+
+def _verdict(
+    result: Result,
+    name: str,
+    data: Mapping[str, Any] | None,
+    reference: Reference,
+    terms: Terms,
+    refused: bool,
+    error: float | None,
+) -> Verdict:
+    published = reference.metrics[name]
+    value = finite_number(data["value"]) if data else None
+
+    def verdict(status: VerdictStatus, reason: str | None, compared: bool = True, warning: bool = False) -> Verdict:
+        difference = finite_number(value - published.value) if compared and value is not None else None
+        unit, direction, tolerance = published.unit, published.direction, published.tolerance
+        given = (value, published.value, difference, tolerance, reason, error if compared else None, warning)
+        return Verdict(name, status, unit, direction, *given)
+
+    unmet = [d for d in _unmet(published.conditions, result, terms.allow) if not d.allowed]
+    differences = ["the reference's conditions are not met"] if refused else [d.sentence("reference") for d in unmet]
+    differences += [] if refused else _mismatches(data, published)
+    if differences:
+        return verdict("not comparable", "; ".join(differences), compared=False)
+    if published.tolerance is None:
+        return verdict("ungated", "shown, not gated")
+    if data is None:
+        return verdict("missing", "missing (the result has no such metric)")
+    if value is None:
+        return verdict("missing", f"missing ({data.get('reason') or 'not a finite number'})")
+    return verdict(*_judged(value, published, error))
+
+
+def _judged(value: float, published: ReferenceMetric, error: float | None) -> tuple[Any, ...]:
+    """Status, reason, whether it was compared, and whether it warns; for a gated metric with a value."""
+    worse, tolerance = _worse(value, published), published.tolerance or 0.0
+    above = (worse > 0) == (published.direction == "lower")
+    far = f"{abs(worse):.4g} {'above' if above else 'below'} the reference's {published.value:.6g}"
+    said = f"{value:.6g} is {far}" + (f" (sampling error {error:.2g})" if error else "")
+    if _beyond(worse, tolerance):
+        return "fail", f"{said}; up to {tolerance:.4g} passes"
+    if published.warn is not None and _beyond(worse, published.warn):
+        return "pass", f"{said}; more than {published.warn:.4g} warns", True, True
+    good = tolerance if published.better is None else published.better
+    if _beyond(-worse, good):
+        return "better", f"{said}: better by more than {good:.4g}; check it, or adopt it as a baseline"
+    return "pass", None
+
+
+def curve_verdict(match: CurveMatch | str, why_not: str | None = None) -> Verdict:
+    """The match of a loss curve, as a verdict: its value is the mean relative error in percent."""
+    if why_not is not None:
+        return Verdict("loss_curve", "not comparable", CURVE.unit, CURVE.direction, None, reason=why_not)
+    if isinstance(match, str):
+        reason = f"missing ({match})"
+        return Verdict("loss_curve", "missing", CURVE.unit, CURVE.direction, None, 0.0, reason=reason)
+    error = 100 * match.relative
+    status: VerdictStatus = "pass" if match.matches else "fail"
+    figures = (error, 0.0, error, CURVE.tolerance, None if match.matches else str(match))
+    return Verdict("loss_curve", status, CURVE.unit, CURVE.direction, *figures, detail=str(match))
+
+
+def sampling_errors(result: Result) -> dict[str, float]:
+    """Half the width of the 95 % interval of every recall, from the ranks of the last evaluation; {} without them."""
+    from clipbench.stats import hits_of, recall_errors
+
+    last, ranks = result["metrics"]["last"], result["ranks"]
+    if last is None or ranks is None or ranks["epoch"] != last["epoch"]:
+        return {}
+    hits = hits_of(ranks)
+    return recall_errors(hits) if hits else {}
+
+
+def _metrics(result: Result) -> list[tuple[str, Mapping[str, Any]]]:
+    values = (result["metrics"]["last"] or {"values": {}})["values"]
+    return [(name, values[name]) for name in ordered(values)]
+
+
+def _shown(name: str, data: Mapping[str, Any], reason: str, error: float | None = None) -> Verdict:
+    """A metric that nothing is held against."""
+    return Verdict(
+        name, "ungated", data["unit"], data["direction"], finite_number(data["value"]), reason=reason, error=error
+    )
+
+
+def _unmet(conditions: Conditions, result: Result, allow: Collection[str]) -> list[Difference]:
+    return [condition_difference(*unmet, allow) for unmet in conditions.unmet(result)]
+
+
+def _left_out(result: Result) -> list[str]:
+    why = bad_images(result)
+    return [why] if why else []
+
+
+def _worse(value: float, published: ReferenceMetric) -> float:
+    return published.value - value if published.direction == "higher" else value - published.value
+
+
+def _beyond(distance: float, limit: float) -> bool:
+    return distance > limit and not math.isclose(distance, limit, rel_tol=1e-9)
 
 
 def _mismatches(data: Mapping[str, Any] | None, published: ReferenceMetric) -> list[str]:
@@ -200,112 +267,6 @@ def _mismatches(data: Mapping[str, Any] | None, published: ReferenceMetric) -> l
     ]
 
 
-def _overall(verdicts: Sequence[Verdict]) -> ComparisonStatus:
-    gated = [verdict.status for verdict in verdicts if verdict.status in GATED]
-    if not gated:
-        return "not comparable"
-    return "pass" if set(gated) == {"pass"} else "fail"
-
-
-def _ended(status: str) -> str:
-    return "was interrupted" if status == "interrupted" else status
-
-
-def _first_line(error: Mapping[str, Any]) -> str:
-    return next(iter(str(error["message"]).splitlines()), error["type"])
-
-
 def _found(result: Result, path: str) -> Any:  # noqa: ANN401
     value = value_at(result, path)
     return None if value is ABSENT else value
-
-
-# --- many results -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Collection:
-    """What was found under some paths; ``problems`` name each file that was refused, and why."""
-
-    results: tuple[Result, ...]
-    references: Mapping[str, Reference]
-    problems: tuple[str, ...]
-
-
-def collect(paths: Sequence[Path]) -> Collection:
-    """Results and references in files and, through all their folders, in every ``*.json``.
-
-    Hidden files and folders (such as a run's ``.work``) are left out; nothing else is skipped: what is not a valid
-    result or reference is a problem. A path that does not exist is a UsageError.
-    """
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"{path}: no such file or folder; expected results")
-    results: list[Result] = []
-    references: dict[str, Reference] = {}
-    problems: list[str] = []
-    seen: set[Path] = set()
-    for file in (file for path in paths for file in _files(path, problems)):
-        if file.resolve() in seen:
-            continue
-        seen.add(file.resolve())
-        try:
-            document = read_document(file)
-            if document["kind"] == KIND:
-                results.append(document)
-            else:
-                add_reference(references, parse_reference(document, file))
-        except InvalidFileError as error:
-            problems.append(str(error))
-    return Collection(tuple(results), references, tuple(problems))
-
-
-def compare_all(
-    results: Sequence[Result], references: Mapping[str, Reference], name: str | None = None
-) -> list[Comparison]:
-    """Every result against the reference called ``name``, else against the one that it names itself."""
-    return [compare_result(result, *find_reference(result, references, name)) for result in results]
-
-
-def exit_code(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> ExitCode:
-    """One code for all, the first of these that applies.
-
-    3 a file was refused; 4 there is no result, or a case failed; 1 a gate failed (a missing metric fails its gate);
-    3 a result is not comparable or has no reference; 0 every result passes.
-    """
-    statuses = {comparison.status for comparison in comparisons}
-    if problems:
-        return ExitCode.NOT_COMPARABLE
-    if not statuses or "failed case" in statuses:
-        return ExitCode.CASE_FAILED
-    if "fail" in statuses:
-        return ExitCode.GATE_FAILED
-    return ExitCode.PASS if statuses == {"pass"} else ExitCode.NOT_COMPARABLE
-
-
-def comparison_data(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> dict[str, Any]:
-    """All of it as plain data, for ``--format json``."""
-    code = exit_code(comparisons, problems)
-    return {
-        "kind": "clipbench.comparison",
-        "schema_version": 1,
-        "exit_code": int(code),
-        "meaning": MEANINGS[code],
-        "problems": list(problems),
-        "comparisons": [comparison.to_dict() for comparison in comparisons],
-    }
-
-
-def _files(path: Path, problems: list[str]) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
-
-    def refuse(error: OSError) -> None:
-        problems.append(f"{error.filename}: cannot be read: {error.strerror}")
-
-    for folder, inner, names in os.walk(path, onerror=refuse):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        for name in sorted(names):
-            if name.endswith(".json") and not name.startswith("."):
-                yield Path(folder, name)

@@ -16,6 +16,10 @@ UNITS_AND_DIRECTIONS: Mapping[str, tuple[str, str]] = {
     "val_loss": ("nats", "lower"),
     "train_loss": ("nats", "lower"),
     "samples_per_second": ("pairs/s", "higher"),
+    # Made of a whole run when it is compared, not stored in a result.
+    "seconds_to_quality": ("s", "lower"),
+    "epochs_to_quality": ("epochs", "lower"),
+    "loss_curve": ("percent", "lower"),
 }
 
 

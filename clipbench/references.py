@@ -23,11 +23,11 @@ class Conditions:
 
     wanted: Mapping[str, Any] = field(default_factory=dict)
 
-    def differences(self, result: Mapping[str, Any]) -> list[str]:
-        """One sentence for each condition that ``result`` does not meet; a path that it lacks is never met."""
+    def unmet(self, result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """Path, what is there, what is wanted, for each condition not met; one on a path that is absent never is."""
         found = {path: value_at(result, path) for path in self.wanted}
         return [
-            f"{path} is {_worded(found[path])}, the reference has {_wanted_in_words(wanted)}"
+            (path, _worded(found[path]), _wanted_in_words(wanted))
             for path, wanted in self.wanted.items()
             if found[path] is ABSENT or not _is_met(wanted, found[path])
         ]
@@ -37,7 +37,8 @@ class Conditions:
 class ReferenceMetric:
     """One published figure in ``unit``; ``tolerance``, in the same unit, is how much worse still passes.
 
-    ``direction`` says which way is better. ``tolerance`` None: shown, not gated.
+    ``direction`` says which way is better. ``tolerance`` None: shown, not gated. Worse than ``warn`` passes with a
+    warning; better by more than ``better``, else by more than the tolerance, is worth a look.
     """
 
     value: float
@@ -45,6 +46,8 @@ class ReferenceMetric:
     direction: str
     tolerance: float | None
     conditions: Conditions = Conditions()
+    warn: float | None = None
+    better: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Reference:
     """Figures from one source; two references with the same content are equal, wherever their files are.
 
     ``device``, ``precision``, ``batch_size`` and ``epochs`` describe how they were measured; None is not known.
+    ``target`` is the overall recall mean that the time to quality is taken to; ``loss_curve`` is the train loss of
+    every epoch from the first, empty where none was published.
     """
 
     name: str
@@ -66,6 +71,8 @@ class Reference:
     conditions: Conditions
     notes: tuple[str, ...]
     path: Path = field(compare=False)
+    target: float | None = None
+    loss_curve: tuple[float, ...] = ()
 
 
 def shipped_references() -> dict[str, Reference]:
@@ -122,6 +129,8 @@ def parse_reference(document: Mapping[str, Any], path: Path) -> Reference:
         conditions=Conditions(document.get("conditions", {})),
         notes=tuple(document.get("notes", ())),
         path=path,
+        target=document.get("target"),
+        loss_curve=tuple(document.get("loss_curve", ())),
     )
 
 
@@ -153,14 +162,19 @@ def _metric(path: Path, name: str, data: Mapping[str, Any]) -> ReferenceMetric:
             raise InvalidFileError(f"{path}: metrics.{name}.{key}: expected a finite number, got {str(value)[:20]}")
         return finite
 
+    def amount(key: str) -> float | None:
+        for way, size in (data.get(key) or {}).items():
+            # An infinite tolerance would pass everything.
+            scale = abs(value) if way == "relative" else 1.0
+            return number(f"{key}.{way}", number(f"{key}.{way}", size) * scale)
+        return None
+
     value = number("value", data["value"])
-    tolerance = None
-    for way, amount in (data["tolerance"] or {}).items():
-        # An infinite tolerance would pass everything.
-        scale = abs(value) if way == "relative" else 1.0
-        tolerance = number(f"tolerance.{way}", number(f"tolerance.{way}", amount) * scale)
+    tolerance, warn = amount("tolerance"), amount("warn")
+    if warn is not None and (tolerance is None or warn > tolerance):
+        raise InvalidFileError(f"{path}: metrics.{name}.warn: expected less than the tolerance, or it never warns")
     conditions = Conditions(data.get("conditions", {}))
-    return ReferenceMetric(value, data["unit"], data["direction"], tolerance, conditions)
+    return ReferenceMetric(value, data["unit"], data["direction"], tolerance, conditions, warn, amount("better"))
 
 
 def _is_met(wanted: Any, value: object) -> bool:  # noqa: ANN401

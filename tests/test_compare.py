@@ -6,28 +6,24 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_results import made_result
 
 from clipbench import schemas
-from clipbench.compare import (
-    Comparison,
-    collect,
-    compare_all,
-    compare_result,
-    comparison_data,
-    exit_code,
-    find_reference,
-    is_within,
-)
+from clipbench.collection import collect
+from clipbench.compare import Terms, compare_all, compare_result, find_reference, is_within
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.metrics import RECALL_NAMES
 from clipbench.references import Conditions, Reference, ReferenceMetric
 from clipbench.result import build_result, write_result
 from clipbench.suite import load_suite
+from clipbench.verdicts import Comparison, ComparisonStatus, Judgement, VerdictStatus, comparison_data
 
 RECALL = dict(zip(RECALL_NAMES, (85.0, 97.0, 99.0, 93.0, 71.0, 94.0, 97.0, 87.0, 90.0), strict=True))
 SPLIT = {"images": 1000, "captions": 5000, "annotation_sha256": "0" * 64}
@@ -99,11 +95,15 @@ def result(make_result):
     return make_result()
 
 
-def figure(value=90.0, tolerance=1.0, direction="higher", unit="percent", **conditions):
-    return ReferenceMetric(value, unit, direction, tolerance, Conditions(conditions))
+def figure(value=90.0, tolerance=1.0, direction="higher", unit="percent", warn=None, better=None, **conditions):
+    return ReferenceMetric(value, unit, direction, tolerance, Conditions(conditions), warn, better)
 
 
-def figures(metrics=None, conditions=None, name="figures"):
+def exit_code(comparisons, problems=(), strict=False):
+    return Judgement(tuple(comparisons), tuple(problems), strict).exit_code
+
+
+def figures(metrics=None, conditions=None, name="figures", **others):
     metrics = {"recall_mean": figure()} if metrics is None else metrics
     return Reference(
         name,
@@ -118,6 +118,7 @@ def figures(metrics=None, conditions=None, name="figures"):
         Conditions(conditions or {}),
         (),
         Path("figures.json"),
+        **others,
     )
 
 
@@ -200,9 +201,9 @@ def test_a_result_equal_to_its_reference_passes_without_a_word(result):
     ("direction", "value", "status", "said"),
     [
         ("higher", 88.5, "fail", "88.5 is 1.5 below the reference's 90; up to 1 passes"),
-        ("higher", 91.5, "pass", None),
+        ("higher", 91.0, "pass", None),
         ("lower", 91.5, "fail", "91.5 is 1.5 above the reference's 90; up to 1 passes"),
-        ("lower", 88.5, "pass", None),
+        ("lower", 89.0, "pass", None),
     ],
 )
 def test_a_tolerance_has_one_side(result, direction, value, status, said):
@@ -210,6 +211,41 @@ def test_a_tolerance_has_one_side(result, direction, value, status, said):
     verdict = verdict_of(compare_result(result, figures({"recall_mean": figure(direction=direction)})))
     assert (verdict.status, verdict.reason) == (status, said)
     assert verdict.difference == value - 90
+
+
+@pytest.mark.parametrize(("direction", "value"), [("higher", 91.5), ("lower", 88.5)])
+def test_beyond_the_tolerance_on_the_good_side_is_better_and_a_warning(result, direction, value):
+    with_value(result, "recall_mean", value=value, direction=direction)
+    comparison = compare_result(result, figures({"recall_mean": figure(direction=direction)}))
+    assert (comparison.status, verdict_of(comparison).status) == ("better", "better")
+    assert comparison.reasons == ()
+    assert "better by more than 1" in comparison.warnings[0]
+    assert exit_code([comparison]) == 0
+    assert exit_code([comparison], strict=True) == 1
+
+
+def test_what_is_better_can_have_a_level_of_its_own(result):
+    with_value(result, "recall_mean", value=91.5)
+    assert compare_result(result, figures({"recall_mean": figure(better=2.0)})).status == "pass"
+    assert compare_result(result, figures({"recall_mean": figure(tolerance=9.0, better=1.0)})).status == "better"
+
+
+@pytest.mark.parametrize(("value", "warns"), [(89.5, False), (89.4, True), (90.9, False)])
+def test_a_pass_beyond_the_warning_level_warns(result, value, warns):
+    with_value(result, "recall_mean", value=value)
+    comparison = compare_result(result, figures({"recall_mean": figure(warn=0.5)}))
+    verdict = verdict_of(comparison)
+    assert (comparison.status, verdict.status, verdict.warning) == ("pass", "pass", warns)
+    assert verdict.label == ("warn" if warns else "pass")
+    assert len(comparison.warnings) == warns
+    assert exit_code([comparison]) == 0
+    assert exit_code([comparison], strict=True) == (1 if warns else 0)
+
+
+def test_a_refused_reference_gives_no_warnings(result):
+    with_value(result, "recall_mean", value=95.0)
+    comparison = compare_result(result, figures(conditions={"config.ranks": 9}))
+    assert (comparison.status, comparison.warnings) == ("not comparable", ())
 
 
 @pytest.mark.parametrize("change", [{"unit": "share"}, {"direction": "lower"}])
@@ -231,6 +267,47 @@ def test_without_a_tolerance_a_metric_is_shown_and_gates_nothing(result):
 def test_metrics_that_the_reference_lacks_are_shown(result):
     verdict = verdict_of(compare_result(result, figures()), "samples_per_second")
     assert (verdict.status, verdict.value, verdict.reference) == ("ungated", 50.0, None)
+    assert verdict.reason == "the reference has no such figure"
+
+
+# --- beside the metrics of an epoch -------------------------------------------------------------------------------
+
+
+def test_the_sampling_error_is_shown_beside_the_difference():
+    comparison = compare_result(made_result(lost=0.1), figures({"recall_mean": figure(86.0, 5.0)}))
+    assert verdict_of(comparison).error == pytest.approx(1.9, abs=0.3)
+    other = made_result(lost=0.1)
+    other["ranks"]["epoch"] = 1
+    assert verdict_of(compare_result(other, figures())).error is None
+
+
+@pytest.mark.parametrize(("target", "status", "value"), [(90.0, "pass", 12.0), (97.0, "missing", None)])
+def test_time_to_quality_can_be_gated(target, status, value):
+    metrics = {"seconds_to_quality": figure(15.0, 5.0, "lower", "s")}
+    comparison = compare_result(made_result(), figures(metrics, target=target))
+    verdict = verdict_of(comparison, "seconds_to_quality")
+    assert (verdict.status, verdict.value) == (status, value)
+    assert comparison.status == ("pass" if status == "pass" else "fail")
+    overruled = compare_result(made_result(), figures(metrics, target=target), terms=Terms(target=10.0))
+    assert verdict_of(overruled, "seconds_to_quality").value == 12.0
+
+
+@pytest.mark.parametrize(
+    ("curve", "status"), [((0.5, 0.25), "pass"), ((0.5, 0.2), "fail"), ((0.5, 0.25, 0.2), "missing")]
+)
+def test_a_stored_loss_curve_must_be_matched(curve, status):
+    comparison = compare_result(made_result(), figures(loss_curve=curve, metrics={"recall_mean": figure(93, 9.0)}))
+    verdict = verdict_of(comparison, "loss_curve")
+    assert verdict.status == status
+    assert comparison.status == ("pass" if status == "pass" else "fail")
+    if status != "missing":
+        assert "mean relative error" in verdict.detail and "mean absolute error" in verdict.detail
+
+
+def test_a_result_that_left_images_out_is_not_comparable(result):
+    comparison = compare_result({**result, "bad_images": {"skipped": 2}}, figures())
+    assert comparison.status == "not comparable"
+    assert comparison.reasons == ("2 images could not be read and were left out",)
 
 
 # --- one result ---------------------------------------------------------------------------------------------------
@@ -245,6 +322,19 @@ def test_conditions_that_are_not_met_are_named_once(result):
         "weights.source is weights.pth, the reference has anything but weights.pth",
     )
     assert verdict_of(comparison).status == "not comparable"
+
+
+def test_conditions_that_are_allowed_to_differ_are_named_and_let_through(result):
+    conditions = {"config.ranks": 4, "config.train.batch_size": 16}
+    metrics = {"recall_mean": figure(), "samples_per_second": SPEED_ON_SDAA}
+    allowed = compare_result(result, figures(metrics, conditions), terms=Terms(frozenset({"ranks", "batch"})))
+    assert allowed.status == "pass"
+    assert [(d.name, d.allowed) for d in allowed.differences] == [("ranks", True), ("batch", True)]
+    assert verdict_of(allowed, "samples_per_second").reason == (
+        "environment.device.kind is cpu, the reference has sdaa"
+    )
+    partly = compare_result(result, figures(metrics, conditions), terms=Terms(frozenset({"ranks"})))
+    assert partly.reasons == ("config.train.batch_size is 32, the reference has 16",)
 
 
 def test_throughput_of_another_device_is_not_comparable_but_the_rest_is(result):
@@ -301,11 +391,20 @@ def test_comparing_leaves_the_result_as_it_was(result):
 
 # --- the exit code ------------------------------------------------------------------------------------------------
 
-CODES = {"pass": 0, "fail": 1, "not comparable": 3, "no reference": 3, "failed case": 4}
+CODES = {
+    "pass": 0,
+    "better": 0,
+    "inconclusive": 0,
+    "fail": 1,
+    "not comparable": 3,
+    "no reference": 3,
+    "no baseline": 3,
+    "failed case": 4,
+}
 
 
-def ended(status):
-    return Comparison("run", "suite", "case", None, None, None, None, None, status, (), ())
+def ended(status, warnings=()):
+    return Comparison(("run",), "suite", "case", None, None, None, None, None, status, (), (), warnings)
 
 
 @pytest.mark.parametrize(("status", "code"), list(CODES.items()))
@@ -329,6 +428,29 @@ def test_a_refused_file_comes_before_all_else(status):
 
 def test_no_result_at_all_is_a_missing_case():
     assert exit_code([]) == 4
+
+
+@pytest.mark.parametrize("status", CODES)
+def test_strict_makes_a_failed_gate_of_every_warning_and_of_nothing_else(status):
+    codes = {"better": 1, "inconclusive": 1}
+    assert exit_code([ended(status)], strict=True) == codes.get(status, CODES[status])
+
+
+@pytest.mark.parametrize("code", {0, 1, 3, 4})
+def test_the_table_in_the_docs_has_every_code(code):
+    rows = (Path(__file__).parent.parent / "docs" / "comparing.md").read_text(encoding="utf-8").splitlines()
+    assert any(row.startswith(f"| {code} |") for row in rows)
+
+
+@pytest.mark.parametrize("status", [*get_args(VerdictStatus), *get_args(ComparisonStatus)])
+def test_every_status_is_explained_in_the_docs(status):
+    assert f"`{status}`" in (Path(__file__).parent.parent / "docs" / "comparing.md").read_text(encoding="utf-8")
+
+
+def test_warnings_are_said_with_the_exit_code():
+    warned = Judgement((ended("pass"), ended("pass", ("recall_mean: low",)), ended("inconclusive")))
+    assert (warned.exit_code, warned.meaning) == (0, "no gate failed, 2 with a warning")
+    assert replace(warned, strict=True).meaning == "a warning, and --strict"
 
 
 # --- files --------------------------------------------------------------------------------------------------------
@@ -428,11 +550,13 @@ def test_an_empty_folder_has_no_results(tmp_path):
 def test_comparisons_as_data_are_json(result, make_result):
     with_value(result, "recall_mean", value=10**400)
     comparisons = [compare_result(result, figures()), compare_result(make_result("failed", ()), None)]
-    data = comparison_data(comparisons, ["x.json: broken"])
+    comparisons.append(compare_result(made_result(), figures(loss_curve=(0.5, 0.25), target=90.0)))
+    data = comparison_data(Judgement(tuple(comparisons), ("x.json: broken",)))
+    assert list(schemas.problems("comparison", data)) == []
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert data["exit_code"] == 3
-    assert data["comparisons"][0]["reference"]["source"] == "a source"
-    assert data["comparisons"][1]["reference"] is None
+    assert data["comparisons"][0]["against"]["source"] == "a source"
+    assert data["comparisons"][1]["against"] is None
 
 
 def test_comparing_imports_nothing_heavy():

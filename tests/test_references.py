@@ -74,7 +74,7 @@ def test_conditions_of_a_shipped_reference_are_met_by_the_suite_that_names_it():
         wanted = references[suite.reference].conditions.wanted
         decided = Conditions({key: value for key, value in wanted.items() if key.startswith("config.")})
         for case in suite.cases:
-            assert decided.differences({"config": case.to_dict()}) == []
+            assert decided.unmet({"config": case.to_dict()}) == []
 
 
 # --- loading ------------------------------------------------------------------------------------------------------
@@ -82,6 +82,22 @@ def test_conditions_of_a_shipped_reference_are_met_by_the_suite_that_names_it():
 
 def test_a_relative_tolerance_is_a_share_of_the_value(tmp_path):
     assert read_reference(write(tmp_path / "a.json")).metrics["recall_mean"].tolerance == pytest.approx(9)
+
+
+def test_levels_are_taken_as_tolerances_are(tmp_path):
+    figure = {**MINIMAL["metrics"]["recall_mean"], "warn": {"absolute": 1}, "better": {"relative": 0.02}}
+    path = write(tmp_path / "a.json", metrics={"recall_mean": figure}, target=90, loss_curve=[0.5, 0.25])
+    reference = read_reference(path)
+    found = reference.metrics["recall_mean"]
+    assert (found.warn, found.better) == (1, pytest.approx(1.8))
+    assert (reference.target, reference.loss_curve) == (90, (0.5, 0.25))
+
+
+@pytest.mark.parametrize("change", [{"warn": {"absolute": 10}}, {"warn": {"absolute": 1}, "tolerance": None}])
+def test_a_warning_that_could_never_be_is_refused(tmp_path, change):
+    path = write(tmp_path / "a.json", metrics={"recall_mean": {**MINIMAL["metrics"]["recall_mean"], **change}})
+    with pytest.raises(InvalidFileError, match=r"a\.json: metrics\.recall_mean\.warn: expected less"):
+        read_reference(path)
 
 
 def test_the_same_reference_twice_is_one(tmp_path):
@@ -155,21 +171,21 @@ def test_a_broken_reference_is_refused_by_name(tmp_path, text, said):
     ],
 )
 def test_a_condition(wanted, value, met):
-    assert bool(Conditions({"a.b": wanted}).differences({"a": {"b": value}})) is not met
+    assert bool(Conditions({"a.b": wanted}).unmet({"a": {"b": value}})) is not met
 
 
 @pytest.mark.parametrize("wanted", [None, 1, [None], {"not": "random"}])
 @pytest.mark.parametrize("result", [{}, {"a": None}, {"a": {}}, {"a": "b"}])
 def test_a_path_that_the_result_lacks_never_meets_a_condition(wanted, result):
-    assert len(Conditions({"a.b": wanted}).differences(result)) == 1
+    assert len(Conditions({"a.b": wanted}).unmet(result)) == 1
 
 
 def test_what_differs_is_named():
     wanted = {"val.split": "en_test", "steps": None, "precision": ["float16", "bfloat16"], "weights": {"not": "random"}}
     result = {"val": {"split": "en_val"}, "steps": 20, "weights": "random"}
-    assert Conditions(wanted).differences(result) == [
-        "val.split is en_val, the reference has en_test",
-        "steps is 20, the reference has null",
-        "precision is absent, the reference has float16 or bfloat16",
-        "weights is random, the reference has anything but random",
+    assert Conditions(wanted).unmet(result) == [
+        ("val.split", "en_val", "en_test"),
+        ("steps", "20", "null"),
+        ("precision", "absent", "float16 or bfloat16"),
+        ("weights", "random", "anything but random"),
     ]

@@ -6,10 +6,10 @@ Plain ASCII and 79 columns, so that it is whole on the narrowest terminal and in
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from clipbench.compare import MEANINGS, Comparison, Verdict, exit_code
+from clipbench.verdicts import Comparison, Judgement, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -29,53 +29,66 @@ COLUMNS = {
     "samples_per_second": "pairs\nper s",
 }
 LABEL_WIDTH, NUMBER_WIDTH = 9, 6
-GATE_WORDS = {"pass": "pass", "fail": "FAIL", "missing": "MISS", "not comparable": "n/c", "ungated": "none"}
+GATE_WORDS = {
+    "pass": "pass",
+    "warn": "warn",
+    "better": "BETTER",
+    "inconclusive": "unsure",
+    "fail": "FAIL",
+    "missing": "MISS",
+    "not comparable": "n/c",
+    "ungated": "none",
+}
 STYLES = {"pass": "green", "fail": "bold red", "missing": "bold red", "failed case": "bold red"}
 UNDECIDED = "yellow"
+MOST_DIFFERENCES = 8
+WHOLE_RUN = ("seconds_to_quality", "epochs_to_quality", "loss_curve")
 LEGEND = (
     "text is image -> text recall, image is text -> image recall, both in percent\n"
-    "gate: MISS = gated but missing, n/c = not comparable, none = shown, not gated"
+    "+/- is half the 95% interval of the difference: chance of sampling and repeats\n"
+    "gate: MISS = gated but missing, unsure = too few or too noisy runs to tell,\n"
+    "BETTER = by more than is allowed downwards, n/c = not comparable,\n"
+    "none = shown, not gated"
 )
 
 
-def comparison_report(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> Group:
-    """Table, reasons for all that does not pass, refused files, and the verdict in one line."""
+def comparison_report(judgement: Judgement) -> Group:
+    """Table, reasons for all that does not simply pass, refused files, and the verdict in one line."""
     from rich.console import Group
     from rich.text import Text
 
     parts: list[RenderableType] = []
-    if comparisons:
-        parts += [comparison_table(comparisons), Text(), Text(LEGEND, style="dim"), Text()]
-    for comparison in comparisons:
-        if comparison.reasons:
-            parts.append(_heading(comparison))
-            parts += [_indented(f"- {reason}") for reason in comparison.reasons]
-            parts.append(Text())
-    if problems:
+    if judgement.comparisons:
+        parts += [comparison_table(judgement), Text(), Text(LEGEND, style="dim"), Text()]
+    for comparison in judgement.comparisons:
+        notes = list(_notes(comparison))
+        if notes:
+            parts += [_heading(comparison), *notes, Text()]
+    if judgement.problems:
         parts.append(Text("refused files", style=STYLES["fail"]))
-        parts += [_indented(f"- {problem}") for problem in problems]
+        parts += [_indented(f"- {problem}") for problem in judgement.problems]
         parts.append(Text())
-    parts.append(Text(verdict_line(comparisons, problems), style="bold"))
+    parts.append(Text(verdict_line(judgement), style="bold"))
     return Group(*parts)
 
 
-def verdict_line(comparisons: Sequence[Comparison], problems: Sequence[str] = ()) -> str:
+def verdict_line(judgement: Judgement) -> str:
     """How many results came to what, the exit code, and its meaning."""
-    counts = Counter(comparison.status for comparison in comparisons)
+    counts = Counter(comparison.status for comparison in judgement.comparisons)
     said = [f"{count} {status}" for status, count in counts.items()]
-    said += [f"{len(problems)} refused file{'s' if len(problems) > 1 else ''}"] if problems else []
-    code = exit_code(comparisons, problems)
-    return f"{', '.join(said) or 'no results'}: exit code {int(code)}, {MEANINGS[code]}"
+    refused = len(judgement.problems)
+    said += [f"{refused} refused file{'s' if refused > 1 else ''}"] if refused else []
+    return f"{', '.join(said) or 'no results'}: exit code {int(judgement.exit_code)}, {judgement.meaning}"
 
 
-def comparison_table(comparisons: Sequence[Comparison]) -> Group:
-    """A block for each result, under one header: its numbers, the reference's, the difference, each gate in a word."""
+def comparison_table(judgement: Judgement) -> Group:
+    """A block for each result, under one header: its numbers, what they are held against, each gate in a word."""
     from rich.console import Group
     from rich.text import Text
 
     parts: list[RenderableType] = [_grid(header=True)]
-    for comparison in comparisons:
-        parts += [Text(), _heading(comparison), Text(_origin(comparison), style="dim")]
+    for comparison in judgement.comparisons:
+        parts += [Text(), _heading(comparison), Text(_origin(comparison), style="dim", overflow="fold")]
         if comparison.status != "failed case" or comparison.epoch is not None:
             parts += [_rows(comparison), *_other_metrics(comparison)]
     return Group(*parts)
@@ -91,15 +104,16 @@ def _rows(comparison: Comparison) -> Table:
     def add(label: str, cell: Callable[[Verdict], str | None], styled: bool = False) -> None:
         cells = [(cell(verdict) if verdict else None, verdict) for verdict in shown]
         if any(text is not None for text, _ in cells):
-            styles = [_style(verdict.status) if verdict and styled else "" for _, verdict in cells]
+            styles = [_style(verdict.label) if verdict and styled else "" for _, verdict in cells]
             texts = [Text(text or "-", style) for (text, _), style in zip(cells, styles, strict=True)]
             grid.add_row(label, *texts)
 
     add("result", lambda verdict: number(verdict.value), styled=True)
-    if comparison.reference:
-        add("reference", lambda verdict: number(verdict.reference))
+    if comparison.against:
+        add(comparison.against.kind, lambda verdict: number(verdict.reference))
         add("diff", lambda verdict: number(verdict.difference, sign="+"))
-        add("gate", lambda v: GATE_WORDS[v.status] if v.reference is not None else None, styled=True)
+        add("+/-", lambda verdict: number(verdict.error if verdict.difference is not None else None))
+        add("gate", lambda v: None if v.reference is None and v.value is None else GATE_WORDS[v.label], styled=True)
     return grid
 
 
@@ -127,7 +141,7 @@ def _heading(comparison: Comparison) -> Text:
     from rich.text import Text
 
     word = comparison.status.upper()
-    return Text.assemble((word, _style(comparison.status)), "  ", (comparison.run_id, "bold"), overflow="fold")
+    return Text.assemble((word, _style(comparison.status)), "  ", (comparison.title, "bold"), overflow="fold")
 
 
 def _origin(comparison: Comparison) -> str:
@@ -135,19 +149,50 @@ def _origin(comparison: Comparison) -> str:
     if comparison.ranks and comparison.ranks > 1:
         device = f"{comparison.ranks} x {device}"
     epoch = "never evaluated" if comparison.epoch is None else f"epoch {comparison.epoch}"
-    against = f"against {comparison.reference.name}" if comparison.reference else "no reference"
+    against = "nothing to hold against"
+    if comparison.against:
+        against = f"against {comparison.against.name}"
+        runs = len(comparison.against.runs)
+        against += f" ({runs} runs)" if runs > 1 else ""
     return ", ".join([device, comparison.precision or "precision unknown", epoch, against])
 
 
 def _other_metrics(comparison: Comparison) -> Iterator[Text]:
-    """Figures of the reference that have no column of their own."""
+    """Figures that have no column of their own: held against something, of a whole run, or shown and no more."""
     from rich.text import Text
 
+    unknown = []
     for verdict in comparison.verdicts:
-        if verdict.reference is not None and verdict.metric not in COLUMNS:
-            value = "-" if verdict.value is None else f"{verdict.value:.6g}"
-            line = f"{verdict.metric} ({verdict.unit}): {value}, reference {verdict.reference:.6g}, gate "
-            yield Text.assemble(line, (GATE_WORDS[verdict.status], _style(verdict.status)))
+        value = "-" if verdict.value is None else f"{verdict.value:.6g}"
+        if verdict.metric in COLUMNS:
+            continue
+        if verdict.reference is None and verdict.metric not in WHOLE_RUN:
+            unknown.append(f"{verdict.metric} ({verdict.unit}) {value}")
+            continue
+        held = ""
+        if verdict.reference is not None and comparison.against and verdict.metric != "loss_curve":
+            held = f", {comparison.against.kind} {verdict.reference:.6g}"
+        line = f"{verdict.metric} ({verdict.unit}): {value}{held}, gate "
+        yield Text.assemble(line, (GATE_WORDS[verdict.label], _style(verdict.label)))
+    if unknown:
+        yield Text(f"ungated: {', '.join(unknown)}", overflow="fold")
+
+
+def _notes(comparison: Comparison) -> Iterator[RenderableType]:
+    """Why it does not pass, what is worth a look, and what differs."""
+    for reason in comparison.reasons:
+        yield _indented(f"- {reason}")
+    for warning in comparison.warnings:
+        yield _indented(f"- warning: {warning}")
+    against = comparison.against.kind if comparison.against else "reference"
+    for difference in comparison.differences:
+        if difference.allowed:
+            yield _indented(f"- allowed: {difference.sentence(against)}")
+    shown = [difference for difference in comparison.differences if difference.blocks == "nothing"]
+    for difference in shown[:MOST_DIFFERENCES]:
+        yield _indented(f"- differs, does not count: {difference.sentence(against)}")
+    if len(shown) > MOST_DIFFERENCES:
+        yield _indented(f"- and {len(shown) - MOST_DIFFERENCES} more such differences (--format json has all)")
 
 
 def _style(status: str) -> str:

@@ -1,23 +1,33 @@
 """The comparison as people see it, on narrow and wide terminals."""
 
 from io import StringIO
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from clipbench.compare import Comparison, Verdict
 from clipbench.metrics import RECALL_NAMES
-from clipbench.references import Conditions, Reference
-from clipbench.report.terminal import NUMBER_WIDTH, comparison_report, comparison_table, number, verdict_line
+from clipbench.report import terminal
+from clipbench.report.terminal import NUMBER_WIDTH, number
+from clipbench.verdicts import Against, Comparison, Difference, Judgement, Verdict
 
-REFERENCE = Reference(
-    "figures", "", "a source", None, None, None, None, None, {}, Conditions(), (), Path("figures.json")
-)
+REFERENCE = Against("reference", "figures", "a source", None, None)
+BASELINE = Against("baseline", "nightly", "driver 2", "2026-01-01T00:00:00Z", "NVIDIA H100", ("a", "b"))
+
+
+def comparison_report(comparisons, problems=()):
+    return terminal.comparison_report(Judgement(tuple(comparisons), tuple(problems)))
+
+
+def comparison_table(comparisons):
+    return terminal.comparison_table(Judgement(tuple(comparisons)))
+
+
+def verdict_line(comparisons, problems=()):
+    return terminal.verdict_line(Judgement(tuple(comparisons), tuple(problems)))
 
 
 def passing(metric, value=85.9, reference=85.7):
-    return Verdict(metric, "pass", "percent", "higher", value, reference, value - reference, 1.5)
+    return Verdict(metric, "pass", "percent", "higher", value, reference, value - reference, 1.5, error=2.1)
 
 
 SPEED = Verdict("samples_per_second", "ungated", "pairs/s", "higher", 412.3, reason="the reference has no such figure")
@@ -27,10 +37,9 @@ GONE = Verdict("text_recall@5", "missing", "percent", "higher", None, 97.3, None
 OTHER = Verdict("image_recall@1", "not comparable", "percent", "higher", 71.0, 71.78, None, 1.0, "another split")
 
 
-def comparison(status="pass", verdicts=PASSING, reasons=(), reference=REFERENCE, run_id="run-1", epoch=50):
-    return Comparison(
-        run_id, "suite", "case", "NVIDIA H100", "float16", 2, epoch, reference, status, verdicts, tuple(reasons)
-    )
+def comparison(status="pass", verdicts=PASSING, reasons=(), against=REFERENCE, run_id="run-1", epoch=50, **others):
+    said = (against, status, tuple(verdicts), tuple(reasons))
+    return Comparison((run_id,), "suite", "case", "NVIDIA H100", "float16", 2, epoch, *said, **others)
 
 
 def rendered(renderable, width=80, **options):
@@ -50,7 +59,8 @@ def test_every_number_is_whole_at_every_width(width):
     assert row(text, "result") == ["85.90"] * 9 + ["412.30"]
     assert row(text, "reference") == ["85.70"] * 9 + ["-"]
     assert row(text, "diff") == ["+0.20"] * 9 + ["-"]
-    assert row(text, "gate") == ["pass"] * 9 + ["-"]
+    assert row(text, "+/-") == ["2.10"] * 9 + ["-"]
+    assert row(text, "gate") == ["pass"] * 9 + ["none"]
 
 
 def test_a_line_fits_79_columns_of_ascii():
@@ -77,6 +87,48 @@ def test_words_tell_what_colours_tell():
     assert "\x1b" in rendered(
         comparison_table([comparison("fail", (LOST,))]), color_system="standard", force_terminal=True
     )
+
+
+def test_what_is_neither_pass_nor_fail_has_words_of_its_own():
+    statuses = ("better", "inconclusive", "pass")
+    verdicts = [
+        Verdict(name, status, "percent", "higher", 90.0, 85.0, 5.0, 1.0, "why", 0.6, status == "pass")
+        for name, status in zip(RECALL_NAMES, statuses, strict=False)
+    ]
+    shown = comparison("inconclusive", verdicts, against=BASELINE, warnings=("text_recall@1: why",))
+    text = rendered(comparison_report([shown]))
+    assert row(text, "gate")[:3] == ["BETTER", "unsure", "warn"]
+    assert row(text, "baseline")[:3] == ["85.00"] * 3
+    assert "against nightly (2 runs)" in text
+    assert "- warning: text_recall@1: why" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_what_differs_is_said_and_what_was_allowed():
+    found = (
+        Difference("device", "environment.device.name", "Card 2", "Card 1", "all", True),
+        *(Difference("", f"environment.packages.p{k}", "2", "1", "nothing") for k in range(10)),
+    )
+    text = rendered(comparison_report([comparison(against=BASELINE, differences=found)]), 200)
+    assert "- allowed: environment.device.name is Card 2, the baseline has Card 1" in text
+    assert text.count("differs, does not count") == 8
+    assert "- and 2 more such differences" in text
+
+
+def test_figures_of_a_whole_run_are_shown_with_their_gate():
+    verdicts = (
+        Verdict("seconds_to_quality", "missing", "s", "lower", None, 10.0, reason="never reached"),
+        Verdict("loss_curve", "pass", "percent", "lower", 1.5, 0.0, 1.5, 5.0),
+    )
+    text = rendered(comparison_table([comparison("fail", verdicts)]))
+    assert "seconds_to_quality (s): -, reference 10, gate MISS" in text
+    assert "loss_curve (percent): 1.5, gate pass" in text
+
+
+def test_metrics_that_the_reference_does_not_know_are_listed_as_ungated():
+    unknown = Verdict("val_loss", "ungated", "nats", "lower", 0.25, reason="the reference has no such figure")
+    text = rendered(comparison_table([comparison(verdicts=(*PASSING, unknown))]))
+    assert "ungated: val_loss (nats) 0.25" in text
 
 
 def test_a_result_without_reference_shows_its_own_numbers():

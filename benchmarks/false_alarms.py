@@ -1,0 +1,230 @@
+"""How often the gate against a baseline cries wolf, and how often it finds what it should, on simulated runs.
+
+    python benchmarks/false_alarms.py [--out benchmarks/results/false_alarms.json] [--trials 2000]
+
+Recalls: every query has a difficulty, shared by both runs, and noise of its own in each run, part of it shared by the
+queries of one image; a rank is below K where the sum is below a threshold. Thresholds give the published recalls; a
+loss moves them until the expected overall recall mean has lost so many points. Throughput: windows with correlated
+noise, and runs that differ as wholes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+
+from clipbench.effects import Thresholds, pairs_per_second, speed_effect
+from clipbench.effects import recall_effects as judge_recalls
+from clipbench.environment import machine, source_version
+from clipbench.json_file import write_json
+from clipbench.metrics import RECALL_NAMES
+from clipbench.result import utc_now
+from clipbench.retrieval import RECALL_AT
+from clipbench.stats import hits_of
+
+IMAGES, CAPTIONS = 1_000, 5
+# As published for the fine-tuned ViT-B/16: shares of hits at 1, 5 and 10.
+RECALLS = {"text": (0.857, 0.973, 0.992), "image": (0.7178, 0.9412, 0.9734)}
+NORMAL = NormalDist()
+SPLIT = {"split": "simulated", "images": IMAGES, "captions": IMAGES * CAPTIONS}
+
+
+@dataclass(frozen=True)
+class Recalls:
+    """How runs differ: ``noise`` is the share of a query's difficulty that is drawn anew in each run, ``runs`` the
+    standard deviation of a whole run and ``loss`` what is lost, both in points of overall recall mean."""
+
+    noise: float
+    runs: float = 0.0
+    loss: float = 0.0
+    repeats: int = 1
+    seeds: str = "one seed"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """``noise`` of a window and ``runs`` of a whole run as shares; ``correlation`` of neighbouring windows."""
+
+    noise: float
+    slowdown: float = 0.0
+    correlation: float = 0.0
+    runs: float = 0.0
+    repeats: int = 1
+    windows: int = 200
+
+
+def shift_for(points: float) -> float:
+    """The shift of all thresholds that costs so many points of overall recall mean, by bisection."""
+    low, high = -3.0, 3.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        lost = 100 * sum(p - NORMAL.cdf(NORMAL.inv_cdf(p) - middle) for side in RECALLS.values() for p in side) / 6
+        low, high = (middle, high) if lost < points else (low, middle)
+    return low
+
+
+def simulated_result(difficulty: dict[str, np.ndarray], case: Recalls, lost: float, seed: int, random) -> dict:
+    """What the statistics read of a result: ranks of one run on queries of a given difficulty."""
+    owner = np.repeat(np.arange(IMAGES), CAPTIONS)
+    of_image = random.standard_normal(IMAGES)
+    shift = shift_for(lost + case.runs * random.standard_normal()) if lost or case.runs else 0.0
+    ranks: dict[str, object] = {"epoch": 1, "image_of_text": owner}
+    for side, shares in RECALLS.items():
+        shared = of_image if side == "text" else of_image[owner]
+        own = random.standard_normal(len(shared))
+        drawn = math.sqrt(0.3) * shared + math.sqrt(0.7) * own
+        score = math.sqrt(1 - case.noise) * difficulty[side] + math.sqrt(case.noise) * drawn + shift
+        ranks[side] = np.select([score < NORMAL.inv_cdf(p) for p in shares], [k - 1 for k in RECALL_AT], RECALL_AT[-1])
+    recalls = hits_of({**ranks, "image_of_text": owner.tolist()}).recalls()
+    values = {name: {"value": value} for name, value in recalls.items()}
+    ranks["image_of_text"] = owner.tolist()
+    last = {"epoch": 1, "values": values}
+    return {"metrics": {"last": last}, "ranks": ranks, "seed": seed, "dataset": {"val": SPLIT}}
+
+
+def recall_trial(case: Recalls, random) -> tuple[str, bool]:
+    """Whole verdict over all recalls, and whether the overall recall mean alone fails."""
+    of_image = random.standard_normal(IMAGES)
+    owner = np.repeat(np.arange(IMAGES), CAPTIONS)
+    difficulty = {
+        "text": math.sqrt(0.3) * of_image + math.sqrt(0.7) * random.standard_normal(IMAGES),
+        "image": math.sqrt(0.3) * of_image[owner] + math.sqrt(0.7) * random.standard_normal(IMAGES * CAPTIONS),
+    }
+    seeds = {"one seed": (0, 0), "same seeds": (1, 0), "other seeds": (1, case.repeats)}[case.seeds]
+    sides = [
+        [simulated_result(difficulty, case, lost, seeds[0] * k + first, random) for k in range(case.repeats)]
+        for lost, first in ((case.loss, 0), (0.0, seeds[1]))
+    ]
+    effects, _ = judge_recalls(sides[0], sides[1], Thresholds())
+    statuses = {name: effect.judge()[0] for name, effect in effects.items()}
+    return worst(statuses.values()), statuses["recall_mean"] == "fail"
+
+
+def simulated_windows(case: Speed, slower: float, random) -> list[float]:
+    """Seconds per pair of the windows of one run."""
+    noise = random.standard_normal(case.windows)
+    for k in range(1, case.windows):
+        noise[k] = case.correlation * noise[k - 1] + math.sqrt(1 - case.correlation**2) * noise[k]
+    whole = 1 + case.runs * random.standard_normal()
+    return list(0.01 * whole / (1 - slower) * np.maximum(1 + case.noise * noise, 0.1))
+
+
+def speed_trial(case: Speed, random) -> str:
+    ours, theirs = (
+        [simulated_windows(case, slower, random) for _ in range(case.repeats)] for slower in (case.slowdown, 0.0)
+    )
+    thresholds = Thresholds()
+    gain = pairs_per_second(ours) / pairs_per_second(theirs) - 1
+    return speed_effect(ours, theirs, gain, thresholds.of_speed())[0].judge()[0]
+
+
+def worst(statuses) -> str:
+    found = set(statuses)
+    return next(status for status in ("fail", "inconclusive", "better", "pass") if status in found)
+
+
+def discordant(case: Recalls, random) -> dict[str, float]:
+    """Share of queries at 1 that one run finds and another does not: what the noise comes to."""
+    both = [recall_discordance(case, random) for _ in range(20)]
+    return {side: float(np.mean([pair[side] for pair in both])) for side in RECALLS}
+
+
+def recall_discordance(case: Recalls, random) -> dict[str, float]:
+    difficulty = {"text": random.standard_normal(IMAGES), "image": random.standard_normal(IMAGES * CAPTIONS)}
+    runs = [simulated_result(difficulty, case, 0.0, 0, random)["ranks"] for _ in range(2)]
+    return {side: float(np.mean((runs[0][side] < 1) != (runs[1][side] < 1))) for side in RECALLS}
+
+
+RECALL_CASES: Sequence[tuple[str, Recalls]] = (
+    ("no change, queries differ a little", Recalls(noise=0.005)),
+    ("no change, queries differ as between seeds", Recalls(noise=0.12)),
+    ("no change, runs spread by 0.1 points", Recalls(noise=0.05, runs=0.1)),
+    ("no change, 3 seeds against 3 others, spread 0.3", Recalls(noise=0.12, runs=0.3, repeats=3, seeds="other seeds")),
+    ("1.5 points lost, queries differ a little", Recalls(noise=0.005, loss=1.5)),
+    ("1.5 points lost, queries differ as between seeds", Recalls(noise=0.12, loss=1.5)),
+    (
+        "1.5 points lost, 3 seeds, each on both sides",
+        Recalls(noise=0.12, runs=0.1, loss=1.5, repeats=3, seeds="same seeds"),
+    ),
+    ("1.5 points lost, one seed against another", Recalls(noise=0.12, runs=0.3, loss=1.5, seeds="other seeds")),
+)
+SPEED_CASES: Sequence[tuple[str, Speed]] = (
+    ("no change, 2% noise", Speed(0.02)),
+    ("no change, 2% noise, neighbours correlate by 0.8", Speed(0.02, correlation=0.8)),
+    ("no change, 10% noise", Speed(0.10)),
+    ("no change, 2% noise, runs spread by 0.75%", Speed(0.02, runs=0.0075)),
+    ("no change, 2% noise, runs spread by 2%", Speed(0.02, runs=0.02)),
+    ("no change, 2% noise, runs spread by 2%, 3 runs a side", Speed(0.02, runs=0.02, repeats=3)),
+    ("no change, 2% noise, runs spread by 2%, 6 runs a side", Speed(0.02, runs=0.02, repeats=6)),
+    ("5% slower, 2% noise", Speed(0.02, slowdown=0.05)),
+    ("5% slower, 2% noise, neighbours correlate by 0.8", Speed(0.02, slowdown=0.05, correlation=0.8)),
+    ("5% slower, 2% noise, 30 windows a run", Speed(0.02, slowdown=0.05, windows=30)),
+    ("5% slower, 2% noise, runs spread by 0.5%", Speed(0.02, slowdown=0.05, runs=0.005)),
+    ("5% slower, 2% noise, runs spread by 0.5%, 3 runs a side", Speed(0.02, slowdown=0.05, runs=0.005, repeats=3)),
+    ("5% slower, 2% noise, runs spread by 2%, 6 runs a side", Speed(0.02, slowdown=0.05, runs=0.02, repeats=6)),
+)
+
+
+def rates(statuses: Sequence[str]) -> dict[str, float]:
+    """Share of each verdict."""
+    return {name: statuses.count(name) / len(statuses) for name in ("fail", "inconclusive", "better", "pass")}
+
+
+def recall_row(name: str, case: Recalls, trials: int, random) -> dict:
+    verdicts = [recall_trial(case, random) for _ in range(trials)]
+    row = {"case": name, "trials": trials, **vars(case), **rates([status for status, _ in verdicts])}
+    return row | {
+        "recall_mean_fails": sum(fails for _, fails in verdicts) / trials,
+        "discordant": discordant(case, random),
+    }
+
+
+def speed_row(name: str, case: Speed, trials: int, random) -> dict:
+    return {"case": name, "trials": trials, **vars(case), **rates([speed_trial(case, random) for _ in range(trials)])}
+
+
+def said(row: dict) -> dict:
+    shares = "  ".join(f"{name} {row[name]:6.2%}" for name in ("fail", "inconclusive", "better", "pass"))
+    print(f"{row['case']:<58} {shares}", flush=True)
+    return row
+
+
+def table(found: dict) -> str:
+    """The figures as docs/comparing.md has them."""
+    lines = []
+    for kind in ("recall", "throughput"):
+        rows = found["recall" if kind == "recall" else "speed"]
+        lines += [f"| {kind} | trials | `fail` | `inconclusive` | `better` | `pass` |", "|---|---|---|---|---|---|"]
+        for row in rows:
+            shares = " | ".join(f"{100 * row[name]:.1f} %" for name in ("fail", "inconclusive", "better", "pass"))
+            lines.append(f"| {row['case'].replace('%', ' %')} | {row['trials']} | {shares} |")
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/false_alarms.json"))
+    parser.add_argument("--trials", type=int, default=2_000)
+    asked = parser.parse_args()
+    random = np.random.default_rng(20_261_123)
+    begun = time.perf_counter()
+    commit, dirty = source_version()
+    recall = [said(recall_row(name, case, max(1, asked.trials // 4), random)) for name, case in RECALL_CASES]
+    speed = [said(speed_row(name, case, asked.trials, random)) for name, case in SPEED_CASES]
+    found = {"benchmark": "false_alarms", "when": utc_now(), "commit": commit, "dirty": dirty, "machine": machine()}
+    found |= {"seconds": time.perf_counter() - begun, "thresholds": vars(Thresholds()), "metrics": list(RECALL_NAMES)}
+    found |= {"recall": recall, "speed": speed}
+    write_json(asked.out, found)
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Workflow commands, as GitHub's runner reads them."""
+
+import re
+
+import pytest
+from hypothesis import given
+from judgements import comparison, judgement, judgements, verdict
+
+from clipbench.report.github import command, github
+
+LINE = re.compile(r"::(error|warning|notice) title=([^\r\n]*?)::([^\r\n]*)")
+
+
+def read(line):
+    """As the runner does: properties end at the second ``::``, then each escape is undone, the percent sign last."""
+    level, title, message = LINE.fullmatch(line).groups()
+    assert ":" not in title and "," not in title
+    undo = [("%0D", "\r"), ("%0A", "\n"), ("%25", "%")]
+    for sign, character in (*undo[:2], ("%3A", ":"), ("%2C", ","), undo[2]):
+        title = title.replace(sign, character)
+    for sign, character in undo:
+        message = message.replace(sign, character)
+    return level, title, message
+
+
+def lines(*comparisons, **changes):
+    return [read(line) for line in github(judgement(*comparisons, **changes)).splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("status", "level", "strict_level"),
+    [
+        ("fail", "error", "error"),
+        ("missing", "error", "error"),
+        ("better", "warning", "error"),
+        ("inconclusive", "warning", "error"),
+        ("not comparable", "notice", "notice"),
+    ],
+)
+def test_each_status_has_its_level(status, level, strict_level):
+    judged = comparison(verdict("val_loss"), verdict(status=status))
+    title = f"mine-20260101T000000Z-abcd: recall_mean: {status}"
+    assert lines(judged)[0] == (level, title, f"because it is {status}")
+    assert lines(judged, strict=True)[0][0] == strict_level
+
+
+def test_a_pass_is_one_notice_with_the_verdict():
+    ((level, _, message),) = lines(comparison(verdict(), verdict("train_loss", "ungated")))
+    assert level == "notice" and message == "1 pass: exit code 0, every result passes"
+
+
+def test_a_result_that_is_not_judged_is_one_error_with_its_reasons():
+    refused = comparison(verdict(status="not comparable"), status="not comparable", reasons=("this", "that"))
+    assert lines(refused)[0] == ("error", "mine-20260101T000000Z-abcd: not comparable", "this\nthat")
+    assert len(lines(refused)) == 2
+
+
+def test_what_is_said_of_several_metrics_is_said_once():
+    same = [verdict(name, "inconclusive") for name in ("text_recall@1", "recall_mean")]
+    first, last = lines(comparison(*same))
+    assert first == (
+        "warning",
+        "mine-20260101T000000Z-abcd: 2 metrics: inconclusive",
+        "text_recall@1, recall_mean: because it is inconclusive",
+    )
+    assert last[0] == "notice"
+
+
+def test_refused_files_are_errors():
+    assert lines(problems=["x.json: 100 % broken\nbadly"])[0] == (
+        "error",
+        "refused file",
+        "x.json: 100 % broken\nbadly",
+    )
+
+
+def test_escapes_are_those_of_the_runner():
+    assert command("error", "a:b,c%\n", "a:b,c%\r\n") == "::error title=a%3Ab%2Cc%25%0A::a:b,c%25%0D%0A"
+
+
+@given(judgements)
+def test_any_judgement_is_lines_that_read_back(given):
+    # Not splitlines: the runner ends a line at \n alone.
+    *text, last = github(given).split("\n")
+    read_back = [read(line) for line in text]
+    assert last == "" and str(int(given.exit_code)) in read_back[-1][2]
+    assert any(level == "error" for level, _, _ in read_back) == (given.exit_code != 0)
+    reasons = {
+        v.reason or "fail" for one in given.comparisons for v in one.verdicts if one.status == v.status == "fail"
+    }
+    assert all(any(message.endswith(reason) for _, _, message in read_back) for reason in reasons)

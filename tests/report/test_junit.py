@@ -1,0 +1,108 @@
+"""JUnit XML: what a CI server's schema takes, red exactly when the exit code is."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from judgements import comparison, judgement, judgements, verdict
+from lxml import etree
+
+from clipbench.report.junit import clean, junit
+
+SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "junit.xsd"))
+
+
+def parse(text):
+    root = etree.fromstring(text.encode())
+    SCHEMA.assertValid(root)
+    return root
+
+
+def outcome(status, strict=False, **changes):
+    """What the one metric of a comparison comes to: its test case's child that is not output, or None."""
+    root = parse(junit(judgement(comparison(verdict(status=status, **changes)), strict=strict)))
+    (case,) = root.findall("testsuite/testcase[@name='recall_mean']")
+    return next((child for child in case if child.tag != "system-out"), None)
+
+
+@pytest.mark.parametrize(
+    ("status", "tag", "strict_tag"),
+    [
+        ("pass", None, None),
+        ("fail", "failure", "failure"),
+        ("missing", "error", "error"),
+        ("better", None, "failure"),
+        ("inconclusive", "skipped", "failure"),
+        ("not comparable", "skipped", "skipped"),
+        ("ungated", "skipped", "skipped"),
+    ],
+)
+def test_each_status_in_the_terms_of_junit(status, tag, strict_tag):
+    for strict, wanted in ((False, tag), (True, strict_tag)):
+        found = outcome(status, strict)
+        assert (None if found is None else found.tag) == wanted
+        if found is not None:
+            assert (found.get("type"), found.get("message")) == (status, f"because it is {status}")
+
+
+def test_a_warning_passes_and_fails_when_strict():
+    assert outcome("pass", warning=True, reason="near") is None
+    assert outcome("pass", strict=True, warning=True, reason="near").get("type") == "warn"
+
+
+def test_the_figures_are_with_every_metric():
+    text = outcome("fail", reason="too low").text
+    for part in ("value: 90.00 percent, higher is better", "held against: 90.91", "difference: -0.91 ± 0.61", "-1.00"):
+        assert part in text
+
+
+@pytest.mark.parametrize("status", ["failed case", "no reference", "no baseline", "not comparable"])
+def test_a_result_that_cannot_be_judged_is_an_error_of_its_own(status):
+    root = parse(junit(judgement(comparison(verdict(status="not comparable"), status=status))))
+    (error,) = root.findall(".//error")
+    assert error.getparent().get("name") == "result"
+    assert (error.get("type"), error.get("message"), error.text) == (status, f"it is {status}", f"it is {status}")
+
+
+def test_cases_are_known_by_names_that_do_not_change_from_run_to_run():
+    names = []
+    for run in ("mine-1", "mine-2"):
+        root = parse(junit(judgement(comparison(runs=(run,), case="a.b@seed=1"))))
+        assert root.find("testsuite").get("name") == run
+        names.append([(case.get("classname"), case.get("name")) for case in root.iter("testcase")])
+    assert names[0] == names[1] == [("clipbench.a_b@seed=1", "result"), ("clipbench.a_b@seed=1", "recall_mean")]
+
+
+def test_two_results_of_one_case_do_not_share_a_name():
+    root = parse(junit(judgement(comparison(), comparison())))
+    names = [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
+    assert len(names) == len(set(names)) == 4
+
+
+def test_counts_are_those_of_the_cases():
+    suite = comparison(verdict(status="fail"), verdict("val_loss", "missing"), verdict("train_loss", "ungated"))
+    root = parse(junit(judgement(suite, comparison())))
+    first = root.find("testsuite")
+    assert [first.get(key) for key in ("tests", "failures", "errors", "skipped")] == ["4", "1", "1", "1"]
+    assert [root.get(key) for key in ("tests", "failures", "errors")] == ["6", "1", "1"]
+
+
+def test_refused_files_and_no_results_are_errors():
+    root = parse(junit(judgement(comparison(), problems=["x.json: broken", "y.json: broken"])))
+    assert [error.get("message") for error in root.iter("error")] == ["x.json: broken", "y.json: broken"]
+    (error,) = parse(junit(judgement())).iter("error")
+    assert error.get("message") == "there is no result"
+
+
+def test_what_xml_cannot_hold_is_spelt_out():
+    assert clean("a\x00\x1b[31m\ud800\ufffe b\tc\n") == "a\\x00\\x1b[31m\\ud800\\ufffe b\tc\n"
+    assert outcome("fail", reason="<&\x1b>").get("message") == "<&\\x1b>"
+
+
+@given(judgements)
+def test_any_judgement_is_valid_and_red_exactly_when_the_exit_code_is(given):
+    root = parse(junit(given))
+    red = root.findall(".//failure") + root.findall(".//error")
+    assert bool(red) == (given.exit_code != 0)
+    assert len(red) == int(root.get("failures")) + int(root.get("errors"))
+    assert len(root.findall(".//testcase")) >= sum(len(one.verdicts) for one in given.comparisons)
