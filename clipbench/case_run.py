@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -84,7 +85,7 @@ class CaseRun:
             **vars(self.device.info()),
         }
         self.used = used
-        self.emit("environment", environment=_environment(self.registry, self.engine, self.device, used))
+        self.emit("environment", environment=_environment(self.registry, self.engine, self.device, used, self._warn))
         if self.world.size > 1:
             self.group = self.engine.join(self.device, self.world, case.ranks_timeout)
             self._joined(self.group)
@@ -201,6 +202,9 @@ class CaseRun:
         ).run()
         self.emit("finished", model=self._model())
 
+    def _warn(self, text: str) -> None:
+        self.emit("warning", text=text)
+
     def _model(self) -> dict[str, Any]:
         return {"name": self.case.model.name, **self.learner.describe()}
 
@@ -272,7 +276,9 @@ def _weights(plan: Plan) -> dict[str, Any]:
     return {"source": plan.weights.name, "sha256": sha256, "published": published_name(sha256)}
 
 
-def _environment(registry: Registry, engine: Engine, device: Device, used: Mapping[str, Any]) -> dict[str, Any]:
+def _environment(
+    registry: Registry, engine: Engine, device: Device, used: Mapping[str, Any], warn: Callable[[str], None]
+) -> dict[str, Any]:
     return environment.merge(
         environment.machine(),
         {
@@ -280,6 +286,19 @@ def _environment(registry: Registry, engine: Engine, device: Device, used: Mappi
             "packages": engine.versions(),
             "plugins": {plugin.name: plugin.version for plugin in registry.plugins},
             "variables": environment.variables(device.environment_variables()),
-            "extra": environment.merge(*registry.call("clipbench_environment")),
+            "extra": environment.merge(*_fitting(registry.call("clipbench_environment"), warn)),
         },
     )
+
+
+def _fitting(parts: list[Mapping[str, Any]], warn: Callable[[str], None]) -> list[Mapping[str, Any]]:
+    """What plugins add to the environment, without what JSON cannot hold: that costs nobody the run."""
+    fitting = []
+    for part in parts:
+        try:
+            json.dumps(part, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            warn(f"a plugin's clipbench_environment is left out: {error}")
+        else:
+            fitting.append(part)
+    return fitting

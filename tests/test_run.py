@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from numpy_runs import clipbench, environment, results
 
+from clipbench.result import read_result
+
 
 def test_a_run_leaves_a_validated_result_that_learnt_something(suite, tmp_path):
     done = clipbench("run", suite(), cwd=tmp_path)
@@ -271,3 +273,25 @@ def test_a_caption_that_is_too_long_is_counted(suite, tmp_path, pictures):
     assert done.returncode == 0, done.stderr
     (result,) = results(tmp_path)
     assert result["text_truncated"] == 1
+
+
+def test_what_a_plugin_adds_that_json_cannot_hold_is_left_out_with_a_warning(suite, tmp_path):
+    done = clipbench("run", suite(), cwd=tmp_path, CLIPBENCH_NUMPY_ENVIRONMENT="a set")
+    (result,) = results(tmp_path)
+    assert done.returncode == 0 and result["environment"]["extra"] == {}
+    (warning,) = result["warnings"]
+    assert "clipbench_environment is left out" in warning and warning in done.stderr
+
+
+def test_a_device_that_cannot_be_believed_is_refused_or_not_timed(suite, tmp_path):
+    refused = clipbench("run", suite(), cwd=tmp_path, CLIPBENCH_NUMPY_PROBE="matmul")
+    (result,) = results(tmp_path)
+    assert refused.returncode == 5 and "does not do what it says; matmul" in result["error"]["message"]
+    assert not result["epochs"]
+    untimed = clipbench("run", suite(), "--out", "other", cwd=tmp_path, CLIPBENCH_NUMPY_PROBE="synchronize")
+    (path,) = (tmp_path / "other").glob("*.json")
+    result = read_result(path)
+    assert untimed.returncode == 0 and [probe["ok"] for probe in result["probes"]].count(False) == 1
+    for record in result["epochs"]:
+        assert record["samples_per_second"] is None and record["windows"] == []
+        assert "cannot be believed" in record["reasons"]["samples_per_second"]
