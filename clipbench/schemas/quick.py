@@ -6,6 +6,7 @@ not known here included, is left to jsonschema, which alone refuses and says why
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -50,8 +51,9 @@ def _check(schema: Any, top: Mapping[str, Any], known: dict[str, Check]) -> Chec
     if rest & {"properties", "required", "additionalProperties"}:
         checks.append(_object(schema, top, known))
     if "items" in schema:
-        checks.append(_array(schema["items"], top, known))
-    for key in rest - {"if", "properties", "required", "additionalProperties", "items"}:
+        checks.append(_array(schema, top, known))
+        rest -= {"items", "minItems", "maxItems"}
+    for key in rest - {"if", "properties", "required", "additionalProperties"}:
         if key not in _MAKERS:
             raise _Unknown
         checks.append(_MAKERS[key](schema[key], top, known))
@@ -128,16 +130,23 @@ def _object(schema: Mapping[str, Any], top: Mapping[str, Any], known: dict[str, 
     return check
 
 
-def _array(items: Mapping[str, Any], top: Mapping[str, Any], known: dict[str, Check]) -> Check:
+def _array(schema: Mapping[str, Any], top: Mapping[str, Any], known: dict[str, Check]) -> Check:
+    items, fewest, most = schema["items"], schema.get("minItems", 0), schema.get("maxItems", math.inf)
+    item = _check(items, top, known)
     kinds = NUMBERS.get(str(items.get("type")))
     least = items.get("minimum")
-    if kinds and least is not None and set(items) - WORDS == {"type", "minimum"}:
-        # The ranks of thousands of queries, and windows: one look at the types, one at the least of them.
-        return lambda data: (
-            not isinstance(data, list) or not data or (set(map(type, data)) <= kinds and bool(min(data) >= least))
-        )
-    item = _check(items, top, known)
-    return lambda data: not isinstance(data, list) or all(map(item, data))
+    if kinds is None or least is None or set(items) - WORDS != {"type", "minimum"}:
+        return lambda data: not isinstance(data, list) or (fewest <= len(data) <= most and all(map(item, data)))
+
+    def check_numbers(data: Any) -> bool:  # noqa: ANN401
+        """Ranks of thousands of queries, thousands of windows: one look at the types, one at the least of them."""
+        if not isinstance(data, list):
+            return True
+        if not fewest <= len(data) <= most:
+            return False
+        return not data or (kinds.issuperset(map(type, data)) and bool(min(data) >= least))
+
+    return check_numbers
 
 
 def _types(names: str | list[str], *_: object) -> Check:

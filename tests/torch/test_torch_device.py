@@ -1,13 +1,17 @@
-"""Devices: what the processor's tuning may keep, and what CUDA says of itself."""
+"""Devices: the contract that each of them keeps, and what the processor's tuning may keep."""
+
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch_jobs import make_batch, make_job
 
+from clipbench.api import Device
+from clipbench.plugins import load_object, load_registry
 from clipbench_torch import device as devices
-from clipbench_torch.device import CpuDevice, CudaDevice, choose_float32_products, cuda_peak_flops
-from clipbench_torch.learner import TorchLearner
+from clipbench_torch.device import CpuDevice, TorchDevice, choose_float32_products
+
+TOP = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -72,90 +76,82 @@ def test_processor():
     assert device.torch_device(3) == torch.device("cpu")
 
 
-@pytest.mark.parametrize(
-    ("name", "precision", "teraflops"),
-    [
-        ("NVIDIA H100 80GB HBM3", "bfloat16", 989.4),
-        ("NVIDIA H100 PCIe", "float16", 756),
-        ("NVIDIA H200", "float32", 67),
-        ("NVIDIA A100-SXM4-80GB", "float32", 19.5),
-        ("NVIDIA A100 80GB PCIe", "bfloat16", 312),
-        ("NVIDIA L40S", "float16", 362),
-        ("NVIDIA L4", "float16", 121),
-        ("Tesla T4", "float16", 65),
-        ("Tesla T4", "bfloat16", None),
-        ("Tesla V100-SXM2-16GB", "float16", 125),
-        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", "float16", None),
-        ("NVIDIA GH200 480GB", "float16", None),
-        ("NVIDIA GeForce RTX 4090 Laptop GPU", "float16", None),
-        ("NVIDIA GeForce GTX 1080", "float32", None),
-    ],
-)
-def test_peak_of_known_gpus_and_of_no_others(name, precision, teraflops):
-    assert cuda_peak_flops(name, precision) == (None if teraflops is None else pytest.approx(teraflops * 1e12))
+# --- the contract, for every device of the torch engine ------------------------------------------------------------
+
+# What a device alone knows, and which member of clipbench.api.Device tells it.
+CONTRACT = {
+    "availability, and the reason when not": "unavailable",
+    "selection by local rank": "select",
+    "synchronise": "synchronize",
+    "seed": "seed",
+    "peak memory": "peak_memory",
+    "its reset": "reset_peak_memory",
+    "name, driver, count, total memory": "info",
+    "autocast context": "autocast",
+    "its dtypes": "precisions",
+    "gradient scaler": "grad_scaler",
+    "collective back end": "collective_backend",
+    "peak FLOP/s per dtype, or None": "peak_flops",
+    "environment variables that change numerics or speed": "environment_variables",
+    "how to turn fast attention on": "tune",
+}
+DEVICES = {name: spec for name, spec in load_registry().devices.specs.items() if spec.engine == "torch"}
 
 
-def test_cuda_says_why_it_is_not_there(monkeypatch):
-    monkeypatch.setattr(torch.version, "cuda", None)
-    monkeypatch.setattr(torch.version, "hip", None, raising=False)
-    assert "built without CUDA" in CudaDevice().unavailable()
-    monkeypatch.setattr(torch.version, "cuda", "12.6")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(devices.shutil, "which", lambda tool: None)
-    assert "no NVIDIA driver" in CudaDevice().unavailable()
-    monkeypatch.setattr(devices.shutil, "which", lambda tool: "/usr/bin/nvidia-smi")
-    assert "torch sees no GPU" in CudaDevice().unavailable()
+def members(protocol):
+    return {name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")}
 
 
-# --- with a GPU -----------------------------------------------------------------------------------------------------
+def test_the_contract_is_this_list_and_no_member_is_idle():
+    assert members(Device) == set(CONTRACT.values())
+    sources = [
+        path.read_text(encoding="utf-8")
+        for folder in ("clipbench", "plugins/clipbench-torch")
+        for path in (TOP / folder).rglob("*.py")
+        if path.name not in ("api.py", "device.py", "cuda.py", "examination.py", "probes.py")
+    ]
+    for member in CONTRACT.values():
+        assert any(f"device.{member}(" in source for source in sources), f"nobody asks a device for {member}"
 
 
-@pytest.fixture
-def cuda():
-    device = CudaDevice()
+def test_every_device_that_ships_is_here():
+    assert {"cpu", "cuda", "sdaa"} <= set(DEVICES)
+
+
+@pytest.mark.parametrize("name", sorted(DEVICES))
+def test_a_device_has_every_member_of_its_own_or_from_stock_torch(name):
+    device = load_object(DEVICES[name].load)()
+    assert device.name == name
+    for member in CONTRACT.values():
+        assert callable(getattr(device, member))
+    # What has no answer that suits all devices.
+    for member in ("unavailable", "info", "synchronize", "collective_backend"):
+        assert getattr(type(device), member) is not getattr(TorchDevice, member)
+
+
+@pytest.mark.parametrize("name", sorted(DEVICES))
+def test_what_a_device_knows_without_being_there(name):
+    device = load_object(DEVICES[name].load)()
     reason = device.unavailable()
-    if reason is not None:
-        pytest.skip(reason)
-    return device
+    assert reason is None or len(reason) > 20
+    assert device.collective_backend() in [*torch.distributed.Backend.backend_list, "tccl"]
+    assert all(variable.isupper() for variable in device.environment_variables())
+    assert len(set(device.environment_variables())) == len(device.environment_variables())
 
 
-def run(**changes):
-    learner = TorchLearner(make_job(**changes))
-    for step in range(4):
-        learner.train_step(*make_batch(n=8, seed=step), lr=1e-3)
-    return learner, [step.loss for step in learner.drain_steps()]
-
-
-@pytest.mark.cuda
-def test_cuda_trains_as_the_processor_does(cuda):
-    _, want = run()
-    learner, got = run(device=cuda)
-    assert got == pytest.approx(want, rel=1e-4)
-    assert learner.describe()["optimizer"] == "AdamW, fused"
-    assert learner.describe()["tf32"] is False
-    pixels, tokens = make_batch()
-    assert learner.gather([learner.encode_images(pixels), learner.encode_texts(tokens)]).shape == (8, 16)
-
-
-@pytest.mark.cuda
-@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_cuda_half_precisions(cuda, precision):
-    if precision not in cuda.precisions():
-        pytest.skip(f"this GPU has no {precision}")
-    _, want = run()
-    learner, got = run(device=cuda, precision=precision, autocast_text=False)
-    assert got == pytest.approx(want, rel=3e-2)
-    assert ("scaler_scale" in learner.describe()) == (precision == "float16")
-
-
-@pytest.mark.cuda
-def test_cuda_tells_its_name_memory_and_peak(cuda):
-    cuda.select(0)
-    cuda.reset_peak_memory()
-    block = torch.ones(1 << 20, device=cuda.torch_device(0))
-    assert cuda.peak_memory() >= block.nbytes
-    info = cuda.info()
-    assert info.name
-    assert info.driver
-    assert info.total_memory > 1 << 30
-    cuda.synchronize()
+def test_the_processor_answers_everything():
+    device = CpuDevice()
+    device.select(0)
+    device.reset_peak_memory()
+    device.synchronize()
+    assert (device.peak_memory(), device.free_memory(), device.others()) == (None, None, None)
+    assert device.info().count == device.info().devices_per_card == 1
+    assert all(device.peak_flops(precision) is None for precision in device.precisions())
+    drawn = []
+    for seed in (1, 1, 2):
+        device.seed(seed)
+        drawn.append(torch.rand(4).tolist())
+    assert drawn[0] == drawn[1] != drawn[2]
+    for precision in device.precisions():
+        with device.autocast(precision):
+            assert torch.is_autocast_enabled("cpu") == (precision != "float32")

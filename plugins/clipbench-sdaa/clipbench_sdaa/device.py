@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
@@ -17,16 +15,18 @@ from typing import Any
 import torch
 
 from clipbench.api import DeviceInfo, Precision
-from clipbench_torch.device import DTYPES, TorchDevice
+from clipbench_torch.device import DTYPES, TorchDevice, lines_of
 from clipbench_torch.engine import TORCH_FLOOR, torch_release
 
 SPAS_PER_CARD = 4
+IDLE_SHARE = 0.1  # of a device's memory, which a driver may take for itself
 
 
 class SdaaDevice(TorchDevice):
     """One SPA; a card has four, and each is a device of its own."""
 
     name = "sdaa"
+    float32_hint = "try TORCH_SDAA_LINEAR_HIGHPREC=1, or choose --set precision=amp"
 
     def unavailable(self) -> str | None:
         if torch_release(torch.__version__) < TORCH_FLOOR:
@@ -43,7 +43,7 @@ class SdaaDevice(TorchDevice):
                 "torch_sdaa is not installed: it comes with Tecorigin's software stack, not from a package index; "
                 "activate the environment that has it"
             )
-        except (ImportError, OSError, RuntimeError) as error:
+        except Exception as error:  # what a build for another torch may raise
             return f"torch_sdaa is installed but does not import: {error}"
         if not hasattr(torch, "sdaa"):
             return "torch_sdaa was imported but gives no torch.sdaa: its version does not suit this torch"
@@ -72,6 +72,20 @@ class SdaaDevice(TorchDevice):
         peak = getattr(torch.sdaa, "max_memory_allocated", None)
         return None if peak is None else int(peak())
 
+    def free_memory(self) -> int | None:
+        tell = getattr(torch.sdaa, "mem_get_info", None)
+        return None if tell is None else int(tell()[0])
+
+    def others(self) -> Sequence[str] | None:
+        """Devices of this machine whose memory is in use; teco-smi names no processes."""
+        devices = memory_in_use()
+        taken = [
+            f"device {number}: {used} of {total} MB of its memory are taken"
+            for number, (used, total) in enumerate(devices)
+            if used > IDLE_SHARE * total
+        ]
+        return taken if devices else None
+
     def info(self) -> DeviceInfo:
         properties = torch.sdaa.get_device_properties(torch.sdaa.current_device())
         name = torch.sdaa.get_device_name() if hasattr(torch.sdaa, "get_device_name") else None
@@ -85,7 +99,8 @@ class SdaaDevice(TorchDevice):
 
     def precisions(self) -> Sequence[Precision]:
         # Without a dtype to choose, autocast is float16's, and must not run under bfloat16's name.
-        if autocast_takes_dtype(amp().autocast):
+        supported = getattr(torch.sdaa, "is_bf16_supported", lambda: True)
+        if autocast_takes_dtype(amp().autocast) and supported():
             return ("float32", "float16", "bfloat16")
         return ("float32", "float16")
 
@@ -158,12 +173,13 @@ def autocast_takes_dtype(autocast: Any) -> bool:  # noqa: ANN401
 
 def driver_version() -> str | None:
     """The driver's version as teco-smi prints it, or None where it is not installed or prints something else."""
-    tool = shutil.which("teco-smi")
-    if tool is None:
-        return None
-    try:
-        done = subprocess.run([tool], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.search(r"driver(?: version)?\s*[:|]\s*([\w.+-]+)", done.stdout, re.IGNORECASE)
+    found = re.search(
+        r"driver(?: version)?\s*[:|]\s*([\w.+-]+)", "\n".join(lines_of(["teco-smi"]) or ()), re.IGNORECASE
+    )
     return found[1] if found else None
+
+
+def memory_in_use() -> list[tuple[int, int]]:
+    """MB in use and in all of each device, in teco-smi's order; empty where it tells nothing of the kind."""
+    pairs = re.findall(r"(\d+)\s*M(?:i?B)?\s*/\s*(\d+)\s*M(?:i?B)?\b", "\n".join(lines_of(["teco-smi"]) or ()))
+    return [(int(used), int(total)) for used, total in pairs]

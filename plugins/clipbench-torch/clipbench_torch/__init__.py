@@ -20,7 +20,7 @@ def clipbench_engines() -> list[EngineSpec]:
 def clipbench_devices() -> list[DeviceSpec]:
     return [
         DeviceSpec("cpu", "torch", "the processor", "clipbench_torch.device:CpuDevice", priority=10),
-        DeviceSpec("cuda", "torch", "NVIDIA GPUs", "clipbench_torch.device:CudaDevice", priority=20),
+        DeviceSpec("cuda", "torch", "NVIDIA GPUs", "clipbench_torch.cuda:CudaDevice", priority=20),
     ]
 
 

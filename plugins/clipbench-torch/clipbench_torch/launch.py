@@ -6,9 +6,12 @@ and of what. That is put into the job's events, for a rank that was killed canno
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -21,6 +24,11 @@ from clipbench.worker import Job
 def main(arguments: Sequence[str]) -> int:
     """Run the ranks to their end; exit code of the first that failed."""
     ranks, module, job_file = int(arguments[0]), arguments[1], arguments[2]
+    # A batch system's SIGTERM reaches every process: ranks end in order, and this one after them. Whoever started it
+    # ends them all where they do not.
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGHUP"
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -45,11 +53,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _report_killed(job_file: str, rank: int, failure: ProcessFailure) -> None:
-    from pathlib import Path
-
-    EventWriter(Path(Job.read(Path(job_file)).events))(
-        "rank_killed", rank=rank, signal=failure.signal_name(), pid=failure.pid
-    )
+    write = EventWriter(Job.read(Path(job_file)).events)
+    write("rank_killed", rank=rank, signal=failure.signal_name(), pid=failure.pid)
 
 
 if __name__ == "__main__":

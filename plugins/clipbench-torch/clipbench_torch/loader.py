@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from typing import Any, cast
 
@@ -59,7 +60,11 @@ class TorchLoader:
         # DataLoader ends its workers when it is freed; an exception that came out of it keeps it alive in a cycle.
         shutdown = getattr(getattr(self._loader, "_iterator", None), "_shutdown_workers", None)
         if shutdown is not None:
+            workers = list(getattr(self._loader._iterator, "_workers", ()))
             shutdown()
+            # They do not heed SIGTERM, which is all that multiprocessing would send them at the end.
+            for worker in workers:
+                worker.kill()
         self._loader = None
 
     def _start(self) -> DataLoader[Sample]:
@@ -71,7 +76,7 @@ class TorchLoader:
             multiprocessing_context=self._context,
             persistent_workers=self._workers > 0,
             prefetch_factor=PREFETCH if self._workers else None,
-            worker_init_fn=_leave_interrupts_to_parent,
+            worker_init_fn=_leave_signals_to_parent,
             pin_memory=self._pin_memory(),
             # DataLoader draws a seed for its workers; not from the generator that the model may draw from.
             generator=torch.Generator(),
@@ -109,9 +114,25 @@ def _stack(samples: list[Sample] | ClipbenchError) -> tuple[Tensor, ...] | Clipb
     return tuple(torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True))
 
 
-def _leave_interrupts_to_parent(worker: int) -> None:
-    """Ctrl-C reaches the whole process group; the parent ends its workers when it is done with them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_signals_to_parent(worker: int) -> None:
+    """Ctrl-C reaches the whole process group, a batch system's SIGTERM every process there is; the parent ends its
+    workers when it is done with them.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _unheeded(number: signal.Signals) -> Iterator[None]:
+    try:
+        before = signal.signal(number, signal.SIG_IGN)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def _warm_context() -> BaseContext:
@@ -125,5 +146,6 @@ def _warm_context() -> BaseContext:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    ensure_running()
+    with _unheeded(signal.SIGTERM):  # what starts now inherits that
+        ensure_running()
     return cast(BaseContext, context)

@@ -5,7 +5,9 @@ kernels, so it says nothing of the vendor's speed, numerics or missing operators
 30 s; renaming PrivateUse1 holds for the whole process, so it belongs in processes of its own.
 Knobs: FAKE_SDAA_DEVICES (4), FAKE_SDAA_MEMORY (bytes per device),
 FAKE_SDAA_KEEP_PARAMS (1: module.to("sdaa") keeps Parameter objects),
-FAKE_SDAA_API (legacy: hides what old vendor builds lack), FAKE_SDAA_BUILD (cache).
+FAKE_SDAA_API (legacy: hides what old vendor builds lack), FAKE_SDAA_BUILD (cache),
+FAKE_SDAA_US_PER_MFLOP (0: device time of a product after the call for it has returned, so that there is something to
+wait for), FAKE_SDAA_SYNCHRONIZE (1; 0: synchronize does not wait for it).
 """
 
 import hashlib
@@ -131,6 +133,8 @@ def set_device(device):
 @_api
 def synchronize(device=None):
     _C.note_sync()
+    if os.environ.get("FAKE_SDAA_SYNCHRONIZE") != "0":
+        _C.wait()
 
 
 @_api

@@ -19,6 +19,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 
 namespace {
 using c10::Device, c10::DeviceIndex, c10::Stream;
@@ -237,7 +238,21 @@ at::Tensor& set_source_storage(at::Tensor& t, at::Storage s) {
 at::Tensor& set_source_tensor(at::Tensor& t, const at::Tensor& src) {
   return at::cpu::set__symint(t, src.storage(), src.sym_storage_offset(), src.sym_sizes(), src.sym_strides());
 }
+// Results are there at once, but count as done when the device's time for them is over: reading waits for that.
+double done_at = 0;
+void take_time(const c10::OperatorHandle& op, const torch::jit::Stack& stack) {
+  static const int64_t us_per_mflop = env("FAKE_SDAA_US_PER_MFLOP", 0);
+  if (!us_per_mflop || op.schema().name() != "aten::mm") return;
+  auto a = stack[stack.size() - 2].toTensor(), b = stack[stack.size() - 1].toTensor();
+  done_at = std::max(done_at, now_ms()) + 2e-9 * a.numel() * b.size(1) * us_per_mflop;
+}
+thread_local bool computing = false;  // its operands come to the host, which on a card they would not
+void wait() {
+  double left = computing ? 0 : done_at - now_ms();
+  if (left > 0) std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(left));
+}
 at::Tensor copy_from(const at::Tensor& src, const at::Tensor& dst, bool) {
+  if (dst.is_cpu()) wait();
   as_cpu(dst).copy_(as_cpu(src));
   return dst;
 }
@@ -250,7 +265,7 @@ bool shallow_copy_ok(const at::Tensor&, const at::Tensor&) {
   static const bool keep = env("FAKE_SDAA_KEEP_PARAMS", 1);
   return keep;
 }
-at::Scalar local_scalar(const at::Tensor& t) { return as_cpu(t).item(); }
+at::Scalar local_scalar(const at::Tensor& t) { wait(); return as_cpu(t).item(); }
 at::Tensor conv(const at::Tensor& x, const at::Tensor& w, const std::optional<at::Tensor>& b, at::IntArrayRef s,
                 at::IntArrayRef p, at::IntArrayRef d, bool tr, at::IntArrayRef op, int64_t g) {
   return at::convolution(as_cpu(x), as_cpu(w), b ? std::optional(as_cpu(*b)) : b, s, p, d, tr, op, g).to(x.device());
@@ -283,6 +298,11 @@ void check_devices(const c10::OperatorHandle& op, const torch::jit::Stack& stack
 void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   ++fallbacks;
   check_devices(op, *stack);
+  take_time(op, *stack);
+  struct Computing {
+    bool before = std::exchange(computing, true);
+    ~Computing() { computing = before; }
+  } guard;
   if (!op.hasTag(at::Tag::nondeterministic_seeded)) return at::native::cpu_fallback(op, stack);
   // Random operators draw from the device's own generator, never from the CPU's.
   at::Generator dev = default_generator(-1);
@@ -459,6 +479,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("default_generator", [](int d) { return default_generator(check(d)); });
   m.def("as_cpu", &as_cpu);
   m.def("note_sync", [] { ++syncs; });
+  m.def("wait", &wait, py::call_guard<py::gil_scoped_release>());
   m.def("counters", [] { return std::make_tuple(syncs, fallbacks); });
   m.def("memory", [](int d) {
     std::lock_guard<std::mutex> g(mu);

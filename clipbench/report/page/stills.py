@@ -1,0 +1,61 @@
+"""A picture (PNG) of each chart, for a README or a mail."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clipbench.report.page.charts import EPOCH_CHARTS, Spec, comparison_chart, epoch_chart, history_chart
+from clipbench.report.page.data import difference_rows, epoch_rows, history_rows, long_series
+from clipbench.report.page.judging import Run
+
+SCALE = 2  # pixels for each unit, so that pictures are sharp on dense screens
+
+
+def write_stills(folder: Path, runs: Sequence[Run], history: Mapping[str, Any]) -> list[Path]:
+    """Draw every chart that has something to show into ``folder``; the files, in the order of the page."""
+    import vl_convert
+
+    written = []
+    for name, spec in stills(runs, history):
+        path = folder / f"{name}.png"
+        path.write_bytes(fewer_colours(vl_convert.vegalite_to_png(spec, scale=SCALE)))
+        written.append(path)
+    return written
+
+
+def fewer_colours(png: bytes) -> bytes:
+    """The same picture in 256 colours: a fourth of the bytes, for repositories that keep it."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    # Of the methods, the octree keeps colours that few pixels have, such as one failure's; but it greys white a little.
+    few = picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.putpalette([255 if value > 250 else value for value in few.getpalette() or []])
+    few.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def stills(runs: Sequence[Run], history: Mapping[str, Any]) -> Iterator[tuple[str, Spec]]:
+    """Name and chart of every picture."""
+    names = [run.label for run in runs]
+    differences = [row for run in runs for row in difference_rows(run)]
+    if differences:
+        metrics = list(dict.fromkeys(row["metric"] for row in differences))
+        yield "comparison", comparison_chart(names, metrics, fixed=True, rows=differences)
+    for number, chart in enumerate(EPOCH_CHARTS):
+        rows = [row for run in runs for row in epoch_rows(run, number)]
+        if rows:
+            yield chart.name, epoch_chart(chart, names, fixed=True, rows=rows)
+    long = long_series(history)
+    series = history["series"][long]
+    for wanted in ("recall_mean", "samples_per_second") if len(series["runs"]) > 1 else ():
+        found = next((i for i, metric in enumerate(series["metrics"]) if metric["name"] == wanted), None)
+        if found is not None:
+            metric = series["metrics"][found]
+            title = f"{metric['words']}: {series['name']}"
+            rows = history_rows(history, long, found, "date")
+            yield f"history_{wanted}", history_chart("date", title, metric["unit"], fixed=True, rows=rows)

@@ -1,0 +1,46 @@
+"""The page's text: the template filled, with its style, script and libraries inside it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+
+def render(page: Mapping[str, Any], code: str) -> str:
+    """The whole page with ``code``, its libraries, inside; everything that comes from results is escaped."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    inside = {
+        "style": Markup(_file("page.css")),
+        "code": Markup(_in_script(_file("page.js"))),
+        "libraries": Markup(code),
+        "data": Markup(embedded(page["script"])),
+    }
+    return environment.from_string(_file("page.html")).render({**page, **inside})
+
+
+def embedded(data: object) -> str:
+    """JSON that nothing in it can end the script element around it."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+@functools.cache
+def libraries() -> str:
+    """Vega, Vega-Lite and vega-embed as one script."""
+    import vl_convert
+
+    return _in_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def _in_script(code: str) -> str:
+    return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,127 @@
+"""NVIDIA GPUs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from clipbench.api import DeviceInfo, Precision
+from clipbench_torch.device import TorchDevice, lines_of
+
+
+class CudaDevice(TorchDevice):
+    """NVIDIA GPUs through CUDA (and whatever else answers to ``torch.cuda``)."""
+
+    name = "cuda"
+    pin_memory = True
+    float32_hint = "unset NVIDIA_TF32_OVERRIDE and TORCH_ALLOW_TF32_CUBLAS_OVERRIDE, or choose --set precision=amp"
+
+    # Dense TFLOP/s (no sparsity): plain float32, and float16 on the matrix units with float32 sums. First match wins.
+    # Source: NVIDIA's data sheets and architecture papers; bfloat16 equals float16 from compute capability 8.0 on.
+    PEAK_TFLOPS: ClassVar[Sequence[tuple[str, float, float]]] = (
+        (r"\bH200 NVL\b", 60, 835.5),
+        (r"\bH200\b", 67, 989.4),
+        (r"\bH100 NVL\b", 60, 835.5),
+        (r"\bH100 PCIe\b", 51, 756),
+        (r"\bH100 80GB HBM3\b", 67, 989.4),
+        (r"\bA100\b", 19.5, 312),
+        (r"\bA40\b", 37.4, 149.7),
+        (r"\bA30\b", 10.3, 165),
+        (r"\bA10\b", 31.2, 125),
+        (r"\bL40S\b", 91.6, 362),
+        (r"\bL40\b", 90.5, 181),
+        (r"\bL4\b", 30.3, 121),
+        (r"\bRTX 4090$", 82.6, 165.2),
+        (r"\bRTX 3090$", 35.6, 71),
+        (r"\bT4\b", 8.1, 65),
+        (r"\bV100-SXM2\b", 15.7, 125),
+        (r"\bV100-PCIE\b", 14, 112),
+    )
+
+    def unavailable(self) -> str | None:
+        if torch.version.cuda is None and torch.version.hip is None:
+            return f"torch {torch.__version__} was built without CUDA: install a CUDA build (https://pytorch.org)"
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            if torch.cuda.is_available():
+                return None
+        reason = " ".join(str(warning.message) for warning in caught) or "torch.cuda.is_available() is False"
+        if shutil.which("nvidia-smi") is None:
+            return f"no NVIDIA driver is installed (nvidia-smi is not on PATH): {reason}"
+        return f"torch sees no GPU: {reason}; check `nvidia-smi` and CUDA_VISIBLE_DEVICES"
+
+    def info(self) -> DeviceInfo:
+        properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+        driver = lines_of(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+        return DeviceInfo(
+            name=properties.name,
+            count=torch.cuda.device_count(),
+            driver=driver[0] if driver else None,
+            total_memory=properties.total_memory,
+        )
+
+    def select(self, local_rank: int) -> None:
+        torch.cuda.set_device(local_rank)
+
+    def seed(self, seed: int) -> None:
+        torch.manual_seed(seed)
+        torch.cuda.manual_seed_all(seed)
+
+    def synchronize(self) -> None:
+        torch.cuda.synchronize()
+
+    def collective_backend(self) -> str:
+        return "nccl"
+
+    def reset_peak_memory(self) -> None:
+        torch.cuda.reset_peak_memory_stats()
+
+    def peak_memory(self) -> int | None:
+        return torch.cuda.max_memory_allocated()
+
+    def free_memory(self) -> int | None:
+        return torch.cuda.mem_get_info()[0]
+
+    def others(self) -> Sequence[str] | None:
+        """Processes that compute on any GPU of this machine, as nvidia-smi lists them: in a container, maybe none."""
+        lines = lines_of(["nvidia-smi", "--query-compute-apps=pid,process_name,used_memory", "--format=csv,noheader"])
+        return None if lines is None else [f"process {line}" for line in lines]
+
+    def precisions(self) -> Sequence[Precision]:
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return ("float32", "float16", "bfloat16")
+        return ("float32", "float16")
+
+    def peak_flops(self, precision: Precision) -> float | None:
+        return cuda_peak_flops(torch.cuda.get_device_name(), precision)
+
+    def environment_variables(self) -> Sequence[str]:
+        return (
+            "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING", "CUDA_DEVICE_MAX_CONNECTIONS", "CUBLAS_WORKSPACE_CONFIG",
+            "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_BLAS_PREFER_CUBLASLT",
+            "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "PYTORCH_NO_CUDA_MEMORY_CACHING",
+            "NCCL_ALGO", "NCCL_PROTO", "NCCL_P2P_DISABLE", "NCCL_IB_DISABLE", "OMP_NUM_THREADS",
+        )  # fmt: skip
+
+    def tune(self) -> Mapping[str, Any]:
+        """Keep float32 what it says, whatever this build's defaults are, and let attention choose its fused kernels."""
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
+        return {"tf32": False, "flash_attention": torch.backends.cuda.flash_sdp_enabled()}
+
+
+def cuda_peak_flops(device_name: str, precision: Precision) -> float | None:
+    """Peak dense FLOP/s of the GPU that calls itself ``device_name``, or None where it is not in the table."""
+    if "MIG" in device_name:
+        return None  # a slice of a GPU
+    for pattern, float32, float16 in CudaDevice.PEAK_TFLOPS:
+        if re.search(pattern, device_name):
+            if precision == "bfloat16" and re.search(r"\b(T4|V100)", device_name):
+                return None
+            return (float32 if precision == "float32" else float16) * 1e12
+    return None

@@ -1,0 +1,67 @@
+"""Reports for the tests to look at, and a loud word when there is no browser to look at them with."""
+
+import json
+
+import pytest
+from browsers import NO_BROWSER
+from click.testing import CliRunner
+from made import HOSTILE, make_result
+
+from clipbench.cli import main
+
+
+@pytest.fixture(scope="session")
+def write_report(tmp_path_factory):
+    """``clipbench report`` over some results: the outcome of the command, and the folder that it wrote to.
+
+    Drawing the pictures takes most of its time: they are left out but where ``pictures`` asks for them.
+    """
+
+    def write(results, *options, pictures=False):
+        folder = tmp_path_factory.mktemp("report")
+        (folder / "results").mkdir()
+        for result in results:
+            (folder / "results" / f"{result['run_id']}.json").write_text(json.dumps(result), encoding="utf-8")
+        out = folder / "out"
+        with pytest.MonkeyPatch.context() as patch:
+            if not pictures:
+                patch.setattr("clipbench.report.page.stills.stills", lambda runs, history: [])
+            return CliRunner().invoke(main, ["report", str(folder / "results"), "--out", str(out), *options]), out
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def results():
+    """Twelve results of two cases' devices over three days, one of them six points of recall too low."""
+    made = [make_result(index, seed=index % 2, loss=12 if index == 7 else 0) for index in range(10)]
+    return [*made, make_result(20, device="Other Card"), make_result(21, device="Other Card")]
+
+
+@pytest.fixture(scope="session")
+def report(write_report, results):
+    """The folder of their report."""
+    outcome, out = write_report(results, "--title", "Cards & drivers", pictures=True)
+    assert outcome.exit_code == 0, outcome.output
+    return out
+
+
+@pytest.fixture(scope="session")
+def hostile_report(write_report):
+    """The folder of a report in which every text that a user may choose tries to run a script."""
+    made = make_result(0, device=HOSTILE)
+    made["case"] = HOSTILE
+    made["config"][HOSTILE] = HOSTILE
+    made["epochs"][0]["reasons"] = {HOSTILE: HOSTILE}
+    failed = {**make_result(1), "case": HOSTILE, "status": "failed"}
+    failed["error"] = {"type": "Error", "message": HOSTILE, "exit_code": 4, "traceback": None}
+    outcome, out = write_report([made, failed], "--title", HOSTILE)
+    assert outcome.exit_code == 0, outcome.output
+    return out
+
+
+def pytest_terminal_summary(terminalreporter):
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_BROWSER in str(report.longrepr)]
+    if skipped:
+        terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)
+        terminalreporter.line(f"{len(skipped)} tests did not run: {NO_BROWSER}.", red=True, bold=True)

@@ -1,0 +1,295 @@
+"""The HTML report through its command: what is on the page, what it costs, and what cannot get into it."""
+
+import importlib.util
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import vl_convert
+from hypothesis import given
+from hypothesis import strategies as st
+from made import HOSTILE, make_result
+from PIL import Image
+
+from clipbench.history import Gate, Point, Series, bands, newest_of_each
+from clipbench.report.page.charts import EPOCH_CHARTS, MOST_RUNS, RUN_COLOURS, STATUS_MARKS, history_chart
+from clipbench.report.page.stills import fewer_colours
+from clipbench.report.page.template import embedded
+from clipbench.report.page.words import figure, labels
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Page(HTMLParser):
+    """Elements of a page, and the text outside its scripts and styles."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.elements, self.text, self.data, self._inside = [], "", "", None
+        self.source = (path / "index.html").read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.words = re.sub(r"\s+", " ", self.text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag in ("script", "style"):
+            self._inside = dict(attributes).get("id") or tag
+
+    def handle_endtag(self, tag):
+        if tag in ("script", "style"):
+            self._inside = None
+
+    def handle_data(self, data):
+        if self._inside is None:
+            self.text += f"{data} "
+        elif self._inside == "data":
+            self.data += data
+
+    def all(self, tag, **wanted):
+        return [a for name, a in self.elements if name == tag and all(a.get(k) == v for k, v in wanted.items())]
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return Page(report)
+
+
+def test_the_verdict_comes_first(page):
+    """Seeds 0 and 1 of one device, seed 0 of the other: what is newest passes, whatever an older result came to."""
+    assert page.words.index("PASS") < page.words.index("Reference quickstart")
+    assert "The newest result of each case, device and seed: 3 pass" in page.words
+    assert "All 12 results on this page: 1 fail, 11 pass." in page.words
+    assert "exit code 1, a gate failed" in page.words
+
+
+def test_a_page_says_fail_when_the_newest_result_fails(write_report):
+    _, out = write_report([make_result(0), make_result(1, loss=12)])
+    page = Page(out)
+    assert "hero fail" in [attributes.get("class") for attributes in page.all("section")]
+    assert "FAIL" in page.words and "up to 5 passes" in page.words
+
+
+def test_nothing_is_loaded_from_elsewhere(page):
+    for name, attributes in page.elements:
+        for key in ("src", "href", "action", "data", "poster"):
+            assert not attributes.get(key) or attributes[key].startswith("#"), (name, attributes)
+    style = re.search(r"<style>(.*?)</style>", page.source, re.DOTALL)[1]
+    assert "url(" not in style and "@import" not in style
+    (policy,) = page.all("meta", **{"http-equiv": "Content-Security-Policy"})
+    assert policy["content"].startswith("default-src 'none'") and "http" not in policy["content"]
+
+
+def test_the_libraries_are_there_once(page):
+    assert page.source.count("window.vegaEmbed") == 1
+
+
+def test_every_chart_has_its_picture(report):
+    pictures = {path.stem: path.read_bytes() for path in report.glob("*.png")}
+    drawn = {chart.name for chart in EPOCH_CHARTS} | {"comparison", "history_recall_mean", "history_samples_per_second"}
+    assert set(pictures) == drawn
+    assert all(data.startswith(PNG) and len(data) > 2000 for data in pictures.values())
+    assert {"epoch_loss", "epoch_recall"} <= drawn
+
+
+def has_colour(picture, colour):
+    red, green, blue = bytes.fromhex(colour[1:])
+    there = {found for _, found in picture.convert("RGB").getcolors(1 << 24)}
+    return any(abs(r - red) + abs(g - green) + abs(b - blue) <= 6 for r, g, b in there)
+
+
+def test_pictures_keep_the_colour_of_every_run(report):
+    """They are saved in few colours."""
+    with Image.open(report / "epoch_loss.png") as picture:
+        assert all(has_colour(picture, colour) for colour in ("#ffffff", *RUN_COLOURS[:6]))
+        assert not has_colour(picture, RUN_COLOURS[6])
+
+
+def test_one_failure_in_three_hundred_results_is_red_in_the_picture():
+    rows = [{"x": x, "value": 90, "status": "fail" if x == 99 else "pass", "band": False} for x in range(300)]
+    drawn = vl_convert.vegalite_to_png(history_chart("date", "", "", fixed=True, rows=rows), scale=1)
+    with Image.open(io.BytesIO(fewer_colours(drawn))) as picture:
+        assert has_colour(picture, STATUS_MARKS["fail"][1])
+
+
+def test_what_differs_is_marked_in_words(page):
+    facts = page.words[page.words.index("What differs between these runs") :]
+    differing = facts[: facts.index("Everything")]
+    assert "seed ≠ differs" in differing and "name ≠ differs Other Card Other Card Test Card" in differing
+    assert "train.lr" not in differing and "train.lr" in facts
+    assert "started" not in differing
+
+
+def test_the_newest_six_are_shown_in_full_and_all_in_the_history(page, results):
+    data = json.loads(page.data)
+    newest = sorted(results, key=lambda result: result["started"], reverse=True)[:6]
+    assert [run["curves"]["train_loss"][0] for run in data["runs"]] == [
+        float(f"{result['epochs'][0]['train_loss']:.6g}") for result in newest
+    ]
+    shown = [run for series in data["history"]["series"] for run in series["runs"]]
+    assert sorted(shown) == sorted(result["run_id"] for result in results)
+
+
+def test_runs_are_chosen_by_their_id(write_report, results):
+    wanted = [results[3]["run_id"], results[7]["run_id"]]
+    outcome, out = write_report(results, "--run", wanted[0], "--run", wanted[1])
+    assert outcome.exit_code == 0
+    assert [box["data-switch"] for box in Page(out).all("input", type="checkbox")] == ["0", "1"]
+    assert all(run_id in Page(out).words for run_id in wanted)
+
+
+def test_a_baseline_is_judged_too_and_its_band_is_in_the_history(write_report):
+    good, bad = make_result(0), make_result(1, loss=3)
+    bad["ranks"]["text"] = [rank + 1 for rank in bad["ranks"]["text"]]
+    outcome, out = write_report([good, bad], "--baseline", good["run_id"])
+    assert outcome.exit_code == 0, outcome.output
+    page = Page(out)
+    assert f"Baseline {good['run_id']}" in page.words and "Reference quickstart" in page.words
+    (series,) = json.loads(page.data)["history"]["series"]
+    recall = next(metric for metric in series["metrics"] if metric["name"] == "recall_mean")
+    assert recall["against"] == "baseline"
+    value = good["metrics"]["last"]["values"]["recall_mean"]["value"]
+    assert recall["bands"][0] == pytest.approx([0, value, value - 0.5, value + 0.5], abs=1e-3)
+
+
+def test_a_result_costs_the_page_little(write_report):
+    """Two thousand results in ten million bytes is 5,000 each; curves are there for a handful alone."""
+    few, many = ([make_result(index) for index in range(count)] for count in (10, 60))
+    sizes = [(write_report(made)[1] / "index.html").stat().st_size for made in (few, many)]
+    assert (sizes[1] - sizes[0]) / 50 < 1000
+
+
+def test_a_result_without_training_makes_a_page(write_report):
+    """Evaluation alone: no losses over epochs, no throughput, no learning rate."""
+    made = make_result(0, epochs=1)
+    record = made["epochs"][0] | {"epoch": 0, "steps": 0, "windows": [], "step_seconds": None}
+    record |= dict.fromkeys(("train_loss", "val_loss", "learning_rate", "samples_per_second", "data_wait"))
+    values = made["metrics"]["last"]["values"]
+    for name in ("train_loss", "val_loss", "samples_per_second"):
+        values[name] |= {"value": None, "reason": "nothing was trained"}
+    made |= {"epochs": [record], "metrics": {"last": {"epoch": 0, "values": values}, "best": None}}
+    outcome, out = write_report([made], pictures=True)
+    assert outcome.exit_code == 0, outcome.output
+    assert {path.stem for path in out.glob("*.png")} == {"epoch_recall", "comparison"}
+
+
+def test_nothing_that_a_user_wrote_becomes_part_of_the_page(hostile_report):
+    page = Page(hostile_report)
+    assert not page.all("img")
+    assert len(page.all("script")) == 3
+    assert page.words.count(HOSTILE) >= 4  # title, case, device, configuration, error: shown as they are
+    assert json.loads(page.data)["runs"][0]["label"].startswith(HOSTILE)
+
+
+@given(st.recursive(st.text() | st.none() | st.integers(), lambda inner: st.lists(inner)))
+def test_embedded_data_stays_inside_its_element_and_is_what_it_was(data):
+    text = embedded(data)
+    assert "<" not in text and json.loads(text) == data
+
+
+# --- what can go wrong --------------------------------------------------------------------------------------------
+
+
+def test_a_refused_file_is_named_on_the_page_and_fails(write_report, tmp_path):
+    foreign = tmp_path / "foreign.json"
+    foreign.write_text("{}")
+    outcome, out = write_report([make_result(0)], str(foreign))
+    assert outcome.exit_code == 3
+    assert "foreign.json: not a file of clipbench" in outcome.stderr
+    assert "REFUSED" in Page(out).words and "foreign.json: not a file of clipbench" in Page(out).words
+
+
+def test_no_result_is_exit_4_and_no_page(write_report):
+    outcome, out = write_report([])
+    assert outcome.exit_code == 4 and "no result" in outcome.stderr
+    assert not out.exists()
+
+
+def test_a_run_that_is_not_there_is_named(write_report):
+    outcome, _ = write_report([make_result(0)], "--run", "nobody-1")
+    assert outcome.exit_code == 2 and "--run nobody-1" in outcome.stderr
+
+
+def test_too_many_runs_are_refused(write_report):
+    made = [make_result(index) for index in range(MOST_RUNS + 1)]
+    outcome, _ = write_report(made, *(word for result in made for word in ("--run", result["run_id"])))
+    assert outcome.exit_code == 2 and str(MOST_RUNS) in outcome.stderr
+
+
+def test_out_that_is_a_file_is_named(write_report, tmp_path):
+    (tmp_path / "taken").write_text("")
+    outcome, _ = write_report([make_result(0)], "--out", str(tmp_path / "taken"))
+    assert outcome.exit_code == 2 and "taken: is a file" in outcome.stderr
+
+
+def test_without_the_extra_the_command_says_how_to_get_it(write_report, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "vl_convert" else found(name))
+    outcome, out = write_report([make_result(0)])
+    assert outcome.exit_code == 5
+    assert "vl-convert-python" in outcome.stderr and "pip install 'clipbench[report]'" in outcome.stderr
+    assert not out.exists()
+
+
+def test_the_template_ships_in_the_wheel():
+    from hatchling.builders.wheel import WheelBuilder
+
+    shipped = {file.distribution_path for file in WheelBuilder(str(Path(__file__).parents[2])).recurse_included_files()}
+    assert {f"clipbench/report/page/page.{ending}" for ending in ("html", "css", "js")} <= shipped
+
+
+# --- history and words --------------------------------------------------------------------------------------------
+
+gates = st.builds(Gate, st.just("pass"), st.sampled_from([None, 90.0, 91.0]), st.sampled_from([None, 1.0]))
+
+
+def a_point(number, gate=None, seed=0):
+    gated = {"m": gate} if gate else {}
+    return Point(f"run-{number}", f"2025-01-01T00:00:{number:02}Z", None, seed, "pass", {}, {}, gated)
+
+
+@given(st.lists(gates | st.none(), max_size=20))
+def test_bands_say_for_every_point_what_it_was_held_against(given_gates):
+    points = [a_point(number, gate) for number, gate in enumerate(given_gates)]
+    found = bands(points, "m")
+    assert [band.start for band in found] == sorted({band.start for band in found})
+    for index, gate in enumerate(given_gates):
+        band = next((band for band in reversed(found) if band.start <= index), None)
+        reference = gate.reference if gate else None
+        assert (band.reference if band else None) == reference
+        if reference is not None and gate.tolerance is not None:
+            assert (band.low, band.high) == (reference - gate.tolerance, reference + gate.tolerance)
+        else:
+            assert band is None or (band.low, band.high) == (None, None)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=20))
+def test_the_newest_of_each_seed_is_the_last_one(seeds):
+    points = tuple(a_point(number, seed=seed) for number, seed in enumerate(seeds))
+    newest = newest_of_each([Series("suite", "case", "device", "float32", 1, points)])
+    assert {point.seed for point in newest} == set(seeds) and len(newest) == len(set(seeds))
+    for point in newest:
+        assert all(other.started <= point.started for other in points if other.seed == point.seed)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["1", "2", "x-1"])), unique=True, max_size=8))
+def test_labels_tell_runs_apart(pairs):
+    run_ids = [f"{case}-{end}-{number}" for number, (case, end) in enumerate(pairs)] + ["plain"]
+    assert len(set(labels(run_ids, ["case"] * len(run_ids)))) == len(run_ids)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "sign", "words"),
+    [
+        (96.526666, "percent", "", "96.53"),
+        (-0.001, "percent", "+", "+0.00"),
+        (-1.5, "percent", "+", "−1.50"),
+        (0.0897, "nats", "", "0.0897"),
+        (12345.6, "pairs/s", "", "12,346"),
+        (None, "percent", "", "–"),
+    ],
+)
+def test_figures_in_words(value, unit, sign, words):
+    assert figure(value, unit, sign) == words
