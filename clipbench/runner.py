@@ -49,15 +49,11 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One case's result, the file it was written to, and the folder that the run has left behind, if any.
-
-    ``again`` is False for a case that an earlier, interrupted command had completed.
-    """
+    """One case's result, the file it was written to, and the folder that the run has left behind, if any."""
 
     result: Result
     path: Path
     folder: Path | None
-    again: bool = True
 
 
 def run_suite(suite: Suite, registry: Registry, out: Path, progress: Progress, restart: bool = False) -> list[Outcome]:
@@ -85,7 +81,7 @@ def run_suite(suite: Suite, registry: Registry, out: Path, progress: Progress, r
             done = session.done(plan.case)
             if done is not None:
                 progress.notice(f"case {plan.case.name} was completed before the interruption: {done[1]}")
-                outcomes.append(Outcome(*done, folder=None, again=False))
+                outcomes.append(Outcome(*done, folder=None))
                 continue
             runner = CaseRunner(plan, registry, out, progress, restart)
             outcomes.append(runner.run(checks if not outcomes else ()))
