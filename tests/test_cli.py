@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from clipbench import __version__
-from clipbench.cli import KINDS, main
+from clipbench.cli import main
+from clipbench.commands.looking import KINDS
 from clipbench.suite import find_suite
 
 

@@ -6,7 +6,8 @@ import json
 import pytest
 from made_results import made_result
 
-from clipbench import cli, schemas
+from clipbench import schemas
+from clipbench.commands import judging
 from clipbench.comparability import ALLOWED, bad_images, difference_name, facts, find_differences, signature
 from clipbench.suite import find_suite, load_suite
 
@@ -128,7 +129,7 @@ def test_the_cores_count_where_the_processor_is_the_device():
 def test_every_difference_has_a_name_that_can_be_allowed():
     names = {difference_name(path) for path in facts(made_result())}
     assert names <= set(ALLOWED)
-    assert cli.ALLOWED == ALLOWED
+    assert judging.ALLOWED == ALLOWED
 
 
 def test_every_key_of_a_suite_is_decided_on():

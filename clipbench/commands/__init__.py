@@ -1,0 +1,1 @@
+"""The commands, a room each: they parse, call and print."""
