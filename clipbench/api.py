@@ -296,8 +296,8 @@ class Device(Protocol):
 
     The core calls ``select``, ``seed`` and ``tune``, in this order, before a learner is built; an engine may call
     ``tune`` again, and must get the same answer. A device belongs to an engine, which may ask more of it than the core
-    does: for the torch engine see ``clipbench_torch.device.TorchDevice``. It may also have ``free_memory()`` (bytes) and
-    ``others()`` (a line for each other process on it), which ``clipbench doctor`` asks.
+    does: for the torch engine see ``clipbench_torch.device.TorchDevice``. It may also have ``free_memory()`` (bytes)
+    and ``others()`` (a line for each other process on it), which ``clipbench doctor`` asks.
     """
 
     name: str

@@ -98,6 +98,13 @@ def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
             f"ranks: a batch of {case.train.batch_size} cannot be shared by {case.ranks} ranks; "
             f"it can by {', '.join(map(str, fitting))}"
         )
+    share = case.train.batch_size // case.ranks
+    if share % case.train.accumulate:
+        fitting = [n for n in range(1, share + 1) if share % n == 0]
+        raise UsageError(
+            f"train.accumulate: {share} pairs of a rank cannot be shared out to {case.train.accumulate} micro-batches; "
+            f"they can to {', '.join(map(str, fitting))}"
+        )
     return Plan(
         case=case,
         model=model,

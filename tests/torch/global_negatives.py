@@ -26,7 +26,7 @@ SCENARIOS = {
 
 
 def take_steps(name, rank=0, size=1, shard=None):
-    """Reports of the steps, gradients of the last one and the logit scale; ``shard`` of every batch, else the rank's."""
+    """Losses, norms, scale, count and last gradients of the steps; on ``shard`` of every batch, else the rank's."""
     from clipbench_torch.engine import TorchEngine
 
     negatives, parts, steps, checkpointing = SCENARIOS[name]
@@ -58,7 +58,13 @@ def refuse_rare_collectives():
     def refuse(*args, **kwargs):
         raise AssertionError("a collective that not every back end has")
 
-    for name in ("all_to_all", "all_to_all_single", "reduce_scatter", "reduce_scatter_tensor", "all_gather_into_tensor"):
+    for name in (
+        "all_to_all",
+        "all_to_all_single",
+        "reduce_scatter",
+        "reduce_scatter_tensor",
+        "all_gather_into_tensor",
+    ):
         setattr(dist, name, refuse)
 
 

@@ -94,6 +94,16 @@ def rank_process(folder, rank):
     return None
 
 
+def left_behind(folder):
+    """Command lines of all that still runs in ``folder``: ranks, launchers, loader processes and their servers."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").resolve() == folder.resolve():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ")[:200])
+    return found
+
+
 def children(process):
     found = [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
     return found + [grandchild for child in found for grandchild in children(child)]
@@ -133,6 +143,10 @@ def test_a_killed_rank_ends_the_run_and_it_goes_on_bit_for_bit(suite, tmp_path):
     assert code == 4 and failed["status"] == "failed", output
     assert failed["error"]["rank"] == 1 and "rank 1 was killed by SIGKILL" in failed["error"]["message"]
     assert (tmp_path / failed["error"]["checkpoint"]).is_dir()
+    until = time.monotonic() + 20
+    while left_behind(tmp_path):
+        assert time.monotonic() < until, left_behind(tmp_path)
+        time.sleep(0.1)
     code, output = finish(start("clipbench", "run", path, "--nproc", 2, cwd=tmp_path))
     assert code == 0 and "going on with the unfinished run" in output
     assert come_to(tmp_path) == come_to(whole)

@@ -9,9 +9,10 @@ import torch
 from torch_jobs import ADAMW, SMALL, make_batch, make_job
 
 from clipbench.api import LossConfig
-from clipbench.errors import NotReadyError
 from clipbench_torch.device import CpuDevice
-from clipbench_torch.learner import TorchLearner, adamw_implementation, as_tensor, build_model, decay_groups
+from clipbench_torch.inputs import as_tensor
+from clipbench_torch.learner import TorchLearner, build_model
+from clipbench_torch.optimizer import adamw_implementation, decay_groups
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +95,8 @@ def test_pixels_are_normalised_by_the_configs_mean_and_std():
     learner = TorchLearner(make_job())
     pixels, _ = make_batch()
     want = (pixels / 255 - np.array(SMALL.mean)) / np.array(SMALL.std)
-    np.testing.assert_allclose(learner._pixels(pixels).numpy(), want.transpose(0, 3, 1, 2), atol=1e-5)
+    got = learner._towers.normalise(torch.from_numpy(pixels)).numpy()
+    np.testing.assert_allclose(got, want.transpose(0, 3, 1, 2), atol=1e-5)
 
 
 def test_read_only_arrays_are_copied_and_others_shared():
@@ -165,39 +167,6 @@ def test_weight_decay_reaches_the_weights():
     )
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_a_checkpoint_continues_exactly(tmp_path, precision):
-    whole = TorchLearner(make_job(precision=precision))
-    train(whole, 2)
-    whole.save(tmp_path / "half-way.pt")
-    rest = train(whole, 3, first=2)
-
-    resumed = TorchLearner(make_job(precision=precision, seed=5))
-    resumed.load(tmp_path / "half-way.pt")
-    assert train(resumed, 3, first=2) == rest
-    assert resumed.describe() == whole.describe()
-    assert [path.name for path in tmp_path.iterdir()] == ["half-way.pt"]
-
-
-def test_a_checkpoint_serves_as_weights(tmp_path):
-    trained = TorchLearner(make_job())
-    train(trained)
-    trained.save(tmp_path / "run.pt")
-    fresh = TorchLearner(make_job(weights=tmp_path / "run.pt"))
-    pixels, _ = make_batch()
-    assert torch.equal(fresh.encode_images(pixels), trained.encode_images(pixels))
-
-
-def test_loading_something_else_is_refused(tmp_path):
-    learner = TorchLearner(make_job())
-    torch.save({"epoch": 1}, tmp_path / "other.pt")
-    with pytest.raises(NotReadyError, match="no checkpoint of a run"):
-        learner.load(tmp_path / "other.pt")
-    TorchLearner(make_job(replace(SMALL, vocab_size=70))).save(tmp_path / "larger.pt")
-    with pytest.raises(NotReadyError, match=r"token_embedding.weight is \(70, 32\), the model's is \(64, 32\)"):
-        learner.load(tmp_path / "larger.pt")
-
-
 def test_it_says_what_it_runs():
     described = TorchLearner(make_job()).describe()
     model = build_model(make_job(), torch.device("cpu"))
@@ -217,23 +186,3 @@ def test_the_optimiser_falls_back_where_a_device_lacks_its_kernels(monkeypatch, 
 
     monkeypatch.setattr(torch.optim.AdamW, "step", step_without_kernels)
     assert adamw_implementation(torch.device("cpu")) == kind
-
-
-class OtherPrecision(CpuDevice):
-    """A device whose autocast computes in a type that nobody asked for."""
-
-    def autocast(self, precision):
-        return super().autocast("bfloat16")
-
-
-class NoHalf(CpuDevice):
-    def precisions(self):
-        return ("float32",)
-
-
-@pytest.mark.parametrize(
-    ("device", "message"), [(OtherPrecision(), "came out as torch.bfloat16"), (NoHalf(), "it offers float32")]
-)
-def test_a_precision_is_never_another_under_its_name(device, message):
-    with pytest.raises(NotReadyError, match=message):
-        TorchLearner(make_job(device=device, precision="float16"))

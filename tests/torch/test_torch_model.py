@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch_jobs import SMALL, make_batch
 
 from clipbench.clip import config as variants
-from clipbench_torch.learner import cut_to_longest
+from clipbench_torch.inputs import cut_to_longest
 from clipbench_torch.model import Clip
 
 

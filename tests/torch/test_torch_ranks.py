@@ -1,4 +1,4 @@
-"""Several processes over gloo: four ranks with global negatives are one rank with the whole batch."""
+"""Several processes over gloo, against one process with the whole batch."""
 
 import os
 import socket
@@ -6,22 +6,29 @@ import subprocess
 import sys
 from pathlib import Path
 
-import global_negatives
 import numpy as np
 import pytest
+from global_negatives import GLOBAL_BATCH, take_steps
 
-SCRIPT = Path(global_negatives.__file__)
+SCRIPT = Path(__file__).parent / "global_negatives.py"
 RANKS = 4
+SHARDS = [slice(first, first + GLOBAL_BATCH // RANKS) for first in range(0, GLOBAL_BATCH, GLOBAL_BATCH // RANKS)]
+REPORTED = {"losses", "norms", "scale", "flops"}
+
+pytestmark = pytest.mark.slow
 
 
-def run_ranks(negatives, folder):
+@pytest.fixture(scope="module")
+def result_of(tmp_path_factory):
+    """What each rank wrote of a scenario, in rank order."""
+    folder = tmp_path_factory.mktemp("ranks")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     ranks = [
         subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(rank), str(RANKS), negatives, str(folder)],
+            [sys.executable, str(SCRIPT), str(rank), str(RANKS), str(folder)],
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
@@ -35,30 +42,54 @@ def run_ranks(negatives, folder):
     finally:
         for rank in ranks:
             rank.kill()  # those that wait for one that failed
-    return [dict(np.load(folder / f"rank{rank}.npz")) for rank in range(RANKS)]
+            rank.communicate()
+    return lambda name: [dict(np.load(folder / f"{name}{rank}.npz")) for rank in range(RANKS)]
 
 
-@pytest.mark.slow
-def test_global_negatives_give_the_gradients_of_the_whole_batch(tmp_path):
-    ranks = run_ranks("global", tmp_path)
-    losses, gradients, scale = global_negatives.steps(0, 1, "global")
-    for rank in ranks:
-        np.testing.assert_allclose(rank["losses"], losses, rtol=1e-5)
-    assert set(gradients) <= set(ranks[0])
-    for name, gradient in gradients.items():
-        for rank in ranks:
-            scale_of_gradient = np.abs(gradient).max()
-            np.testing.assert_allclose(rank[name], gradient, atol=1e-5 * scale_of_gradient + 1e-7, err_msg=name)
-    assert float(ranks[0]["scale"]) == pytest.approx(scale, abs=1e-6)
+def assert_same_gradients(got, want):
+    assert set(got) == set(want)
+    for name in set(want) - REPORTED:
+        largest = np.abs(want[name]).max()
+        np.testing.assert_allclose(got[name], want[name], atol=1e-5 * largest + 1e-7, err_msg=name)
 
 
-@pytest.mark.slow
-def test_local_negatives_stay_with_their_rank(tmp_path):
-    ranks = run_ranks("local", tmp_path)
-    _, whole, _ = global_negatives.steps(0, 1, "local")
-    name = "visual.proj"
-    np.testing.assert_array_equal(ranks[0][name], ranks[-1][name])
-    assert not np.allclose(ranks[0][name], whole[name], rtol=1e-2)
-    # What every rank reports is the mean of the losses that each takes over its own pairs.
-    own = [global_negatives.first_loss(rank, RANKS) for rank in range(RANKS)]
-    assert [float(rank["losses"][0]) for rank in ranks] == pytest.approx([np.mean(own)] * RANKS, rel=1e-5)
+@pytest.mark.parametrize("name", ["global", "batch"])
+def test_ranks_and_micro_batches_give_what_one_rank_does_with_the_whole_batch(result_of, name):
+    whole = take_steps("global")
+    for rank in result_of(name):
+        assert_same_gradients(rank, whole)
+        np.testing.assert_allclose(rank["losses"], whole["losses"], rtol=1e-5)
+        np.testing.assert_allclose(rank["norms"], whole["norms"], rtol=1e-5)
+        assert float(rank["scale"]) == pytest.approx(whole["scale"], abs=1e-6)
+
+
+def test_local_negatives_give_the_mean_of_the_ranks_own_gradients(result_of):
+    alone = [take_steps("local", shard=shard) for shard in SHARDS]
+    mean = {name: np.mean([one[name] for one in alone], axis=0) for name in alone[0]}
+    for rank in result_of("local"):
+        assert_same_gradients(rank, mean)
+        np.testing.assert_allclose(rank["losses"], mean["losses"], rtol=1e-5)
+    assert not np.allclose(mean["visual.proj"], take_steps("global")["visual.proj"], rtol=1e-2)
+
+
+def test_a_ranks_micro_batches_keep_to_their_own_pairs(result_of):
+    alone = [take_steps("local_in_parts", shard=shard) for shard in SHARDS]
+    for rank in result_of("local_in_parts"):
+        assert_same_gradients(rank, {name: np.mean([one[name] for one in alone], axis=0) for name in alone[0]})
+
+
+def test_a_micro_batch_of_all_ranks_is_one_batch(result_of):
+    size = GLOBAL_BATCH // RANKS // 4
+    # Part k of every rank together are what one rank takes as its batch.
+    parts = [
+        np.concatenate([np.arange(s.start + k * size, s.start + (k + 1) * size) for s in SHARDS]) for k in range(4)
+    ]
+    alone = [take_steps("local", shard=rows) for rows in parts]
+    for rank in result_of("global_in_parts"):
+        assert_same_gradients(rank, {name: np.mean([one[name] for one in alone], axis=0) for name in alone[0]})
+
+
+def test_ranks_count_their_own_operations(result_of):
+    ranks = [float(rank["flops"]) for rank in result_of("local")]
+    assert sum(ranks) < take_steps("local")["flops"]  # a shard's captions are cut shorter, and it has fewer rivals
+    assert min(ranks) > 0.15 * take_steps("local")["flops"]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.context import BaseContext
 from typing import Any, cast
 
@@ -18,6 +22,7 @@ from clipbench.api import Batch
 from clipbench.errors import ClipbenchError
 
 PREFETCH = 4  # batches per worker
+OWNER_SECONDS = 2.0
 
 Fetch = Callable[[Any], tuple[np.ndarray, ...]]
 Sample = tuple[np.ndarray, ...]
@@ -76,7 +81,7 @@ class TorchLoader:
             multiprocessing_context=self._context,
             persistent_workers=self._workers > 0,
             prefetch_factor=PREFETCH if self._workers else None,
-            worker_init_fn=_leave_signals_to_parent,
+            worker_init_fn=partial(_belong_to, os.getpid()),
             pin_memory=self._pin_memory(),
             # DataLoader draws a seed for its workers; not from the generator that the model may draw from.
             generator=torch.Generator(),
@@ -114,12 +119,27 @@ def _stack(samples: list[Sample] | ClipbenchError) -> tuple[Tensor, ...] | Clipb
     return tuple(torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True))
 
 
-def _leave_signals_to_parent(worker: int) -> None:
-    """Ctrl-C reaches the whole process group, a batch system's SIGTERM every process there is; the parent ends its
-    workers when it is done with them.
+def _belong_to(owner: int, worker: int) -> None:
+    """Leave signals to ``owner``, the process that wants the samples, and go when it has gone.
+
+    Ctrl-C reaches the whole process group, a batch system's SIGTERM every process there is; the owner ends its workers
+    when it is done with them. Where it was killed nobody would: a worker's parent is the fork server, which stays as
+    long as there are workers.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+    def watch() -> None:
+        while True:
+            time.sleep(OWNER_SECONDS)
+            try:
+                os.kill(owner, 0)
+            except ProcessLookupError:
+                os._exit(1)
+            except PermissionError:
+                pass
+
+    threading.Thread(target=watch, daemon=True, name="owner-watch").start()
 
 
 @contextmanager

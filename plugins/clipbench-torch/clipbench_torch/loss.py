@@ -17,13 +17,13 @@ def contrastive_loss(images: Tensor, texts: Tensor, logit_scale: Tensor, config:
 
     ``images`` and ``texts`` are this rank's features (n, d), not normalised; row i of each belongs to the same pair.
     Logits are exp(``logit_scale``) times the cosine; the product runs in autocast's type where autocast is on.
-    With ``negatives`` global, every rank takes its own rows against the pairs of all ranks; the mean over ranks is
-    then the loss of the whole batch, and averaging the ranks' gradients gives the gradient of that loss.
+    With ``negatives`` other than local, every rank takes its own rows against the pairs of all ranks; the mean over
+    ranks is then the loss of the whole batch, and averaging the ranks' gradients gives the gradient of that loss.
     """
     images = F.normalize(images.float(), dim=-1)
     texts = F.normalize(texts.float(), dim=-1)
     all_images, all_texts, offset = images, texts, 0
-    if config.negatives == "global" and _ranks() > 1:
+    if config.negatives != "local" and _ranks() > 1:
         all_images, all_texts = _Gather.apply(images), _Gather.apply(texts)
         offset = dist.get_rank() * len(images)
     scale = logit_scale.exp()

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from clipbench.clip.config import Activation, ClipConfig
 
@@ -107,11 +108,16 @@ class VisionTower(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Pre-norm residual blocks, the last of which computes one token of each row alone."""
+    """Pre-norm residual blocks, the last of which computes one token of each row alone.
+
+    With ``checkpointing`` backward computes a block's activations again instead of finding them in memory: all but the
+    last one's, which it would need at once.
+    """
 
     def __init__(self, width: int, layers: int, heads: int, activation: Activation, *, causal: bool) -> None:
         super().__init__()
         self.causal = causal
+        self.checkpointing = False
         self.resblocks = nn.ModuleList(Block(width, heads, activation) for _ in range(layers))
 
     def forward(self, x: Tensor, pooled_at: Tensor | None = None) -> Tensor:
@@ -122,7 +128,11 @@ class Transformer(nn.Module):
         """
         *blocks, last = self.resblocks
         for block in blocks:
-            x = block(x, self.causal)
+            if self.checkpointing and torch.is_grad_enabled():
+                # Nothing is drawn in a block, so there is no generator to wind back.
+                x = checkpoint(block, x, self.causal, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = block(x, self.causal)
         return last.at(x, pooled_at, self.causal)
 
 

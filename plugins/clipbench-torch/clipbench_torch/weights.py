@@ -25,7 +25,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Parameters by name, on the host: float32 whatever floating type the file has.
 
     Reads a state dict that torch.save wrote (also one nested under "state_dict" or "model", also with a "module."
-    prefix), a safetensors file (also of a run's checkpoint), or OpenAI's TorchScript archive. Nothing in it is executed.
+    prefix), a safetensors file (also of a run's checkpoint), or OpenAI's TorchScript archive. Nothing is executed.
     Raises NotReadyError where the file is none of these, is incomplete, or is not there.
     """
     path = Path(path)

@@ -1,0 +1,117 @@
+"""What the loop adds to a training step: our whole loop around a learner that does nothing, beside a real step.
+
+    python benchmarks/overhead.py [--quick] [--out benchmarks/results/overhead.json]
+
+The loop is the quickstart's, with all that it does between steps: clock, events, drained reports, records. The step is
+clip-tiny's, the shortest that there is, so the share is the largest that there is.
+"""
+
+from __future__ import annotations
+
+from measuring import Record, arguments, in_turns  # isort: skip
+
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from made_batches import make_job, make_pixels, make_tokens
+from rich.console import Console
+from rich.table import Table
+
+from clipbench.api import DeviceInfo, StepReport, World
+from clipbench.clip.config import CLIP_TINY
+from clipbench.devices import pick_device
+from clipbench.group import Alone
+from clipbench.keeper import Keeper
+from clipbench.loop import Loop
+from clipbench.plan import make_plan
+from clipbench.plugins import load_registry
+from clipbench.run_state import RunState
+from clipbench.stopping import StopRequest
+from clipbench.suite import find_suite, load_suite
+
+
+class Nothing:
+    """Learner, loader, device and evaluator that do nothing, so that what is left is the loop."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def __call__(self, learner: Any) -> None: ...
+
+    def batches(self, keys: list[Any]) -> Iterator[tuple[None, None]]:
+        return iter([(None, None)] * len(keys))
+
+    def train_step(self, pixels: object, tokens: object, lr: float) -> None:
+        self.steps += 1
+
+    def drain_steps(self) -> list[StepReport]:
+        steps, self.steps = self.steps, 0
+        return [StepReport(1.0, 1.0)] * steps
+
+    def flops(self) -> float:
+        return 1.0
+
+    def not_finite(self) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+    def reset_peak_memory(self) -> None: ...
+
+    def peak_memory(self) -> None: ...
+
+
+def main() -> None:
+    options = arguments(__doc__).parse_args()
+    record, console = Record("overhead", options), Console()
+    registry = load_registry()
+    (case,) = load_suite(find_suite("quickstart"), ["device=cpu"]).cases
+    make_plan(case, registry).dataset.prepare()
+    plan = make_plan(case, registry)
+
+    def run_loop() -> None:
+        nothing = Nothing()
+        Loop(
+            plan=plan, world=World(), device=nothing, info=DeviceInfo("nothing", 1), learner=nothing, loader=nothing,
+            evaluator=nothing, emit=lambda event, **values: json.dumps(values), group=Alone(), state=RunState(),
+            keeper=Keeper(None, case.checkpoint, {}), stop=StopRequest(), hosts=["here"], workers=0,
+        ).run()  # fmt: skip
+
+    from clipbench_torch.learner import TorchLearner
+
+    learner = TorchLearner(make_job("clip-tiny", pick_device(registry, "torch", "cpu"), "float32"))
+    batch = case.train.batch_size
+    pixels, tokens = make_pixels(CLIP_TINY, batch), make_tokens(CLIP_TINY, batch)
+    steps = 5 if options.quick else 20
+
+    def take_steps() -> None:
+        for _ in range(steps):
+            learner.train_step(pixels, tokens, 1e-4)
+        learner.drain_steps()
+
+    begun = time.perf_counter()
+    taken = in_turns({"loop": run_loop, "steps": take_steps}, 2 if options.quick else 9)
+    # Of the processor's own time, the step's shared out evenly: a busy machine would only lengthen the step.
+    added = statistics.median(taken["loop"].cpu) / plan.steps
+    step = statistics.median(taken["steps"].cpu) / steps / torch.get_num_threads()
+    table = Table("what", "ms per step")
+    table.add_row("the loop", f"{1e3 * added:.4f}")
+    table.add_row(f"a step of clip-tiny on {batch} pairs", f"{1e3 * step:.2f}")
+    table.add_row("share", f"{added / step:.2%}")
+    console.print(table)
+    record.save(
+        loop_seconds_per_step=added,
+        step_seconds=step,
+        share=added / step,
+        batch=batch,
+        loop=taken["loop"].to_dict(),
+        steps=taken["steps"].to_dict(),
+        seconds=time.perf_counter() - begun,
+    )
+
+
+if __name__ == "__main__":
+    main()

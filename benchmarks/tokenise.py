@@ -1,0 +1,43 @@
+"""Tokenising every caption of a training file, as a run does once before its first step.
+
+CLIPBENCH_DATA=DATA python benchmarks/tokenise.py [--quick] [--out benchmarks/results/tokenise.json]
+"""
+
+from __future__ import annotations
+
+from measuring import Record, arguments, in_turns  # isort: skip
+
+import json
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from clipbench.clip.captions import clean_caption
+from clipbench.clip.tokenizer import Tokenizer
+
+
+def main() -> None:
+    options = arguments(__doc__).parse_args()
+    record = Record("tokenise", options)
+    root = Path(os.environ.get("CLIPBENCH_DATA", ""))
+    files = [root / "captions" / "en_train.json", root / "datasets" / "en_train.json"]
+    found = next((file for file in files if file.is_file()), None)
+    if found is None:
+        raise SystemExit("CLIPBENCH_DATA names no folder with datasets/en_train.json")
+    texts = [text for entry in json.loads(found.read_text(encoding="utf-8")) for text in entry["caption"]]
+    texts = texts[:1000] if options.quick else texts
+
+    def run() -> None:
+        # A new tokenizer each time: it remembers the words that it has met.
+        Tokenizer(root / "bpe_simple_vocab_16e6.txt.gz").encode([clean_caption(text) for text in texts])
+
+    times = in_turns({"all": run}, 2 if options.quick else 3)["all"].to_dict()
+    Console().print(
+        f"{len(texts):,} captions: {times['wall_seconds']:.2f} s, {times['cpu_seconds']:.2f} s of processor"
+    )
+    record.save(captions=len(texts), times=times, captions_per_cpu_second=len(texts) / times["cpu_seconds"])
+
+
+if __name__ == "__main__":
+    main()
