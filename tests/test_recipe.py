@@ -1,9 +1,11 @@
 """The shipped suites against the published recipe, through `clipbench show`."""
 
+import io
 import json
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from clipbench.cli import main
 
@@ -39,13 +41,16 @@ def test_every_sequence_of_the_reference_under_set(expected, number):
 
 @pytest.fixture
 def full_layout(tmp_path):
-    """Flickr8k's layout at its full size, of files that exist and hold nothing."""
+    """Flickr8k's layout at its full size, of pictures of one pixel."""
+    with io.BytesIO() as drawn:
+        Image.new("RGB", (1, 1)).save(drawn, "JPEG")
+        pixel = drawn.getvalue()
     pictures = tmp_path / "datasets" / "flickr8k-images"
     pictures.mkdir(parents=True)
     for split, count in (("train", 6000), ("val", 1000)):
         entries = []
         for number in range(count):
-            (pictures / f"{split}{number}.jpg").touch()
+            (pictures / f"{split}{number}.jpg").write_bytes(pixel)
             entries.append({"image": f"flickr8k-images\\{split}{number}.jpg", "caption": ["a"] * 5})
         (tmp_path / "datasets" / f"en_{split}.json").write_text(json.dumps(entries))
     return tmp_path

@@ -139,13 +139,12 @@ def test_a_signal_ends_the_run_in_order(suite, tmp_path, sent):
     run = subprocess.Popen(
         [sys.executable, "-m", "clipbench", "run", str(suite())],
         cwd=tmp_path,
-        env=environment(CLIPBENCH_NUMPY_FAULT="hang"),
+        env=environment(CLIPBENCH_NUMPY_PAUSE="0.3"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(lambda: any((tmp_path / "results").glob(".work/*/events.jsonl")))
-    wait_for(lambda: "started" in next((tmp_path / "results").glob(".work/*/events.jsonl")).read_text())
+    wait_until_started(tmp_path)
     run.send_signal(sent)
     out, err = run.communicate(timeout=60)
     assert run.returncode == 128 + sent, out + err
@@ -154,6 +153,31 @@ def test_a_signal_ends_the_run_in_order(suite, tmp_path, sent):
     assert result["status"] == "interrupted" and result["environment"] is not None
     assert "Traceback" not in out + err
     assert not workers_of(tmp_path)
+
+
+def test_a_step_that_hangs_is_ended_by_a_second_signal(suite, tmp_path):
+    run = subprocess.Popen(
+        [sys.executable, "-m", "clipbench", "run", str(suite())],
+        cwd=tmp_path,
+        env=environment(CLIPBENCH_NUMPY_FAULT="hang"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until_started(tmp_path)
+    run.send_signal(signal.SIGINT)
+    wait_for(lambda: any((tmp_path / "results").glob(".work/*/stop")))
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 130, out + err
+    (result,) = results(tmp_path)
+    assert result["status"] == "interrupted" and "Traceback" not in out + err
+    assert not workers_of(tmp_path)
+
+
+def wait_until_started(folder):
+    wait_for(lambda: any((folder / "results").glob(".work/*/events.jsonl")))
+    wait_for(lambda: "started" in next((folder / "results").glob(".work/*/events.jsonl")).read_text())
 
 
 def test_the_worker_goes_when_its_parent_is_killed(suite, tmp_path):
