@@ -42,7 +42,7 @@ def test_whoever_was_started_alone_is_alone(environ):
 @pytest.mark.parametrize(
     "nodes, first",
     [
-        ("gpu07", "gpu07"), ("gpu[07-08]", "gpu07"), ("gpu[3,5-9],cpu1", "gpu3"), ("a,b", "a"), ("r2-n[01]x", "r2-n01x"),
+        ("gpu07", "gpu07"), ("gpu[07-08]", "gpu07"), ("gpu[3,5-9],cpu1", "gpu3"), ("a,b", "a"), ("r-n[01]x", "r-n01x"),
     ],
 )  # fmt: skip
 def test_the_first_node_of_a_list(nodes, first):
