@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from clipbench import __version__, checkpoints, environment
 from clipbench.api import Device, Engine, Group, Learner, LearnerJob, Loader, Precision, Probe, Split, World
@@ -20,6 +20,7 @@ from clipbench.evaluation import Evaluator
 from clipbench.group import Alone, share, share_all, wait_for_all
 from clipbench.image_cache import ImageCache
 from clipbench.keeper import Keeper
+from clipbench.lock import lock_for_life
 from clipbench.loop import Emit, Loop
 from clipbench.pairs import EvalFetch, TrainFetch, tokenise
 from clipbench.plan import Plan, make_plan
@@ -54,6 +55,7 @@ class CaseRun:
         self.group: Group = Alone()
         self.loader: Loader | None = None
         self.evaluator: Evaluator | None = None
+        self._lock: IO[str] | None = None
 
     def __enter__(self) -> CaseRun:
         return self
@@ -65,6 +67,8 @@ class CaseRun:
             self.loader.close()
         if self.evaluator is not None:
             self.evaluator.cache.drop()
+        if self._lock is not None:
+            self._lock.close()
         if error is None or isinstance(error, Stopped):
             self.group.close()
 
@@ -153,6 +157,9 @@ class CaseRun:
     def restore(self, root: Path | None, started: str) -> None:
         """Go on from the newest whole checkpoint under ``root``, if there is one; ``root`` is rank 0's alone."""
         identity = self._identity()
+        if root is not None:
+            # A rank of an earlier attempt may live on for a moment after its command was killed, and save.
+            self._lock = lock_for_life(root.parent / "rank0.lock")
         found = checkpoints.latest(root) if root is not None and root.is_dir() else None
         refused: list[str] = []
         if found is not None:

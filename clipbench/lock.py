@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from clipbench.disk import writing
 from clipbench.errors import NotReadyError
+
+PATIENCE = 30.0
 
 
 @contextmanager
@@ -40,3 +44,26 @@ def locked(folder: Path) -> Iterator[None]:
             file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
             file.flush()
         yield
+
+
+def lock_for_life(path: Path, patience: float = PATIENCE) -> IO[str] | None:
+    """Hold ``path`` as long as the returned file is open; wait for a holder that is about to go.
+
+    A process that was left behind by one that was killed takes a moment to notice. NotReadyError where it stays.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    with writing("the lock of the run", path, 0):
+        file = path.open("a", encoding="utf-8")
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except OSError:
+            if time.monotonic() > deadline:
+                file.close()
+                raise NotReadyError(f"{path.parent}: another process is still at work on this run; end it") from None
+            time.sleep(0.05)

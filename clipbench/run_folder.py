@@ -101,7 +101,7 @@ class RunFolder:
         for folder in self.checkpoints.iterdir():
             if best is not None and folder != best:
                 shutil.rmtree(folder)
-        for path in (self.events, self.log, self.path / "job.json", self.stop):
+        for path in (self.events, self.log, self.path / "job.json", self.path / "rank0.lock", self.stop):
             path.unlink(missing_ok=True)
         self.mark("completed")
 

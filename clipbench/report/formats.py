@@ -90,7 +90,7 @@ def _show(form: str, judgement: Judgement) -> None:
     if form == "table":
         from rich.console import Console
 
-        Console(highlight=False).print(comparison_report(judgement))
+        Console(highlight=False).print(comparison_report(judgement), crop=False)
         return
     # A log in ASCII, or a file name that is not Unicode, is no reason to lose the report.
     encoding = sys.stdout.encoding or "ascii"

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from clipbench.report.wrapping import wrapped
 from clipbench.verdicts import Comparison, Judgement, Verdict
 
 if TYPE_CHECKING:
@@ -200,8 +201,4 @@ def _style(status: str) -> str:
 
 
 def _indented(line: str) -> RenderableType:
-    """A line set in by two columns, also where it wraps."""
-    from rich.padding import Padding
-    from rich.text import Text
-
-    return Padding(Text(line, overflow="fold"), (0, 0, 0, 2), expand=False)
+    return wrapped(line, indent=2)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from clipbench.collection import collect
 from clipbench.errors import ExitCode
+from clipbench.report.wrapping import wrapped
 from clipbench.trend import Measurement, Trend, exit_code, select_cases, trend_data, trends_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def run_trend(paths: Sequence[Path], metric: str, cases: Sequence[str], last: in
     else:
         from rich.console import Console
 
-        Console(highlight=False).print(trend_report(trends, found.problems, _levels(sys.stdout.encoding), last or ROWS))
+        Console(highlight=False).print(
+            trend_report(trends, found.problems, _levels(sys.stdout.encoding), last or ROWS), crop=False
+        )
     return exit_code(trends, found.problems)
 
 
@@ -69,7 +72,7 @@ def trend_report(trends: Sequence[Trend], problems: Sequence[str], levels: str =
         parts.append(Text("no results", style="bold"))
     if problems:
         parts.append(Text("refused files", style="bold red"))
-        parts += [Text(f"- {problem}", overflow="fold") for problem in problems]
+        parts += [wrapped(f"- {problem}") for problem in problems]
     return Group(*parts)
 
 

@@ -33,10 +33,8 @@ def test_old_torch_is_refused(monkeypatch, version, refused):
         assert problem == f"torch 2.4 or newer is needed, this is {version}"
 
 
-def test_ranks_are_started_by_torchrun():
-    command = TorchEngine().launcher(4)
-    assert command[:3] == [sys.executable, "-m", "torch.distributed.run"]
-    assert command[3:] == ["--standalone", "--nproc-per-node=4", "-m"]
+def test_ranks_are_started_by_a_module_that_calls_torchs_launcher():
+    assert TorchEngine().launcher(4) == [sys.executable, "-m", "clipbench_torch.launch", "4"]
 
 
 def test_missing_torch_is_explained(monkeypatch):
