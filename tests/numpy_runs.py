@@ -59,6 +59,14 @@ def environment(**more):
     return {**os.environ, "PYTHONPATH": path, "CI": "true", **more}
 
 
+def start(path, cwd, **more):
+    """`clipbench run` under way: a process to be signalled, then waited for."""
+    command = [sys.executable, "-m", "clipbench", "run", str(path)]
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
 def clipbench(*words, cwd, **more):
     command = [sys.executable, "-m", "clipbench", *map(str, words)]
     return subprocess.run(

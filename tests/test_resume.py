@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from numpy_runs import clipbench, environment, results
+from numpy_runs import clipbench, environment, results, start
 
 KEPT = {"epochs": 1, "minutes": 1e-9, "keep": "all"}
 LONG = {"epochs": 12, "batch_size": 8, "lr": 0.2, "augment": "none",
@@ -22,13 +22,6 @@ LONG = {"epochs": 12, "batch_size": 8, "lr": 0.2, "augment": "none",
 def long(suite):
     """Sixty steps, each saved."""
     return suite(train=LONG, checkpoint=KEPT, timing={"warmup_steps": 0, "window_steps": 1})
-
-
-def start(path, cwd, **more):
-    command = [sys.executable, "-m", "clipbench", "run", str(path)]
-    return subprocess.Popen(
-        command, cwd=cwd, env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
 
 
 def what_it_came_to(folder):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy_runs import clipbench, environment, results
+from numpy_runs import clipbench, environment, results, start
 
 from clipbench.result import read_result
 
@@ -136,14 +136,7 @@ def test_a_crash_ends_its_case_alone(suite, tmp_path):
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_in_order(suite, tmp_path, sent):
-    run = subprocess.Popen(
-        [sys.executable, "-m", "clipbench", "run", str(suite())],
-        cwd=tmp_path,
-        env=environment(CLIPBENCH_NUMPY_PAUSE="0.3"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    run = start(suite(), tmp_path, CLIPBENCH_NUMPY_PAUSE="0.3")
     wait_until_started(tmp_path)
     run.send_signal(sent)
     out, err = run.communicate(timeout=60)
@@ -156,14 +149,7 @@ def test_a_signal_ends_the_run_in_order(suite, tmp_path, sent):
 
 
 def test_a_step_that_hangs_is_ended_by_a_second_signal(suite, tmp_path):
-    run = subprocess.Popen(
-        [sys.executable, "-m", "clipbench", "run", str(suite())],
-        cwd=tmp_path,
-        env=environment(CLIPBENCH_NUMPY_FAULT="hang"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    run = start(suite(), tmp_path, CLIPBENCH_NUMPY_FAULT="hang")
     wait_until_started(tmp_path)
     run.send_signal(signal.SIGINT)
     wait_for(lambda: any((tmp_path / "results").glob(".work/*/stop")))

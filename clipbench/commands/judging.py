@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from clipbench.commands.options import BASELINES, FORMAT
+from clipbench.commands.options import BASELINES, FORMAT, REFERENCES
 
 # What --allow takes: clipbench.comparability.ALLOWED, which a test holds against this.
 ALLOWED = ("device", "ranks", "precision", "batch", "recipe", "data", "weights", "evaluation", "engine", "settings")
@@ -18,13 +18,7 @@ ALLOWED = ("device", "ranks", "precision", "batch", "recipe", "data", "weights",
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--references",
-    "folders",
-    multiple=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of further references. Repeatable.",
-)
+@REFERENCES
 @click.option("--reference", metavar="NAME", help="This reference; 'own' is the one that a result names itself.")
 @click.option(
     "--baseline",
@@ -149,13 +143,7 @@ def trend(paths: Sequence[Path], metric: str, cases: Sequence[str], last: int | 
 @click.option(
     "--run", "runs", multiple=True, metavar="RUN_ID", help="Show this run in full, not the newest six. Repeatable."
 )
-@click.option(
-    "--references",
-    "folders",
-    multiple=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of further references. Repeatable.",
-)
+@REFERENCES
 @click.option(
     "--baseline",
     metavar="WHICH",

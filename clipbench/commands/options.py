@@ -29,6 +29,22 @@ BASELINES = click.option(
     help="Folder of adopted baselines.  [default: results/baseline]",
 )
 
+REFERENCES = click.option(
+    "--references",
+    "folders",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of further references. Repeatable.",
+)
+
+OUT = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Folder that results are written to.",
+)
+
 
 def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that choose and change what a suite runs."""

@@ -11,18 +11,12 @@ from typing import Any
 
 import click
 
-from clipbench.commands.options import FORMAT, load_chosen, open_registry, print_plans, suite_options
+from clipbench.commands.options import FORMAT, OUT, load_chosen, open_registry, print_plans, suite_options
 
 
 @click.command()
 @suite_options
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Folder that results are written to.",
-)
+@OUT
 @click.option("--restart", is_flag=True, help="Begin anew where a run was not finished; the old one is set aside.")
 @click.option("--dry-run", is_flag=True, help="Check that everything is there, show the plan, run nothing.")
 @click.option(
@@ -95,13 +89,7 @@ def show(form: str, **chosen: Any) -> None:  # noqa: ANN401
 @click.argument("suite", default="quickstart")
 @click.option("--device", help="Device plugin, or auto. Short for --set device=...")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a key of the suite. Repeatable.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Folder that results would be written to.",
-)
+@OUT
 @FORMAT
 def doctor(suite: str, device: str | None, overrides: Sequence[str], out: Path, form: str) -> None:
     """Look whether this machine is ready for a suite, and fit to be timed.
