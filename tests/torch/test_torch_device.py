@@ -46,15 +46,28 @@ def test_tuning_rejects_products_in_a_shorter_type(monkeypatch):
     assert torch.get_float32_matmul_precision() == "highest"
 
 
-def test_tuning_rejects_what_is_slower(monkeypatch):
+@pytest.mark.parametrize(("onednn", "default", "chosen"), [(2, 1, "default"), (1, 1.02, "default"), (1, 1.1, "onednn")])
+def test_tuning_takes_what_is_faster_by_more_than_noise(onednn, default, chosen, monkeypatch):
     seconds = 0.0
 
     def thread_time():
         nonlocal seconds
-        seconds += 2.0 if torch.get_float32_matmul_precision() == "medium" else 1.0
+        seconds += onednn if torch.get_float32_matmul_precision() == "medium" else default
         return seconds
 
     monkeypatch.setattr(devices.time, "thread_time", thread_time)
+    monkeypatch.setattr(devices, "FLOAT32_ERROR_LIMIT", 1.0)  # whatever this processor's products are
+    assert choose_float32_products()["float32_products"] == chosen
+    assert torch.get_float32_matmul_precision() == devices.PATHS[chosen]
+
+
+def test_a_run_that_goes_on_keeps_its_products(monkeypatch):
+    monkeypatch.setattr(devices, "_onednn_is_faster", lambda *_: pytest.fail("timed again"))
+    for kept in ("default", "onednn"):
+        monkeypatch.setenv("CLIPBENCH_TUNING", f'{{"float32_products": "{kept}"}}')
+        monkeypatch.setattr(devices, "FLOAT32_ERROR_LIMIT", 1.0)
+        assert choose_float32_products()["float32_products"] == kept
+    monkeypatch.setattr(devices, "FLOAT32_ERROR_LIMIT", 0.0)  # as on a processor that took bfloat16 for them
     assert choose_float32_products()["float32_products"] == "default"
 
 

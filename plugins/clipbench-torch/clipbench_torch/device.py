@@ -6,12 +6,10 @@ import json
 import math
 import os
 import platform
-import re
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,18 +17,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipbench.api import DeviceInfo, Precision
+from clipbench_torch.processor import cpuinfo
 
 DTYPES: Mapping[Precision, torch.dtype] = {
     "float32": torch.float32,
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }
+# Who computes float32 products on a processor, and the matmul precision at which torch asks them.
+PATHS = {"default": "highest", "onednn": "medium"}
 # True float32 gives 3e-7 on the product below, TF32 and bfloat16 give 4e-4 and 3e-3.
 FLOAT32_ERROR_LIMIT = 1e-5
-TIMED_PRODUCTS = 12
-# Processors on which oneDNN is worth it have it twice as fast. A gain that noise could turn round is not taken, for two
-# runs on one machine have to compute alike.
-WORTHWHILE_SPEEDUP = 1.5
+TIMED_PRODUCTS = 5
+# Where oneDNN is worth it, it is 1.1 to 2 times as fast. A gain that noise could turn round is not taken, for two runs
+# on one machine have to compute alike: by the time measured below, 1.10 was never seen as less than 1.08 there.
+WORTHWHILE_SPEEDUP = 1.05
 
 
 class TorchDevice:
@@ -157,54 +158,60 @@ def choose_float32_products() -> dict[str, Any]:
     """Keep matmul precision "medium" if its products are true float32 and faster than the default's here.
 
     Returns ``float32_products`` ("onednn" or "default") and their relative error against float64: the worst of a
-    linear layer's output and its two gradients, by Frobenius norm. Takes some tens of milliseconds. A run that goes on
+    linear layer's output and its two gradients, by Frobenius norm. Takes some 0.2 s. A run that goes on
     (CLIPBENCH_TUNING has what it was tuned to) keeps its choice where that is still float32.
     """
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(256, 768, generator=generator)
-    weight = torch.randn(1536, 768, generator=generator)
+    products = [torch.randn(size, generator=generator) for size in ((256, 768), (1536, 768), (256, 1536))]
     # A part is enough to tell formats apart, and float64 is slow.
-    few = x[:48], weight[:512], torch.randn(48, 512, generator=generator)
+    few = [
+        tensor[:rows, :columns] for tensor, rows, columns in zip(products, (48, 512, 48), (768, 768, 512), strict=True)
+    ]
     exact = _linear_products(*(tensor.double() for tensor in few))
-    error = dict.fromkeys(("highest", "medium"), 0.0)
-    seconds = dict.fromkeys(error, math.inf)
-    for precision in error:
+    error = dict.fromkeys(PATHS, 0.0)
+    for path, precision in PATHS.items():
         torch.set_float32_matmul_precision(precision)
         for got, want in zip(_linear_products(*few), exact, strict=True):
-            error[precision] = max(error[precision], float((got.double() - want).norm() / want.norm()))
-    chosen = json.loads(os.environ.get("CLIPBENCH_TUNING") or "{}").get("float32_products")
-    if chosen == "onednn" and error["medium"] < FLOAT32_ERROR_LIMIT:
-        return {"float32_products": "onednn", "float32_products_relative_error": error["medium"]}
-    if chosen is not None:
-        torch.set_float32_matmul_precision("highest")
-        return {"float32_products": "default", "float32_products_relative_error": error["highest"]}
+            error[path] = max(error[path], float((got.double() - want).norm() / want.norm()))
+    path = json.loads(os.environ.get("CLIPBENCH_TUNING") or "{}").get("float32_products")
+    if path is None:
+        path = "onednn" if _onednn_is_faster(*products) else "default"
+    if error["onednn"] >= FLOAT32_ERROR_LIMIT:
+        path = "default"
+    torch.set_float32_matmul_precision(PATHS[path])
+    return {"float32_products": path, "float32_products_relative_error": error[path]}
+
+
+def _onednn_is_faster(x: Tensor, weight: Tensor, gradient: Tensor) -> bool:
+    seconds = {path: [math.inf] * 3 for path in PATHS}
     threads = torch.get_num_threads()
     # One thread and its own time: on a busy machine, wall time says who was interrupted and not what is faster.
     torch.set_num_threads(1)
     for _ in range(TIMED_PRODUCTS):
-        for precision in seconds:
-            torch.set_float32_matmul_precision(precision)
-            start = time.thread_time()
-            F.linear(x, weight)
-            seconds[precision] = min(seconds[precision], time.thread_time() - start)
+        for path, best in seconds.items():
+            torch.set_float32_matmul_precision(PATHS[path])
+            for i, product in enumerate(_LINEAR_PRODUCTS):
+                start = time.thread_time()
+                product(x, weight, gradient)
+                best[i] = min(best[i], time.thread_time() - start)
     torch.set_num_threads(threads)
-    if error["medium"] < FLOAT32_ERROR_LIMIT and seconds["medium"] * WORTHWHILE_SPEEDUP < seconds["highest"]:
-        return {"float32_products": "onednn", "float32_products_relative_error": error["medium"]}
-    torch.set_float32_matmul_precision("highest")
-    return {"float32_products": "default", "float32_products_relative_error": error["highest"]}
+    return sum(seconds["onednn"]) * WORTHWHILE_SPEEDUP < sum(seconds["default"])
 
 
-def _linear_products(x: Tensor, weight: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return F.linear(x, weight), gradient @ weight, gradient.t() @ x
+# A linear layer's output, and the gradients of its input and of its weight.
+_LINEAR_PRODUCTS: Sequence[Callable[[Tensor, Tensor, Tensor], Tensor]] = (
+    lambda x, weight, gradient: F.linear(x, weight),
+    lambda x, weight, gradient: gradient @ weight,
+    lambda x, weight, gradient: gradient.t() @ x,
+)
+
+
+def _linear_products(x: Tensor, weight: Tensor, gradient: Tensor) -> list[Tensor]:
+    return [product(x, weight, gradient) for product in _LINEAR_PRODUCTS]
 
 
 def _processor_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(errors="replace"), re.MULTILINE)
-        if found:
-            return found[1].strip()
-    return platform.processor() or platform.machine()
+    return cpuinfo("model name") or platform.processor() or platform.machine()
 
 
 def lines_of(command: Sequence[str]) -> list[str] | None:

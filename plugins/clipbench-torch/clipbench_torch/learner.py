@@ -16,8 +16,9 @@ from clipbench.api import LearnerJob, LearnerState, StepReport
 from clipbench.clip.flops import training_flops
 from clipbench.errors import NotReadyError
 from clipbench_torch.allocation import keep_freed_memory
+from clipbench_torch.attention import KERNEL, attention_kind
 from clipbench_torch.compiling import compile_towers, padded_length, show_lengths, with_any_length
-from clipbench_torch.device import TorchDevice
+from clipbench_torch.device import DTYPES, TorchDevice
 from clipbench_torch.inputs import as_tensor, cut_to_longest, longest
 from clipbench_torch.loss import contrastive_loss
 from clipbench_torch.micro_batches import Pairs, add_gradients, add_gradients_of_whole, rows_of
@@ -144,7 +145,7 @@ class TorchLearner:
         """What a result records of the compute; waits for the device."""
         described: dict[str, Any] = {
             "parameter_count": sum(parameter.numel() for parameter in self._model.parameters()),
-            "attention": "scaled_dot_product_attention",
+            "attention": KERNEL if self._job.compile else attention_kind(self._place, DTYPES[self._job.precision]),
             "last_block": "pooled token only",
             "text_length": "longest caption of the batch",
             **self._described,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from clipbench.clip.config import Activation, ClipConfig
+from clipbench_torch.attention import attend
 
 QUICK_GELU_SLOPE = 1.702
 INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
@@ -174,7 +175,7 @@ class Attention(nn.Module):
         n, length, width = x.shape
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         q, k, v = qkv.view(n, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        y = attend(q, k, v, causal=causal)
         return self.out_proj(y.transpose(1, 2).reshape(n, length, width))
 
     def at(self, token: Tensor, tokens: Tensor, visible: Tensor | None) -> Tensor:
@@ -190,7 +191,7 @@ class Attention(nn.Module):
         kv = F.linear(tokens, kv_weight, kv_bias)
         k, v = kv.view(n, length, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
         mask = None if visible is None else visible[:, None, None, :]
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v, attn_mask=mask).reshape(n, width))
+        return self.out_proj(attend(q, k, v, visible=mask).reshape(n, width))
 
 
 class Mlp(nn.Module):
