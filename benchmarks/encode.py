@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from made_batches import MODELS, make_job, make_pixels, make_tokens
-from peer import encode_images, encode_texts, transformers_model
+from peer import encode_images, encode_texts, transformers_model, with_default_products
 from rich.console import Console
 from rich.table import Table
 
@@ -56,6 +56,7 @@ def main() -> None:
     columns = torch.from_numpy(tokens).long().to(place)
     images, texts = batches(len(pixels), options.image_batch), batches(len(tokens), options.text_batch)
 
+    @with_default_products
     def theirs(encode: Callable, inputs: torch.Tensor, rows: list[slice]) -> np.ndarray:
         with torch.inference_mode():
             return torch.cat([encode(model, inputs[part]) for part in rows]).cpu().numpy()

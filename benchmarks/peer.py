@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -93,6 +94,20 @@ class PeerStep:
         for parameter, state in self.plain.state.items():
             if parameter not in self.fused.state:
                 self.fused.state[parameter] = {**state, "step": torch.zeros((), device=parameter.device)}
+
+
+def with_default_products(call: Callable[..., Any]) -> Callable[..., Any]:
+    """``call`` with torch's own float32 products; our learner may have chosen others for the process."""
+
+    def run(*args: object, **options: object) -> object:
+        chosen = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            return call(*args, **options)
+        finally:
+            torch.set_float32_matmul_precision(chosen)
+
+    return run
 
 
 def encode_images(model: nn.Module, pixels: Tensor) -> Tensor:
