@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from clipbench.api import Probe
-from clipbench_torch import probes
+from clipbench_torch import attention, probes
 from clipbench_torch.device import CpuDevice
 from clipbench_torch.engine import TorchEngine
 
@@ -171,6 +171,7 @@ def test_a_wrong_gradient(monkeypatch):
 
 def lying_attention(monkeypatch, lie):
     honest = F.scaled_dot_product_attention
+    monkeypatch.setattr(attention, "attention_kind", lambda *_: attention.KERNEL)
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda q, k, v, **options: lie(honest, q, k, v, options))
 
 
@@ -194,6 +195,14 @@ def test_attention_that_is_not_attention(monkeypatch, lie, wrong, precision):
     error = probe.measured["relative_error"][wrong]
     assert error is None or error > 0.1
     assert probe.detail.endswith("what comes out is wrong")
+
+
+def test_attention_from_products_is_probed_too(monkeypatch):
+    monkeypatch.setattr(attention, "attention_kind", lambda *_: attention.PRODUCTS)
+    assert failed(CpuDevice(), "float32") == []
+    honest = torch.softmax
+    monkeypatch.setattr(torch, "softmax", lambda scores, dim: honest(scores * 1.1, dim))
+    assert failed(CpuDevice(), "float32") == ["attention"]
 
 
 def test_a_probe_that_raises_has_failed(monkeypatch):
