@@ -40,7 +40,7 @@ def picture(what: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     linear = [{"size": row["size"], "seconds": last["cpu_seconds"] * row["size"] / last["size"]} for row in rows]
     low = min(row["cpu_seconds"] for row in rows)
     linear = [row for row in linear if row["seconds"] >= low / 2]
-    x = {"field": "size", "type": "quantitative", "scale": {"type": "log"}, "title": unit}
+    x = {"field": "size", "type": "quantitative", "scale": {"type": "log", "nice": False}, "title": unit}
     x["axis"] = {"values": [row["size"] for row in rows], "format": ",d", "labelAngle": -40, "grid": False}
 
     def y(field: str) -> dict[str, Any]:
