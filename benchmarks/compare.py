@@ -19,7 +19,7 @@ import numpy as np
 
 from clipbench.environment import machine, source_version
 from clipbench.json_file import write_json
-from clipbench.result import metrics_of, read_result, utc_now
+from clipbench.result import digest_of, metrics_of, read_result, utc_now
 from clipbench.stats import hits_of
 
 MEASURE = """
@@ -60,19 +60,20 @@ def write_copies(result: dict, folder: Path, count: int, images: int) -> Path:
     """``count`` results with other runs, and of ten seeds with ranks of their own; returns one, as the baseline."""
     random = np.random.default_rng(0)
     owner = np.repeat(np.arange(images), 5).tolist()
-    texts = []
+    copies = []
     for seed in range(10):
         ranks = {"epoch": result["metrics"]["last"]["epoch"], "image_of_text": owner}
         for side, queries in (("text", images), ("image", 5 * images)):
             ranks[side] = np.maximum(random.geometric(0.8, queries) - 1, 0).tolist()
         record = {**result["epochs"][-1], "recall": hits_of(ranks).recalls()}
         last = {"epoch": record["epoch"], "values": metrics_of(record)}
-        copy = {**result, "run_id": "COPY", "seed": seed, "ranks": ranks, "metrics": {"last": last, "best": last}}
+        copy = {**result, "seed": seed, "ranks": ranks, "metrics": {"last": last, "best": last}}
         copy["epochs"] = [*result["epochs"][:-1], record]
-        texts.append(json.dumps(copy, indent=1))
+        copies.append(copy)
     for number in range(count):
-        name = f"copy-{number:05d}"
-        (folder / f"{name}.json").write_text(texts[number % 10].replace('"COPY"', f'"{name}"'), encoding="utf-8")
+        copy = {**copies[number % 10], "run_id": f"copy-{number:05d}"}
+        copy["digest"] = digest_of(copy)
+        (folder / f"{copy['run_id']}.json").write_text(json.dumps(copy, indent=1), encoding="utf-8")
     return folder / "copy-00000.json"
 
 

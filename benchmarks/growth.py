@@ -1,6 +1,7 @@
 """How costs grow: with the batch, evaluation images, entries of an annotation file, and ranks.
 
-    python benchmarks/growth.py [--quick] [--only batch images entries ranks] [--out benchmarks/results/growth.json]
+    python benchmarks/growth.py [--quick] [--only batch images entries captions results ranks]
+        [--out benchmarks/results/growth.json]
 
 The exponent is the slope of the logarithms from the first size that takes at least a tenth of a second: 1 is linear.
 Ranks share the cores of one machine here, so this is what they cost and not what more devices gain.
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +33,20 @@ from clipbench.clip.config import CLIP_TINY
 from clipbench.environment import peak_host_memory
 
 BAR = 40
+RESULT = Path(__file__).parent / "results" / "quickstart.json"
 SIZES = {
     "batch": [8, 16, 32, 64, 128, 256, 512],
     "images": [1_000, 2_000, 4_000, 8_000, 16_000, 31_000],
     "entries": [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
+    "captions": [1_000, 10_000, 100_000, 1_000_000],
+    "results": [10, 100, 1_000, 2_000],
     "ranks": [1, 2, 3, 4],
 }
-SMALL = {"batch": [8, 32], "images": [100, 1_000], "entries": [1, 100, 10_000], "ranks": [1, 2]}
+SMALL = {
+    "batch": [8, 32], "images": [100, 1_000], "entries": [1, 100, 10_000], "captions": [100, 1_000], "results": [2, 10],
+    "ranks": [1, 2],
+}  # fmt: skip
+CAPTION = "a dog runs over the wet grass with a ball"
 
 
 def least_cpu(run: Callable[[], object], times: int = 3) -> float:
@@ -75,16 +84,49 @@ def of_entries(size: int) -> dict[str, float]:
     """Reading an annotation file of ``size`` entries with five captions each."""
     from clipbench_flickr8k.annotations import read_annotations
 
-    caption = "a dog runs over the wet grass with a ball"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "entries.json"
-        entries = ({"image": f"{n}.jpg", "caption": [f"{caption} {n}"] * 5} for n in range(size))
+        entries = ({"image": f"{n}.jpg", "caption": [f"{CAPTION} {n}"] * 5} for n in range(size))
         path.write_text(json.dumps(list(entries)), encoding="utf-8")
         before, begun = peak_host_memory() or 0, time.process_time()
         read_annotations(path)
         return {
             "cpu_seconds": time.process_time() - begun,
             "file_bytes": path.stat().st_size,
+            "added_peak_bytes": (peak_host_memory() or 0) - before,
+        }
+
+
+def of_captions(size: int) -> dict[str, float]:
+    """Cleaning and tokenising ``size`` captions of some thousand words, as a run does before its first step."""
+    from clipbench.clip.captions import clean_caption
+    from clipbench.clip.tokenizer import Tokenizer
+
+    package, _, name = CLIP_TINY.vocabulary.partition(":")
+    vocabulary = files(package) / name
+    texts = [f"{CAPTION} {n % 5_000}" for n in range(size)]
+    begun = time.process_time()
+    Tokenizer(str(vocabulary)).encode([clean_caption(text) for text in texts])
+    return {"cpu_seconds": time.process_time() - begun}
+
+
+def of_results(size: int) -> dict[str, float]:
+    """Comparing ``size`` results of 1,000 images with five captions each."""
+    from compare import write_copies
+
+    from clipbench.gate import Request, judge
+    from clipbench.result import read_result
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        result = read_result(RESULT)
+        write_copies(result, folder, size, 1_000)
+        before, begun = peak_host_memory() or 0, time.process_time()
+        judgement = judge(Request((folder,), reference=str(result["reference"])))
+        assert len(judgement.comparisons) == size, judgement.problems
+        return {
+            "cpu_seconds": time.process_time() - begun,
+            "file_bytes": sum(path.stat().st_size for path in folder.iterdir()),
             "added_peak_bytes": (peak_host_memory() or 0) - before,
         }
 
@@ -171,7 +213,8 @@ def main() -> None:
 
 
 MEASURES: dict[str, Callable[[int], dict[str, float]]] = {
-    "batch": of_batch, "images": of_images, "entries": of_entries, "ranks": of_ranks,
+    "batch": of_batch, "images": of_images, "entries": of_entries, "captions": of_captions, "results": of_results,
+    "ranks": of_ranks,
 }  # fmt: skip
 
 if __name__ == "__main__":

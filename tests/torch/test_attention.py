@@ -3,11 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch_jobs import make_batch, make_job
 
-from clipbench_torch import attention
-from clipbench_torch.attention import KERNEL, PRODUCTS, ProductAttention, attend, attention_kind
+from clipbench_torch import processor
+from clipbench_torch.attention import KERNEL, PRODUCTS, ProductAttention, attend
+from clipbench_torch.device import CpuDevice, TorchDevice
+from clipbench_torch.learner import TorchLearner
 
-CPU = torch.device("cpu")
 FORMS = ("all", "causal", "up to each row's end")
 
 
@@ -16,14 +18,6 @@ def matmul_precision():
     before = torch.get_float32_matmul_precision()
     yield
     torch.set_float32_matmul_precision(before)
-
-
-@pytest.fixture
-def flags(monkeypatch):
-    def say(text):
-        monkeypatch.setattr(attention, "cpuinfo", lambda key: text if key == "flags" else None)
-
-    return say
 
 
 def inputs(dtype, queries=19):
@@ -42,32 +36,31 @@ def how(form):
     }[form]
 
 
-def everything(tensors, form, kind, monkeypatch):
+def everything(tensors, form, kind):
     """Output and the three gradients by one kind of attention, as float64."""
-    monkeypatch.setattr(attention, "attention_kind", lambda *_: kind)
-    y = attend(*tensors, **how(form))
+    y = attend(kind, *tensors, **how(form))
     given = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     return [tensor.detach().double() for tensor in (y, *torch.autograd.grad(y, tensors, given.to(y.dtype)))]
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-6)])
-def test_products_give_what_the_kernel_gives(dtype, tolerance, form, monkeypatch):
+def test_products_give_what_the_kernel_gives(dtype, tolerance, form):
     tensors = inputs(dtype)
-    expected = everything(tensors, form, KERNEL, monkeypatch)
-    for got, want in zip(everything(tensors, form, PRODUCTS, monkeypatch), expected, strict=True):
+    expected = everything(tensors, form, KERNEL)
+    for got, want in zip(everything(tensors, form, PRODUCTS), expected, strict=True):
         assert float((got - want).norm() / want.norm()) < tolerance
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_bfloat16_products_are_as_exact_as_the_kernel(form, monkeypatch):
+def test_bfloat16_products_are_as_exact_as_the_kernel(form):
     rounded = inputs(torch.bfloat16)
     exact = [tensor.detach().double().requires_grad_() for tensor in rounded]
-    expected = everything(exact, form, KERNEL, monkeypatch)
+    expected = everything(exact, form, KERNEL)
     error = {
         kind: [float((got - want).norm() / want.norm()) for got, want in zip(found, expected, strict=True)]
         for kind in (KERNEL, PRODUCTS)
-        for found in [everything(rounded, form, kind, monkeypatch)]
+        for found in [everything(rounded, form, kind)]
     }
     for ours, kernels in zip(error[PRODUCTS], error[KERNEL], strict=True):
         assert ours < 1.3 * kernels
@@ -85,17 +78,17 @@ def test_gradients():
     assert torch.autograd.gradcheck(lambda *tensors: ProductAttention.apply(*tensors, visible), (q, k, v))
 
 
-def test_autocast_does_not_round_the_scores(monkeypatch):
+def test_autocast_does_not_round_the_scores():
     tensors = inputs(torch.float32)
-    outside = everything(tensors, "all", PRODUCTS, monkeypatch)
+    outside = everything(tensors, "all", PRODUCTS)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = everything(tensors, "all", PRODUCTS, monkeypatch)
+        inside = everything(tensors, "all", PRODUCTS)
     for got, want in zip(inside, outside, strict=True):
         assert torch.equal(got, want)
 
 
 @pytest.mark.parametrize(
-    ("processor", "kind"),
+    ("flags", "kind"),
     [
         ("fpu avx2 avx512_bf16 avx512_vnni", PRODUCTS),
         ("fpu avx2 avx512_bf16 amx_bf16 amx_tile", KERNEL),
@@ -103,16 +96,35 @@ def test_autocast_does_not_round_the_scores(monkeypatch):
         (None, KERNEL),
     ],
 )
-def test_bfloat16_takes_products_where_the_kernel_has_no_fast_ones(processor, kind, flags):
-    flags(processor)
-    assert attention_kind(CPU, torch.bfloat16) == kind
-    assert attention_kind(torch.device("meta"), torch.bfloat16) == KERNEL
-    assert attention_kind(CPU, torch.float16) == KERNEL
+def test_bfloat16_takes_products_where_the_kernel_has_no_fast_ones(flags, kind, monkeypatch):
+    monkeypatch.setattr(processor, "cpuinfo", lambda key: flags if key == "flags" else None)
+    assert CpuDevice().attention_kind(torch.bfloat16) == kind
+    assert CpuDevice().attention_kind(torch.float16) == KERNEL
+    assert TorchDevice().attention_kind(torch.bfloat16) == KERNEL
 
 
 def test_float32_takes_products_where_they_go_to_onednn():
     torch.set_float32_matmul_precision("highest")
-    assert attention_kind(CPU, torch.float32) == KERNEL
+    assert CpuDevice().attention_kind(torch.float32) == KERNEL
     torch.set_float32_matmul_precision("medium")
-    assert attention_kind(CPU, torch.float32) == PRODUCTS
-    assert attention_kind(CPU, torch.float64) == KERNEL
+    assert CpuDevice().attention_kind(torch.float32) == PRODUCTS
+    assert CpuDevice().attention_kind(torch.float64) == KERNEL
+
+
+class ByProducts(CpuDevice):
+    def tune(self):
+        return {}
+
+    def attention_kind(self, dtype):
+        return PRODUCTS
+
+
+def test_a_models_attention_is_its_devices(monkeypatch):
+    losses = {}
+    for device in (CpuDevice(), ByProducts()):
+        monkeypatch.setattr(CpuDevice, "tune", lambda self: {})
+        learner = TorchLearner(make_job(device=device))
+        for seed in range(3):
+            learner.train_step(*make_batch(n=8, seed=seed), lr=1e-3)
+        losses[learner.describe()["attention"]] = [report.loss for report in learner.drain_steps()]
+    assert losses[PRODUCTS] == pytest.approx(losses[KERNEL], rel=1e-5)

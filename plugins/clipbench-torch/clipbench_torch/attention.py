@@ -1,44 +1,31 @@
-"""Attention: torch's own kernel, or on some processors plain products, which are as exact and faster there."""
+"""Attention: torch's own kernel, or on some devices plain products, which are as exact and faster there."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipbench_torch.processor import cpuinfo
+AttentionKind = Literal["scaled_dot_product_attention", "products"]
+KERNEL: AttentionKind = "scaled_dot_product_attention"
+PRODUCTS: AttentionKind = "products"
 
-KERNEL, PRODUCTS = "scaled_dot_product_attention", "products"
 
-
-def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False, visible: Tensor | None = None) -> Tensor:
+def attend(
+    kind: AttentionKind, q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False, visible: Tensor | None = None
+) -> Tensor:
     """softmax(q k' / sqrt(d)) v, as (n, heads, queries, d), of q (n, heads, queries, d) and of k and v alike.
 
     ``causal`` hides later tokens; ``visible`` says instead which tokens may be looked at: true or false, of a shape
     that broadcasts to (n, heads, queries, tokens).
     """
-    if torch.compiler.is_compiling() or attention_kind(q.device, q.dtype) == KERNEL:
+    if kind == KERNEL:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, is_causal=causal)
     if causal:
         visible = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
     return ProductAttention.apply(q, k, v, visible)
-
-
-def attention_kind(device: torch.device, dtype: torch.dtype) -> str:
-    """Which way ``attend`` takes for tensors of this type on this device.
-
-    torch's kernel for processors cuts attention into many small products. Those in bfloat16 are slow without AMX, and
-    those in float32 are slow as soon as float32 products go to oneDNN (matmul precision other than "highest"). A fact
-    of the processor decides and not a stopwatch: two runs on one machine have to round alike.
-    """
-    if device.type != "cpu":
-        return KERNEL
-    if dtype == torch.bfloat16:
-        return PRODUCTS if _has_bfloat16_products_but_no_tiles() else KERNEL
-    faster = dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
-    return PRODUCTS if faster else KERNEL
 
 
 class ProductAttention(torch.autograd.Function):
@@ -78,9 +65,3 @@ class ProductAttention(torch.autograd.Function):
             of_q = torch.bmm(of_scores, k)
             of_k = torch.bmm(of_scores.transpose(1, 2), q)
         return of_q.unflatten(0, heads), of_k.unflatten(0, heads), of_v.unflatten(0, heads), None
-
-
-def _has_bfloat16_products_but_no_tiles() -> bool:
-    """Whether this is an x86 processor with AVX-512's bfloat16 products and without AMX's."""
-    flags = (cpuinfo("flags") or "").split()
-    return "avx512_bf16" in flags and "amx_bf16" not in flags

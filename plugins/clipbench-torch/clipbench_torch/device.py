@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipbench.api import DeviceInfo, Precision
-from clipbench_torch.processor import cpuinfo
+from clipbench_torch.attention import KERNEL, PRODUCTS, AttentionKind
+from clipbench_torch.processor import cpuinfo, processor_flags
 
 DTYPES: Mapping[Precision, torch.dtype] = {
     "float32": torch.float32,
@@ -98,6 +99,10 @@ class TorchDevice:
     def grad_scaler(self, precision: Precision) -> Any:  # noqa: ANN401 -- vendors bring scalers of their own
         return torch.amp.GradScaler(self.name) if precision == "float16" else None
 
+    def attention_kind(self, dtype: torch.dtype) -> AttentionKind:
+        """How models attend on this device to tensors of this type; asked of a tuned device."""
+        return KERNEL
+
     def peak_flops(self, precision: Precision) -> float | None:
         return None
 
@@ -134,6 +139,17 @@ class CpuDevice(TorchDevice):
     def precisions(self) -> Sequence[Precision]:
         # bfloat16 before float16, which has no fast products on any processor that is common today.
         return ("float32", "bfloat16", "float16")
+
+    def attention_kind(self, dtype: torch.dtype) -> AttentionKind:
+        """torch's kernel for processors cuts attention into many small products. Those in bfloat16 are slow without
+        AMX, and those in float32 are slow as soon as float32 products go to oneDNN.
+
+        A fact of the processor decides and not a stopwatch: two runs on one machine have to round alike.
+        """
+        if dtype == torch.bfloat16:
+            return PRODUCTS if "avx512_bf16" in processor_flags() and "amx_bf16" not in processor_flags() else KERNEL
+        to_onednn = dtype == torch.float32 and torch.get_float32_matmul_precision() != PATHS["default"]
+        return PRODUCTS if to_onednn else KERNEL
 
     def environment_variables(self) -> Sequence[str]:
         return (

@@ -16,13 +16,13 @@ from clipbench.api import LearnerJob, LearnerState, StepReport
 from clipbench.clip.flops import training_flops
 from clipbench.errors import NotReadyError
 from clipbench_torch.allocation import keep_freed_memory
-from clipbench_torch.attention import KERNEL, attention_kind
+from clipbench_torch.attention import KERNEL, AttentionKind
 from clipbench_torch.compiling import compile_towers, padded_length, show_lengths, with_any_length
 from clipbench_torch.device import DTYPES, TorchDevice
 from clipbench_torch.inputs import as_tensor, cut_to_longest, longest
 from clipbench_torch.loss import contrastive_loss
 from clipbench_torch.micro_batches import Pairs, add_gradients, add_gradients_of_whole, rows_of
-from clipbench_torch.model import Clip, Transformer
+from clipbench_torch.model import Attention, Clip, Transformer
 from clipbench_torch.optimizer import build_optimizer, gradient_norm, steps_taken
 from clipbench_torch.state import read_state, restore_state
 from clipbench_torch.step_log import StepLog
@@ -43,6 +43,8 @@ class TorchLearner:
         self._described |= device.tune()
         self._place = device.torch_device(job.world.local_rank)
         self._model = build_model(job, self._place)
+        if job.compile is None:  # a compiler has attention of its own
+            attend_as(self._model, device)
         self._towers = Towers(self._model, job, self._place)
         if job.compile is not None:
             compile_towers(self._towers, job, self._place)
@@ -145,7 +147,7 @@ class TorchLearner:
         """What a result records of the compute; waits for the device."""
         described: dict[str, Any] = {
             "parameter_count": sum(parameter.numel() for parameter in self._model.parameters()),
-            "attention": KERNEL if self._job.compile else attention_kind(self._place, DTYPES[self._job.precision]),
+            "attention": self._attention_kind(),
             "last_block": "pooled token only",
             "text_length": "longest caption of the batch",
             **self._described,
@@ -154,6 +156,9 @@ class TorchLearner:
             described["scaler_scale"] = float(self._scaler.get_scale())
             described["scaler_skipped_steps"] = self._steps - int(steps_taken(self._optimizer))
         return described
+
+    def _attention_kind(self) -> AttentionKind:
+        return KERNEL if self._job.compile else self._device.attention_kind(DTYPES[self._job.precision])
 
     def _add_gradients(self, parts: Sequence[Pairs]) -> Tensor:
         """Add the batch's gradient to ``grad``, multiplied as the scaler has it; its loss, unscaled."""
@@ -211,6 +216,13 @@ def build_model(job: LearnerJob, place: torch.device) -> Clip:
     if job.grad_checkpointing:
         keep_no_activations(model, job.model.name)
     return model.to(place)
+
+
+def attend_as(model: nn.Module, device: TorchDevice) -> None:
+    """Have the model's attention computed as is fastest on the device; another's own blocks are left as they are."""
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.kind_of = device.attention_kind
 
 
 def keep_no_activations(model: nn.Module, name: str) -> None:

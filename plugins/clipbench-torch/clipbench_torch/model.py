@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from clipbench.clip.config import Activation, ClipConfig
-from clipbench_torch.attention import attend
+from clipbench_torch.attention import KERNEL, AttentionKind, attend
 
 QUICK_GELU_SLOPE = 1.702
 INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
@@ -162,7 +163,10 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; query, key and value come from one product."""
+    """Multi-head self-attention; query, key and value come from one product.
+
+    ``kind_of`` says for a type how to attend, which is its device's to say.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -170,12 +174,13 @@ class Attention(nn.Module):
         self.in_proj_weight = _parameter(3 * width, width)
         self.in_proj_bias = _parameter(3 * width)
         self.out_proj = Linear(width, width)
+        self.kind_of: Callable[[torch.dtype], AttentionKind] = _kernel_for_all
 
     def forward(self, x: Tensor, causal: bool) -> Tensor:
         n, length, width = x.shape
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         q, k, v = qkv.view(n, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
-        y = attend(q, k, v, causal=causal)
+        y = attend(self.kind_of(q.dtype), q, k, v, causal=causal)
         return self.out_proj(y.transpose(1, 2).reshape(n, length, width))
 
     def at(self, token: Tensor, tokens: Tensor, visible: Tensor | None) -> Tensor:
@@ -191,7 +196,7 @@ class Attention(nn.Module):
         kv = F.linear(tokens, kv_weight, kv_bias)
         k, v = kv.view(n, length, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
         mask = None if visible is None else visible[:, None, None, :]
-        return self.out_proj(attend(q, k, v, visible=mask).reshape(n, width))
+        return self.out_proj(attend(self.kind_of(q.dtype), q, k, v, visible=mask).reshape(n, width))
 
 
 class Mlp(nn.Module):
@@ -241,6 +246,10 @@ class _QuickGelu(torch.autograd.Function):
 def quick_gelu(x: Tensor) -> Tensor:
     """``x * sigmoid(1.702 x)``, the activation of OpenAI's weights (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
     return _QuickGelu.apply(x)
+
+
+def _kernel_for_all(dtype: torch.dtype) -> AttentionKind:
+    return KERNEL
 
 
 def _parameter(*shape: int) -> nn.Parameter:

@@ -104,7 +104,7 @@ def probe_attention(device: TorchDevice, precision: Precision, place: torch.devi
         queries = 1 if form == "masked" else length
         inputs = _random((2, 4, queries, 64), (2, 4, length, 64), (2, 4, length, 64), (2, 4, queries, 64))
         wanted = _exactly(partial(_defined_attention, mask), *inputs)
-        fused = partial(_attention_of_models, form, mask, DTYPES[precision])
+        fused = partial(_attention_of_models, device, form, mask, DTYPES[precision])
         errors[form] = _worst_error(_on_device(device, precision, place, fused, *inputs), wanted)
     return _verdict("attention", errors, precision, max(errors.values()), device)
 
@@ -118,12 +118,19 @@ def _defined_attention(mask: Tensor | None, q: Tensor, k: Tensor, v: Tensor, gra
 
 
 def _attention_of_models(
-    form: str, mask: Tensor | None, dtype: torch.dtype, q: Tensor, k: Tensor, v: Tensor, gradient: Tensor
+    device: TorchDevice,
+    form: str,
+    mask: Tensor | None,
+    dtype: torch.dtype,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    gradient: Tensor,
 ) -> Results:
     given = mask.to(q.device) if form == "masked" and mask is not None else None
     # Autocast hands attention what its products made: queries, keys and values that are already short.
     short = (tensor.to(dtype) for tensor in (q, k, v))
-    y = attend(*short, causal=form == "causal", visible=given)
+    y = attend(device.attention_kind(dtype), *short, causal=form == "causal", visible=given)
     return (y, *torch.autograd.grad(y, (q, k, v), gradient.to(y.dtype)))
 
 

@@ -16,3 +16,8 @@ def cpuinfo(key: str) -> str | None:
         return None
     found = re.search(rf"^{key}\s*:\s*(.+)$", text, re.MULTILINE)
     return found[1].strip() if found else None
+
+
+def processor_flags() -> frozenset[str]:
+    """What an x86 processor says that it can do, in Linux's words; empty elsewhere."""
+    return frozenset((cpuinfo("flags") or "").split())
