@@ -166,7 +166,7 @@ def test_a_rank_that_raises_is_named_with_its_traceback(suite, tmp_path):
     code, output = finish(start("clipbench", "run", path, "--nproc", 2, cwd=tmp_path))
     error = only_result(tmp_path)["error"]
     assert code == 4 and error["exit_code"] == 4, output
-    assert error["rank"] == place // (BATCH // 2)
+    assert error["rank"] == place // (BATCH // 2), error
     assert picture.name in error["message"] and "Traceback" in error["traceback"]
     assert "Traceback" not in output
 

@@ -1,14 +1,22 @@
 """Several processes over gloo, against one process with the whole batch."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch.distributed as dist
 from global_negatives import GLOBAL_BATCH, take_steps
+
+from clipbench.api import World
+from clipbench_torch import group as groups
+from clipbench_torch.device import CpuDevice
 
 SCRIPT = Path(__file__).parent / "global_negatives.py"
 RANKS = 4
@@ -93,3 +101,16 @@ def test_ranks_count_their_own_operations(result_of):
     ranks = [float(rank["flops"]) for rank in result_of("local")]
     assert sum(ranks) < take_steps("local")["flops"]  # a shard's captions are cut shorter, and it has fewer rivals
     assert min(ranks) > 0.15 * take_steps("local")["flops"]
+
+
+def test_a_group_that_is_closed_leaves_no_thread_behind(monkeypatch):
+    """One that is inside the store when the interpreter goes takes the process down."""
+    monkeypatch.setattr(groups, "BEAT_SECONDS", 0.001)
+    store = dist.HashStore()
+    group = groups.TorchGroup(CpuDevice(), World(rank=0, local_rank=0, size=2), store)
+    while json.loads(store.get("beat/0"))[0] < 3:
+        time.sleep(0.001)
+    assert "pulse" in [thread.name for thread in threading.enumerate()]
+    group.close()
+    assert "pulse" not in [thread.name for thread in threading.enumerate()]
+    assert json.loads(store.get("beat/0"))[0] == -1

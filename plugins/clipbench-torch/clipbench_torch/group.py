@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import threading
@@ -21,6 +22,7 @@ from clipbench_torch.device import TorchDevice
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 8.0  # a rank that is alive beats every second; one that swaps or is being debugged may miss some
 HOPELESS_SECONDS = 5.0  # for a rank whose peer has failed to notice it in its own collective
+LEAVE_SECONDS = 5.0  # for a beat on its way; the store answers at once, or its connection is gone
 LONG = timedelta(seconds=30)
 
 
@@ -106,6 +108,7 @@ class _Pulse:
         store.set(f"beat/{world.rank}", json.dumps([0, 0, self.position]))
         self._thread = threading.Thread(target=self._run, daemon=True, name="pulse")
         self._thread.start()
+        atexit.register(self.stop)  # a rank that fails beats until it is gone, and is not closed before
 
     def _run(self) -> None:
         beats = 0
@@ -199,8 +202,14 @@ class _Pulse:
             if self._store.check([f"beat/{rank}"])
         }
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """End the thread: one inside the store when the interpreter goes would take the process down (SIGABRT)."""
         self._closed.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join(LEAVE_SECONDS)
+
+    def close(self) -> None:
+        self.stop()
         with suppress(Exception):
             self._store.set(f"beat/{self._world.rank}", json.dumps([-1, self.moves, _GONE]))
 
