@@ -20,6 +20,8 @@ RESULTS = TOP / "benchmarks" / "results"
 TITLES = {
     "batch": ("A training step of clip-tiny", "pairs in the batch"),
     "entries": ("Reading an annotation file", "entries, five captions each"),
+    "captions": ("Tokenising", "captions"),
+    "results": ("clipbench compare", "results of 1,000 images"),
     "images": ("Recall from features", "images, five captions each"),
     "ranks": ("A step of 48 pairs, all ranks together", "ranks"),
 }

@@ -167,6 +167,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "growth with the batch": growth("growth", "batch"),
     "growth with annotation entries": growth("growth", "entries"),
     "growth with evaluation images": growth("growth_images", "images"),
+    "growth with captions": growth("growth_results", "captions"),
+    "growth with results": growth("growth_results", "results"),
     "growth with ranks": growth("growth_ranks", "ranks"),
     "memory": memory,
 }
