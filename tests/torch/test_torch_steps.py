@@ -8,6 +8,7 @@ import torch
 from torch_jobs import make_batch, make_job
 
 from clipbench_torch import optimizer as optimizer_module
+from clipbench_torch.attention import KERNEL
 from clipbench_torch.device import CpuDevice
 from clipbench_torch.learner import TorchLearner
 from clipbench_torch.optimizer import gradient_norm
@@ -122,6 +123,9 @@ class MetaDevice(CpuDevice):
 
     def tune(self):
         return {}
+
+    def attention_kind(self, dtype):
+        return KERNEL  # it is no processor, whatever other tests have had the processor's products go through
 
 
 @pytest.mark.parametrize(
