@@ -13,13 +13,6 @@ from clipbench_torch.learner import TorchLearner
 FORMS = ("all", "causal", "up to each row's end")
 
 
-@pytest.fixture(autouse=True)
-def matmul_precision():
-    before = torch.get_float32_matmul_precision()
-    yield
-    torch.set_float32_matmul_precision(before)
-
-
 def inputs(dtype, queries=19):
     generator = torch.Generator().manual_seed(0)
     sizes = ((3, 4, queries, 16), (3, 4, 19, 16), (3, 4, 19, 16))

@@ -14,13 +14,6 @@ from clipbench_torch.device import CpuDevice, TorchDevice, choose_float32_produc
 TOP = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def matmul_precision():
-    before = torch.get_float32_matmul_precision()
-    yield
-    torch.set_float32_matmul_precision(before)
-
-
 def test_products_are_true_float32_after_tuning():
     chosen = choose_float32_products()
     assert chosen["float32_products_relative_error"] < 2e-6

@@ -125,7 +125,7 @@ class MetaDevice(CpuDevice):
         return {}
 
     def attention_kind(self, dtype):
-        return KERNEL  # it is no processor, whatever other tests have had the processor's products go through
+        return KERNEL  # it is no processor
 
 
 @pytest.mark.parametrize(
