@@ -28,6 +28,11 @@ def attend(
     return ProductAttention.apply(q, k, v, visible)
 
 
+def kernel_for_all(dtype: torch.dtype) -> AttentionKind:
+    """torch's own kernel, whatever the type."""
+    return KERNEL
+
+
 class ProductAttention(torch.autograd.Function):
     """Attention from batched products, rounded where torch's kernel for processors rounds.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +16,7 @@ from clipbench.api import LearnerJob, LearnerState, StepReport
 from clipbench.clip.flops import training_flops
 from clipbench.errors import NotReadyError
 from clipbench_torch.allocation import keep_freed_memory
-from clipbench_torch.attention import KERNEL, AttentionKind
+from clipbench_torch.attention import AttentionKind, kernel_for_all
 from clipbench_torch.compiling import compile_towers, padded_length, show_lengths, with_any_length
 from clipbench_torch.device import DTYPES, TorchDevice
 from clipbench_torch.inputs import as_tensor, cut_to_longest, longest
@@ -43,8 +43,9 @@ class TorchLearner:
         self._described |= device.tune()
         self._place = device.torch_device(job.world.local_rank)
         self._model = build_model(job, self._place)
-        if job.compile is None:  # a compiler has attention of its own
-            attend_as(self._model, device)
+        # A compiler has attention of its own.
+        self._kind_of = device.attention_kind if job.compile is None else kernel_for_all
+        attend_as(self._model, self._kind_of)
         self._towers = Towers(self._model, job, self._place)
         if job.compile is not None:
             compile_towers(self._towers, job, self._place)
@@ -147,7 +148,7 @@ class TorchLearner:
         """What a result records of the compute; waits for the device."""
         described: dict[str, Any] = {
             "parameter_count": sum(parameter.numel() for parameter in self._model.parameters()),
-            "attention": self._attention_kind(),
+            "attention": self._kind_of(DTYPES[self._job.precision]),
             "last_block": "pooled token only",
             "text_length": "longest caption of the batch",
             **self._described,
@@ -156,9 +157,6 @@ class TorchLearner:
             described["scaler_scale"] = float(self._scaler.get_scale())
             described["scaler_skipped_steps"] = self._steps - int(steps_taken(self._optimizer))
         return described
-
-    def _attention_kind(self) -> AttentionKind:
-        return KERNEL if self._job.compile else self._device.attention_kind(DTYPES[self._job.precision])
 
     def _add_gradients(self, parts: Sequence[Pairs]) -> Tensor:
         """Add the batch's gradient to ``grad``, multiplied as the scaler has it; its loss, unscaled."""
@@ -218,11 +216,11 @@ def build_model(job: LearnerJob, place: torch.device) -> Clip:
     return model.to(place)
 
 
-def attend_as(model: nn.Module, device: TorchDevice) -> None:
-    """Have the model's attention computed as is fastest on the device; another's own blocks are left as they are."""
+def attend_as(model: nn.Module, kind_of: Callable[[torch.dtype], AttentionKind]) -> None:
+    """Have the model's attention computed as ``kind_of`` says for a type; another's own blocks are left as they are."""
     for module in model.modules():
         if isinstance(module, Attention):
-            module.kind_of = device.attention_kind
+            module.kind_of = kind_of
 
 
 def keep_no_activations(model: nn.Module, name: str) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from clipbench.clip.config import Activation, ClipConfig
-from clipbench_torch.attention import KERNEL, AttentionKind, attend
+from clipbench_torch.attention import AttentionKind, attend, kernel_for_all
 
 QUICK_GELU_SLOPE = 1.702
 INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
@@ -174,7 +174,7 @@ class Attention(nn.Module):
         self.in_proj_weight = _parameter(3 * width, width)
         self.in_proj_bias = _parameter(3 * width)
         self.out_proj = Linear(width, width)
-        self.kind_of: Callable[[torch.dtype], AttentionKind] = _kernel_for_all
+        self.kind_of: Callable[[torch.dtype], AttentionKind] = kernel_for_all
 
     def forward(self, x: Tensor, causal: bool) -> Tensor:
         n, length, width = x.shape
@@ -246,10 +246,6 @@ class _QuickGelu(torch.autograd.Function):
 def quick_gelu(x: Tensor) -> Tensor:
     """``x * sigmoid(1.702 x)``, the activation of OpenAI's weights (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
     return _QuickGelu.apply(x)
-
-
-def _kernel_for_all(dtype: torch.dtype) -> AttentionKind:
-    return KERNEL
 
 
 def _parameter(*shape: int) -> nn.Parameter:
