@@ -1,6 +1,6 @@
 """What a checkpoint costs: its rate beside the disk's own, the memory it takes, and how long verifying it does.
 
-    python benchmarks/checkpoint.py [--quick] [--folder FOLDER] [--out benchmarks/results/checkpoint.json]
+    python -m benchmarks.checkpoint [--quick] [--folder FOLDER] [--out benchmarks/results/checkpoint.json]
 
 The state is that of a ViT-B/16 with AdamW, filled with random numbers; with --quick, of clip-tiny. The disk's own rate
 is that of one sequential write of the same bytes and an fsync, measured in turns with saving. Saving is all that a run
@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipbench import checkpoints
 from clipbench.api import LearnerState, TensorRef
 from clipbench.clip.config import CLIP_TINY, CLIP_VIT_B16
-from clipbench.disk import size_text
-from clipbench.environment import machine, source_version
-from clipbench.json_file import write_json
-from clipbench.result import utc_now
+from clipbench.files.disk import size_text
+from clipbench.files.json_file import write_json
+from clipbench.results.environment import machine, source_version
+from clipbench.results.result import utc_now
+from clipbench.training import checkpoints
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,6 +1,6 @@
 """What comparing many results takes: seconds and memory, beside reading the same files with plain json.loads.
 
-    python benchmarks/compare.py RESULT [--count 2000] [--images 1000] [--out benchmarks/results/compare.json]
+    python -m benchmarks.compare RESULT [--count 2000] [--images 1000] [--out benchmarks/results/compare.json]
 
 RESULT is any completed result; copies of it, with ranks for so many images of five captions each, are what is
 compared. Each way runs in a process of its own, in turns. Last, one paired bootstrap of 10,000 draws, reading left out.
@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from clipbench.environment import machine, source_version
-from clipbench.json_file import write_json
-from clipbench.result import digest_of, metrics_of, read_result, utc_now
-from clipbench.stats import hits_of
+from clipbench.compare.bootstrap import hits_of
+from clipbench.files.json_file import write_json
+from clipbench.results.environment import machine, source_version
+from clipbench.results.result import digest_of, metrics_of, read_result, utc_now
 
 MEASURE = """
 import json, pathlib, re, sys, time
@@ -35,12 +35,12 @@ WAYS = {
     "json.loads": "for path in pathlib.Path(sys.argv[1]).glob('*.json'): json.loads(path.read_text())",
     "json.loads, all kept": "kept = [json.loads(p.read_text()) for p in pathlib.Path(sys.argv[1]).glob('*.json')]",
     "compare": """
-from clipbench.gate import Request, judge
+from clipbench.compare.gate import Request, judge
 judgement = judge(Request((pathlib.Path(sys.argv[1]),), reference=sys.argv[2]))
 assert len(judgement.comparisons) == len(list(pathlib.Path(sys.argv[1]).glob('*.json'))), judgement.problems
 """,
     "compare with a baseline": """
-from clipbench.gate import Request, judge
+from clipbench.compare.gate import Request, judge
 judgement = judge(Request((pathlib.Path(sys.argv[1]),), baseline=sys.argv[3]))
 assert judgement.comparisons and not judgement.problems, judgement.problems
 """,
@@ -48,8 +48,8 @@ assert judgement.comparisons and not judgement.problems, judgement.problems
 
 
 BOOTSTRAP = """
-from clipbench.result import read_result
-from clipbench.stats import hits_of, paired_draws
+from clipbench.results.result import read_result
+from clipbench.compare.bootstrap import hits_of, paired_draws
 ours, theirs = (hits_of(read_result(pathlib.Path(sys.argv[1], name + ".json"))["ranks"]) for name in NAMES)
 begun, processor = time.perf_counter(), time.process_time()
 assert len(paired_draws(ours, theirs)) == 10_000

@@ -1,7 +1,7 @@
 """Evaluation: images and captions encoded by our learner beside transformers' CLIPModel with the same weights.
 
-    python benchmarks/encode.py --out benchmarks/results/encode.json
-    python benchmarks/encode.py --device cuda --images 1024 --image-batch 256 --text-batch 256 \\
+    python -m benchmarks.encode --out benchmarks/results/encode.json
+    python -m benchmarks.encode --device cuda --images 1024 --image-batch 256 --text-batch 256 \\
         --out benchmarks/results/encode_cuda.json
 
 Both in float32, five captions to an image. Ours takes captions sorted by length, as an evaluation does, and uint8
@@ -10,20 +10,19 @@ pixels, which it normalises; the peer takes all 77 columns in the order given, a
 
 from __future__ import annotations
 
-from measuring import Record, arguments, in_turns, product_rates, ratio, synchronize  # isort: skip
-
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from made_batches import MODELS, make_job, make_pixels, make_tokens
-from peer import encode_images, encode_texts, transformers_model, with_default_products
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.made_batches import MODELS, make_job, make_pixels, make_tokens
+from benchmarks.measuring import Record, arguments, in_turns, product_rates, ratio, synchronize
+from benchmarks.peer import encode_images, encode_texts, transformers_model, with_default_products
+from clipbench.api.registry import load_registry
 from clipbench.clip.flops import image_flops, text_flops
-from clipbench.devices import pick_device
-from clipbench.plugins import load_registry
+from clipbench.runs.devices import pick_device
 from clipbench_torch.learner import TorchLearner
 
 CAPTIONS = 5

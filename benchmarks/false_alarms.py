@@ -1,6 +1,6 @@
 """How often the gate against a baseline cries wolf, and how often it finds what it should, on simulated runs.
 
-    python benchmarks/false_alarms.py [--out benchmarks/results/false_alarms.json] [--trials 2000] [--seed 1]
+    python -m benchmarks.false_alarms [--out benchmarks/results/false_alarms.json] [--trials 2000] [--seed 1]
 
 Recalls: every query has a difficulty, shared by both runs, and noise of its own in each run, part of it shared by the
 queries of one image; a rank is below K where the sum is below a threshold. Thresholds give the published recalls; a
@@ -20,14 +20,14 @@ from statistics import NormalDist
 
 import numpy as np
 
-from clipbench.effects import Thresholds, pairs_per_second, speed_effect
-from clipbench.effects import recall_effects as judge_recalls
-from clipbench.environment import machine, source_version
-from clipbench.json_file import write_json
-from clipbench.metrics import RECALL_NAMES
-from clipbench.result import utc_now
-from clipbench.retrieval import RECALL_AT
-from clipbench.stats import hits_of
+from clipbench.compare.bootstrap import hits_of
+from clipbench.compare.significance import Thresholds, pairs_per_second, speed_effect
+from clipbench.compare.significance import recall_effects as judge_recalls
+from clipbench.files.json_file import write_json
+from clipbench.results.environment import machine, source_version
+from clipbench.results.metrics import RECALL_NAMES
+from clipbench.results.result import utc_now
+from clipbench.training.retrieval import RECALL_AT
 
 IMAGES, CAPTIONS = 1_000, 5
 # As published for the fine-tuned ViT-B/16: shares of hits at 1, 5 and 10.

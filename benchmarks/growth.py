@@ -1,6 +1,6 @@
 """How costs grow: with the batch, evaluation images, entries of an annotation file, and ranks.
 
-    python benchmarks/growth.py [--quick] [--only batch images entries captions results ranks]
+    python -m benchmarks.growth [--quick] [--only batch images entries captions results ranks]
         [--out benchmarks/results/growth.json]
 
 The exponent is the slope of the logarithms from the first size that takes at least a tenth of a second: 1 is linear.
@@ -8,8 +8,6 @@ Ranks share the cores of one machine here, so this is what they cost and not wha
 """
 
 from __future__ import annotations
-
-from measuring import Record, arguments  # isort: skip
 
 import json
 import math
@@ -25,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from made_batches import make_job, make_pixels, make_tokens
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.made_batches import make_job, make_pixels, make_tokens
+from benchmarks.measuring import Record, arguments
 from clipbench.clip.config import CLIP_TINY
-from clipbench.environment import peak_host_memory
+from clipbench.results.environment import peak_host_memory
 
 BAR = 40
 RESULT = Path(__file__).parent / "results" / "quickstart.json"
@@ -72,7 +71,7 @@ def of_batch(size: int) -> dict[str, float]:
 
 def of_images(size: int) -> dict[str, float]:
     """Ranks of ``size`` images and five captions each, from features of width 512."""
-    from clipbench.retrieval import ranks_from_features
+    from clipbench.training.retrieval import ranks_from_features
 
     draws = np.random.default_rng(0)
     images, texts = (draws.standard_normal((count, 512), np.float32) for count in (size, 5 * size))
@@ -114,8 +113,8 @@ def of_results(size: int) -> dict[str, float]:
     """Comparing ``size`` results of 1,000 images with five captions each."""
     from compare import write_copies
 
-    from clipbench.gate import Request, judge
-    from clipbench.result import read_result
+    from clipbench.compare.gate import Request, judge
+    from clipbench.results.result import read_result
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -139,7 +138,7 @@ def of_ranks(size: int) -> dict[str, float]:
     environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
     ranks = [
         subprocess.Popen(
-            [sys.executable, __file__, "rank", str(rank), str(size)],
+            [sys.executable, "-m", "benchmarks.growth", "rank", str(rank), str(size)],
             env=environment, stdout=subprocess.PIPE, text=True,
         )
         for rank in range(size)
@@ -195,7 +194,7 @@ def main() -> None:
         rows: list[dict[str, Any]] = []
         for size in (size for size in (SMALL if options.quick else SIZES)[what] if size <= options.most):
             # A process each: its peak of memory is its own.
-            command = [sys.executable, __file__, "of", what, str(size)]
+            command = [sys.executable, "-m", "benchmarks.growth", "of", what, str(size)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             rows.append({"size": size, **json.loads(done.stdout.splitlines()[-1])})
         slope = exponent([row["size"] for row in rows], [row["cpu_seconds"] for row in rows])

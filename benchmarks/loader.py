@@ -1,6 +1,6 @@
 """The input pipeline beside the plain transform: training and evaluation images, one core and with workers.
 
-    CLIPBENCH_DATA=DATA python benchmarks/loader.py [--quick] [--out benchmarks/results/loader.json]
+    CLIPBENCH_DATA=DATA python -m benchmarks.loader [--quick] [--out benchmarks/results/loader.json]
 
 Uses the photographs under CLIPBENCH_DATA, else pictures that it draws. The plain way is written from the recipe's words
 and normalises on the host, as that does; ours hands on uint8. That both give the same pixels is checked first.
@@ -8,8 +8,6 @@ A second evaluation finds the pixels in the cache: normalised on the host, or ha
 """
 
 from __future__ import annotations
-
-from measuring import Record, arguments, copy_rate, in_turns, ratio  # isort: skip
 
 import functools
 import os
@@ -21,14 +19,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from plain_transform import eval_pixels, normalised, train_pixels
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.measuring import Record, arguments, copy_rate, in_turns, ratio
+from benchmarks.plain_transform import eval_pixels, normalised, train_pixels
 from clipbench.clip.config import CLIP_VIT_B16
 from clipbench.clip.transforms import draw_augmentation, eval_transform, train_transform
-from clipbench.image_cache import ImageCache
-from clipbench.sampling import Stream, rng
+from clipbench.training.image_cache import ImageCache
+from clipbench.training.sampling import Stream, rng
 from clipbench_torch.loader import TorchLoader
 from clipbench_torch.towers import pixel_normalisation
 

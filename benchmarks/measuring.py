@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clipbench.environment import machine, source_version, variables
-from clipbench.json_file import write_json
-from clipbench.result import utc_now
+from clipbench.files.json_file import write_json
+from clipbench.results.environment import machine, source_version, variables
+from clipbench.results.result import utc_now
 
 # As the torch engine has it before it imports torch; a benchmark imports this module first.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")

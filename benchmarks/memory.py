@@ -1,6 +1,6 @@
 """Peak memory of training steps: plain, with recomputed activations, with micro-batches, with cached features.
 
-    python benchmarks/memory.py [--quick] [--device cuda] [--out benchmarks/results/memory.json]
+    python -m benchmarks.memory [--quick] [--device cuda] [--out benchmarks/results/memory.json]
 
 Each way runs in a process of its own. On a device that counts its peak, that is shown; on the processor the peak of the
 process, less what it held before the first step (weights), so gradients and AdamW's moments are in it.
@@ -8,17 +8,17 @@ process, less what it held before the first step (weights), so gradients and Ada
 
 from __future__ import annotations
 
-from measuring import Record, arguments  # isort: skip
-
 import json
 import subprocess
 import sys
 import time
 from typing import Any
 
-from made_batches import MODELS, make_job, make_pixels, make_tokens
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.made_batches import MODELS, make_job, make_pixels, make_tokens
+from benchmarks.measuring import Record, arguments
 
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -32,9 +32,9 @@ WAYS: dict[str, dict[str, Any]] = {
 def run_way(told: dict[str, Any]) -> dict[str, Any]:
     """Three steps in this process: bytes at the peak, before the first step, and seconds of the processor per step."""
     from clipbench.api import LossConfig
-    from clipbench.devices import pick_device
-    from clipbench.environment import peak_host_memory
-    from clipbench.plugins import load_registry
+    from clipbench.api.registry import load_registry
+    from clipbench.results.environment import peak_host_memory
+    from clipbench.runs.devices import pick_device
     from clipbench_torch.learner import TorchLearner
 
     changes = dict(told["changes"])
@@ -76,7 +76,7 @@ def main() -> None:
     record, measured = Record("memory", options), {}
     for name, changes in WAYS.items():
         told = {key: getattr(options, key) for key in ("model", "device", "precision", "batch", "steps")}
-        command = [sys.executable, __file__, "way", json.dumps({**told, "changes": changes})]
+        command = [sys.executable, "-m", "benchmarks.memory", "way", json.dumps({**told, "changes": changes})]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         measured[name] = json.loads(done.stdout.splitlines()[-1])
     table = Table("way", "peak, MB", "beyond the weights, MB", "of plain", "x cpu time")

@@ -1,14 +1,12 @@
 """What the loop adds to a training step: our whole loop around a learner that does nothing, beside a real step.
 
-    python benchmarks/overhead.py [--quick] [--out benchmarks/results/overhead.json]
+    python -m benchmarks.overhead [--quick] [--out benchmarks/results/overhead.json]
 
 The loop is the quickstart's, with all that it does between steps: clock, events, drained reports, records. The step is
 clip-tiny's, the shortest that there is, so the share is the largest that there is.
 """
 
 from __future__ import annotations
-
-from measuring import Record, arguments, in_turns  # isort: skip
 
 import json
 import statistics
@@ -17,21 +15,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from made_batches import make_job, make_pixels, make_tokens
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.made_batches import make_job, make_pixels, make_tokens
+from benchmarks.measuring import Record, arguments, in_turns
 from clipbench.api import DeviceInfo, StepReport, World
+from clipbench.api.registry import load_registry
 from clipbench.clip.config import CLIP_TINY
-from clipbench.devices import pick_device
-from clipbench.group import Alone
-from clipbench.keeper import Keeper
-from clipbench.loop import Loop
-from clipbench.plan import make_plan
-from clipbench.plugins import load_registry
-from clipbench.run_state import RunState
-from clipbench.stopping import StopRequest
-from clipbench.suite import find_suite, load_suite
+from clipbench.runs.devices import pick_device
+from clipbench.suites.loading import find_suite, load_suite
+from clipbench.suites.plan import make_plan
+from clipbench.training.checkpointing import Keeper
+from clipbench.training.collectives import Alone
+from clipbench.training.loop import Loop
+from clipbench.training.state import RunState
+from clipbench.training.stop import StopRequest
 
 
 class Nothing:

@@ -1,6 +1,6 @@
 """Draws what benchmarks/growth.py measured: docs/images/growth.svg, from the JSON files in benchmarks/results/.
 
-    python benchmarks/plots.py [--out docs/images/growth.svg]
+    python -m benchmarks.plots [--out docs/images/growth.svg]
 
 Both axes of every picture are logarithmic, so a straight line is a power of the size: the grey one is what would be
 linear. Needs vl-convert-python.

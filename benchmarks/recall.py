@@ -1,6 +1,6 @@
 """Recall from features and from scores: counting rivals, beside sorting every query's row.
 
-    python benchmarks/recall.py [--quick] [--out benchmarks/results/recall.json]
+    python -m benchmarks.recall [--quick] [--out benchmarks/results/recall.json]
 
 The peer sorts the whole matrix of scores for both directions and looks where the own ones are, as the reference does.
 The limit is the product of the features alone.
@@ -8,13 +8,12 @@ The limit is the product of the features alone.
 
 from __future__ import annotations
 
-from measuring import Record, arguments, in_turns, ratio  # isort: skip
-
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from clipbench.retrieval import ranks_from_features, ranks_from_scores
+from benchmarks.measuring import Record, arguments, in_turns, ratio
+from clipbench.training.retrieval import ranks_from_features, ranks_from_scores
 
 CAPTIONS = 5
 

@@ -1,9 +1,9 @@
 """What a report costs: seconds, bytes and memory for a page over two thousand results.
 
-    python benchmarks/report.py [--count 2000] [--out benchmarks/results/report.json]
+    python -m benchmarks.report [--count 2000] [--out benchmarks/results/report.json]
 
-The results are made up (tests/report/made.py), in two sizes: the quickstart's (4 epochs, 500 images) and a published
-run's (50 epochs, 1,000 images). Absolute times are of this machine at this moment.
+The results are made up (tests/support/report_results.py), in two sizes: the quickstart's (4 epochs, 500 images) and a
+published run's (50 epochs, 1,000 images). Absolute times are of this machine at this moment.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from clipbench.environment import machine, source_version
-from clipbench.json_file import write_json
-from clipbench.result import utc_now
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "report"))
-from made import make_result
+from clipbench.files.json_file import write_json
+from clipbench.results.environment import machine, source_version
+from clipbench.results.result import utc_now
+from tests.support.report_results import make_result
 
 SIZES = {"quickstart": {"epochs": 4, "images": 500}, "published": {"epochs": 50, "images": 1000}}
 DISTINCT = 40  # results that differ in their numbers; the rest are these at other times

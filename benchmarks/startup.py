@@ -1,11 +1,9 @@
 """Start-up: `--help` and `list` beside a bare import of click, and the time from a command to its first step.
 
-python benchmarks/startup.py [--quick] [--out benchmarks/results/startup.json]
+python -m benchmarks.startup [--quick] [--out benchmarks/results/startup.json]
 """
 
 from __future__ import annotations
-
-from measuring import Record, Times, arguments, in_turns, ratio  # isort: skip
 
 import subprocess
 import sys
@@ -15,6 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.measuring import Record, Times, arguments, in_turns, ratio
 
 CLIPBENCH = [sys.executable, "-m", "clipbench"]
 COMMANDS = {

@@ -1,6 +1,6 @@
 """Where the time of our learner's training step goes, by operation, and what keeping freed memory saves of it.
 
-    python benchmarks/step_profile.py [--device cuda] [--batch 8] [--precision bfloat16 float32]
+    python -m benchmarks.step_profile [--device cuda] [--batch 8] [--precision bfloat16 float32]
         [--out benchmarks/results/step_profile.json]
 
 Shares are of the operations' own time as torch.profiler has it: the device's where there is one, else the processor's.
@@ -8,8 +8,6 @@ On a processor the steps are also taken as glibc serves memory by itself, in a p
 """
 
 from __future__ import annotations
-
-from measuring import Record, arguments, synchronize  # isort: skip
 
 import json
 import resource
@@ -19,9 +17,11 @@ import sys
 import time
 from typing import Any
 
-from made_batches import MODELS, make_job, make_pixels, make_tokens
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.made_batches import MODELS, make_job, make_pixels, make_tokens
+from benchmarks.measuring import Record, arguments, synchronize
 
 # The first group with a beginning of an operation's name has it.
 GROUPS = {
@@ -50,8 +50,8 @@ def steps(told: dict[str, Any]) -> dict[str, Any]:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from clipbench.devices import pick_device
-    from clipbench.plugins import load_registry
+    from clipbench.api.registry import load_registry
+    from clipbench.runs.devices import pick_device
     from clipbench_torch import learner as learners
 
     if not told["keep_freed"]:
@@ -124,7 +124,13 @@ def main() -> None:
         ways = {}
         for way, keep_freed in (("kept", True), ("the system's choice", False)):
             if keep_freed or options.device == "cpu":
-                command = [sys.executable, __file__, "steps", json.dumps(told | {"keep_freed": keep_freed})]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.step_profile",
+                    "steps",
+                    json.dumps(told | {"keep_freed": keep_freed}),
+                ]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 ways[way] = json.loads(done.stdout.splitlines()[-1])
         measured[precision] = ways

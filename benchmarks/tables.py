@@ -1,6 +1,6 @@
 """The tables of docs/performance.md, made from the JSON files in benchmarks/results/.
 
-    python benchmarks/tables.py
+    python -m benchmarks.tables
 
 A test holds the page to them, so after measuring again: run this, and put what it prints in the place of the old ones.
 """

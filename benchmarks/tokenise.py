@@ -1,11 +1,9 @@
 """Tokenising every caption of a training file, as a run does once before its first step.
 
-CLIPBENCH_DATA=DATA python benchmarks/tokenise.py [--quick] [--out benchmarks/results/tokenise.json]
+CLIPBENCH_DATA=DATA python -m benchmarks.tokenise [--quick] [--out benchmarks/results/tokenise.json]
 """
 
 from __future__ import annotations
-
-from measuring import Record, arguments, in_turns  # isort: skip
 
 import json
 import os
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.measuring import Record, arguments, in_turns
 from clipbench.clip.captions import clean_caption
 from clipbench.clip.tokenizer import Tokenizer
 

@@ -1,7 +1,7 @@
 """A training step: our learner beside transformers' CLIPModel with the same weights, loss and AdamW.
 
-    python benchmarks/train_step.py --out benchmarks/results/train_step.json
-    python benchmarks/train_step.py --device cuda --batch 32 256 1024 --precision bfloat16 float16 \\
+    python -m benchmarks.train_step --out benchmarks/results/train_step.json
+    python -m benchmarks.train_step --device cuda --batch 32 256 1024 --precision bfloat16 float16 \\
         [--compile reduce-overhead] --out benchmarks/results/train_step_cuda.json
 
 Everything of one batch size runs in turns: ours and the peer's in each precision, the peer also padded to the longest
@@ -13,21 +13,20 @@ more, and that is not held in its favour.
 
 from __future__ import annotations
 
-from measuring import Record, arguments, copy_rate, in_turns, product_rates, ratio, synchronize  # isort: skip
-
 import gc
 import statistics
 from typing import Any
 
 import torch
-from made_batches import MODELS, make_job, make_pixels, make_tokens
-from peer import PeerStep, transformers_model, with_default_products
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.made_batches import MODELS, make_job, make_pixels, make_tokens
+from benchmarks.measuring import Record, arguments, copy_rate, in_turns, product_rates, ratio, synchronize
+from benchmarks.peer import PeerStep, transformers_model, with_default_products
+from clipbench.api.registry import load_registry
 from clipbench.clip.flops import training_flops
-from clipbench.devices import pick_device
-from clipbench.plugins import load_registry
+from clipbench.runs.devices import pick_device
 from clipbench_torch.inputs import longest
 from clipbench_torch.learner import TorchLearner
 

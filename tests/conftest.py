@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from numpy_runs import flat_suite, write_pictures
+
+from tests.support.numpy_runs import flat_suite, write_pictures
 
 # As the torch engine does before it imports torch: threads that spin keep each other off a busy machine's few cores.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")

@@ -15,7 +15,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from bad_inputs import (
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from clipbench.cli import main
+from clipbench.clip.tokenizer import Tokenizer
+from clipbench.errors import ExitCode, NotReadyError
+from clipbench.results.result import build_result, write_result
+from clipbench.suites.loading import load_suite
+from tests.support.bad_inputs import (
     ANNOTATIONS,
     ARGUMENTS,
     BARE_SUITES,
@@ -32,16 +42,6 @@ from bad_inputs import (
     VOCABULARIES,
     WEIGHTS,
 )
-from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from PIL import Image
-
-from clipbench.cli import main
-from clipbench.clip.tokenizer import Tokenizer
-from clipbench.errors import ExitCode, NotReadyError
-from clipbench.result import build_result, write_result
-from clipbench.suite import load_suite
 
 SPLIT = {"images": 10, "captions": 50, "annotation_sha256": "0" * 64}
 RECORD = {
@@ -383,7 +383,7 @@ def test_vocabularies(here, name):
 
 @pytest.mark.parametrize(("words", "code", "said"), ARGUMENTS, ids=lambda value: str(value)[:50])
 def test_arguments(here, monkeypatch, words, code, said):
-    monkeypatch.setattr("clipbench.runner._check_devices", lambda checks: [])
+    monkeypatch.setattr("clipbench.runs.runner._check_devices", lambda checks: [])
     (here / "a-file").write_text("{}")
     (here / "empty-folder").mkdir()
     for name in ("pipe.json", "pipe.yaml"):

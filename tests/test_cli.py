@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from clipbench import __version__
 from clipbench.cli import main
 from clipbench.commands.looking import KINDS
-from clipbench.suite import find_suite
+from clipbench.suites.loading import find_suite
 
 
 def invoke(*words):

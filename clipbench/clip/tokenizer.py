@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import models
 
+from clipbench.clip.pretokenize import END, START, as_byte_characters, clean_text, split_words
 from clipbench.clip.vocabulary import WORD_END, list_tokens, read_merges
-from clipbench.clip.words import END, START, as_byte_characters, clean_text, split_words
 
 
 class Tokenizer:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from clipbench.clip.autoaugment import Operation, apply_operation, draw_operations, draw_sub_policy
 from clipbench.clip.config import Resize
-from clipbench.clip.policy import Operation, apply_operation, draw_operations, draw_sub_policy
 
 Augment = Literal["published", "none"]
 Pixels = npt.NDArray[np.uint8]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, trainers
 
-from clipbench.clip.words import END, START, as_byte_characters, byte_characters, clean_text, split_words
+from clipbench.clip.pretokenize import END, START, as_byte_characters, byte_characters, clean_text, split_words
 from clipbench.errors import NotReadyError
 
 Merge = tuple[str, str]

@@ -61,7 +61,7 @@ def compare(forms: Sequence[str], **asked: Any) -> None:  # noqa: ANN401
     PATHS are result files, or folders that are searched for them. Forms that go to files leave the table on the
     screen; what GITHUB_STEP_SUMMARY names is added to, any other file replaced.
     """
-    from clipbench.gate import request_of
+    from clipbench.compare.gate import request_of
     from clipbench.report.comparing import run_compare
     from clipbench.report.formats import parse_outputs
 
@@ -84,9 +84,9 @@ def baseline_set(paths: Sequence[Path], reason: str, name: str | None, by: str |
 
     Writes one file, to be committed. A baseline moves by this command alone, and keeps what it was before.
     """
-    from clipbench.baselines import FOLDER, adopt
     from clipbench.report.baselines import adopted_text
-    from clipbench.result import read_result
+    from clipbench.results.baselines import FOLDER, adopt
+    from clipbench.results.result import read_result
 
     click.echo(adopted_text(adopt([read_result(path) for path in paths], baselines or FOLDER, reason, name, by)))
 
@@ -96,8 +96,8 @@ def baseline_set(paths: Sequence[Path], reason: str, name: str | None, by: str |
 @FORMAT
 def baseline_list(baselines: Path | None, form: str) -> None:
     """List the adopted baselines."""
-    from clipbench.baselines import FOLDER, load_baselines
     from clipbench.report.baselines import baseline_summary, list_text
+    from clipbench.results.baselines import FOLDER, load_baselines
 
     found = load_baselines(baselines or FOLDER)
     data = [baseline_summary(one) for one in found]
@@ -110,8 +110,8 @@ def baseline_list(baselines: Path | None, form: str) -> None:
 @FORMAT
 def baseline_show(name: str, baselines: Path | None, form: str) -> None:
     """Show a baseline: why, since when, what it has, what it was before."""
-    from clipbench.baselines import FOLDER, baseline_called
     from clipbench.report.baselines import baseline_summary, show_text
+    from clipbench.results.baselines import FOLDER, baseline_called
 
     found = baseline_called(name, baselines or FOLDER)
     data = baseline_summary(found)

@@ -37,7 +37,7 @@ def validate(paths: Sequence[Path], deep: bool, form: str) -> None:
     PATHS are files, or folders that are searched for .yaml, .yml and .json files. A folder with annotation files in
     datasets/ is a data root: its pictures must be there and have headers that parse. Nothing else in it is looked at.
     """
-    from clipbench.validation import validate_paths, worst_code
+    from clipbench.doctor.validate import validate_paths, worst_code
 
     verdicts = validate_paths(paths, open_registry(), deep)
     if form == "json":

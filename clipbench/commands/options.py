@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from clipbench.plugins import Registry
-    from clipbench.suite import Suite
+    from clipbench.api.registry import Registry
+    from clipbench.suites.loading import Suite
 
 
 FORMAT = click.option(
@@ -72,7 +72,7 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def open_registry() -> Registry:
     """Every plugin, with a warning for each that is broken."""
-    from clipbench.plugins import load_registry
+    from clipbench.api.registry import load_registry
 
     registry = load_registry()
     for plugin in registry.broken:
@@ -89,8 +89,8 @@ def load_chosen(
     seed: str | None,
     max_steps: str | None,
 ) -> Suite:
-    from clipbench.suite import find_suite, load_suite
-    from clipbench.world import outer_ranks
+    from clipbench.runs.launch import outer_ranks
+    from clipbench.suites.loading import find_suite, load_suite
 
     short = {"device": device, "ranks": outer_ranks(nproc), "seed": seed, "train.max_steps": max_steps}
     changes = [*overrides, *(f"{key}={value}" for key, value in short.items() if value is not None)]
@@ -98,8 +98,8 @@ def load_chosen(
 
 
 def print_plans(suite: Suite, registry: Registry, form: str) -> None:
-    from clipbench.plan import describe_plan, make_plan
     from clipbench.report.plan import plan_text
+    from clipbench.suites.plan import describe_plan, make_plan
 
     plans = [describe_plan(make_plan(case, registry)) for case in suite.cases]
     if form == "json":

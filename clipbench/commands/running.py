@@ -39,11 +39,11 @@ def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequenc
     process of its own, and its result is written when it ends. A run that was not finished goes on where it
     was when the same command is given again. Under torchrun or srun, each process is one rank.
     """
-    from clipbench.observers import add_observers
-    from clipbench.progress import make_progress
     from clipbench.report.ending import ending
-    from clipbench.runner import check_suite, exit_code, run_rank, run_suite
-    from clipbench.world import outer_launch
+    from clipbench.report.progress import make_progress
+    from clipbench.runs.launch import outer_launch
+    from clipbench.runs.observers import add_observers
+    from clipbench.runs.runner import check_suite, exit_code, run_rank, run_suite
 
     registry = open_registry()
     suite = add_observers(load_chosen(**chosen), observe)
@@ -99,10 +99,10 @@ def doctor(suite: str, device: str | None, overrides: Sequence[str], out: Path, 
     """
     import shutil
 
-    from clipbench.doctor import look_over
-    from clipbench.plugins import load_registry
+    from clipbench.api.registry import load_registry
+    from clipbench.doctor.checkup import look_over
     from clipbench.report.doctor import doctor_text
-    from clipbench.suite import find_suite, load_suite
+    from clipbench.suites.loading import find_suite, load_suite
 
     changes = [*overrides, *([f"device={device}"] if device else [])]
     report = look_over(load_suite(find_suite(suite), changes), load_registry(), out)

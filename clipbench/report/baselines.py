@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from clipbench.baselines import Baseline
-from clipbench.references import finite_number
+from clipbench.results.baselines import Baseline
+from clipbench.results.references import finite_number
 
 SHOWN = ("recall_mean", "text_recall@1", "image_recall@1", "samples_per_second")
 

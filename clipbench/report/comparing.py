@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from clipbench.compare.gate import Request, judge
 from clipbench.errors import ExitCode
-from clipbench.gate import Request, judge
 from clipbench.report.formats import Output, write_outputs
 
 

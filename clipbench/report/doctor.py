@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import click
 
-from clipbench.diagnosis import Finding
-from clipbench.doctor import Report
+from clipbench.doctor.checkup import Report
+from clipbench.doctor.findings import Finding
 
 COLOURS = {"ok": "green", "note": "blue", "warning": "yellow", "failure": "red"}
 LEVEL_WIDTH = 7

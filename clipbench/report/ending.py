@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clipbench.runner import Outcome
+    from clipbench.runs.runner import Outcome
 
 
 def ending(outcomes: Sequence[Outcome]) -> str:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clipbench.compare.verdicts import Judgement, comparison_data
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.report.github import github
 from clipbench.report.junit import junit
 from clipbench.report.markdown import markdown
 from clipbench.report.terminal import comparison_report, verdict_line
-from clipbench.verdicts import Judgement, comparison_data
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from clipbench.compare.verdicts import Comparison, Judgement
 from clipbench.report.terminal import verdict_line
-from clipbench.verdicts import Comparison, Judgement
 
 
 def github(judgement: Judgement) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from clipbench.compare.verdicts import Comparison, Judgement, Verdict
 from clipbench.report.quantity import allowed_text, difference_text, quantity
-from clipbench.verdicts import Comparison, Judgement, Verdict
 
 # A test case is known by class and name from build to build, so neither has the run's id in it.
 PACKAGE = "clipbench"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from clipbench.references import shipped_references
-from clipbench.suite import load_suite, shipped_suites
+from clipbench.results.references import shipped_references
+from clipbench.suites.loading import load_suite, shipped_suites
 
 if TYPE_CHECKING:
-    from clipbench.plugins import Offers, Registry
+    from clipbench.api.registry import Offers, Registry
 
 Rows = list[dict[str, Any]]
 

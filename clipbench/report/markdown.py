@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from clipbench.compare.verdicts import Comparison, Judgement, Level, Verdict
 from clipbench.report.quantity import NONE, allowed_text, difference_text, quantity
 from clipbench.report.terminal import verdict_line
-from clipbench.verdicts import Comparison, Judgement, Level, Verdict
 
 # GitHub refuses a comment of 65,536 characters and a summary of a megabyte.
 ROWS, DETAILS = 100, 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clipbench.verdicts import Verdict
+from clipbench.compare.verdicts import Verdict
 
 NONE = "-"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from clipbench.disk import size_text
 from clipbench.errors import ExitCode, UsageError
-from clipbench.runs import Run, find_runs
+from clipbench.files.disk import size_text
+from clipbench.runs.listing import Run, find_runs
 
 
 def print_runs(out: Path, form: str) -> ExitCode:

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from clipbench.compare.verdicts import Comparison, Judgement, Verdict
 from clipbench.report.wrapping import wrapped
-from clipbench.verdicts import Comparison, Judgement, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType

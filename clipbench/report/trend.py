@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipbench.collection import collect
+from clipbench.compare.trend import Measurement, Trend, exit_code, select_cases, trend_data, trends_of
 from clipbench.errors import ExitCode
 from clipbench.report.wrapping import wrapped
-from clipbench.trend import Measurement, Trend, exit_code, select_cases, trend_data, trends_of
+from clipbench.results.collect import collect
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType

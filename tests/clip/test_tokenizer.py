@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
-from clipbench.clip import words
+from clipbench.clip import pretokenize as words
+from clipbench.clip.pretokenize import clean_text, split_words
 from clipbench.clip.tokenizer import Tokenizer
 from clipbench.clip.vocabulary import read_merges, train_vocabulary, write_vocabulary
-from clipbench.clip.words import clean_text, split_words
 from clipbench.errors import NotReadyError
 
 OPENAI = "bpe_simple_vocab_16e6.txt.gz"

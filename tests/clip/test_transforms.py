@@ -17,7 +17,7 @@ from clipbench.clip.transforms import (
     to_rgb,
     train_transform,
 )
-from clipbench.sampling import Stream, rng
+from clipbench.training.sampling import Stream, rng
 
 DRAWS = 20_000
 

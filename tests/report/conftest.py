@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from browsers import NO_BROWSER
 from click.testing import CliRunner
-from made import HOSTILE, make_result
 
 from clipbench.cli import main
+from tests.support.browsers import NO_BROWSER
+from tests.support.report_results import HOSTILE, make_result
 
 
 @pytest.fixture(scope="session")

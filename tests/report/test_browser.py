@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from browsers import NO_BROWSER, browser_paths
+
+from tests.support.browsers import NO_BROWSER, browser_paths
 
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 PHONE, DESKTOP = (400, 850), (1280, 900)

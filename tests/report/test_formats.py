@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from judgements import comparison, judgement, verdict
 from lxml import etree
 
 from clipbench.cli import main
 from clipbench.errors import NotReadyError
 from clipbench.report.formats import FORMS, Output, parse_outputs, write_outputs
+from tests.support.judgements import comparison, judgement, verdict
 
 FAILED = judgement(comparison(verdict(status="fail")))
 

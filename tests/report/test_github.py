@@ -4,9 +4,9 @@ import re
 
 import pytest
 from hypothesis import given
-from judgements import comparison, judgement, judgements, verdict
 
 from clipbench.report.github import command, github
+from tests.support.judgements import comparison, judgement, judgements, verdict
 
 LINE = re.compile(r"::(error|warning|notice) title=([^\r\n]*?)::([^\r\n]*)")
 

@@ -11,14 +11,14 @@ import pytest
 import vl_convert
 from hypothesis import given
 from hypothesis import strategies as st
-from made import HOSTILE, make_result
 from PIL import Image
 
-from clipbench.history import Gate, Point, Series, bands, newest_of_each
+from clipbench.compare.history import Gate, Point, Series, bands, newest_of_each
 from clipbench.report.page.charts import EPOCH_CHARTS, MOST_RUNS, RUN_COLOURS, STATUS_MARKS, history_chart
 from clipbench.report.page.stills import fewer_colours
 from clipbench.report.page.template import embedded
 from clipbench.report.page.words import figure, labels
+from tests.support.report_results import HOSTILE, make_result
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from judgements import comparison, judgement, judgements, verdict
 from lxml import etree
 
 from clipbench.report.junit import clean, junit
+from tests.support.judgements import comparison, judgement, judgements, verdict
 
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "junit.xsd"))
 

@@ -5,11 +5,11 @@ import re
 
 import pytest
 from hypothesis import given
-from judgements import comparison, judgement, judgements, texts, verdict
 from markdown_it import MarkdownIt
 
+from clipbench.compare.verdicts import Difference
 from clipbench.report.markdown import DETAILS, ROWS, code, escape, markdown, table
-from clipbench.verdicts import Difference
+from tests.support.judgements import comparison, judgement, judgements, texts, verdict
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 

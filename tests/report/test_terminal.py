@@ -5,10 +5,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from clipbench.metrics import RECALL_NAMES
+from clipbench.compare.verdicts import Against, Comparison, Difference, Judgement, Verdict
 from clipbench.report import terminal
 from clipbench.report.terminal import NUMBER_WIDTH, number
-from clipbench.verdicts import Against, Comparison, Difference, Judgement, Verdict
+from clipbench.results.metrics import RECALL_NAMES
 
 REFERENCE = Against("reference", "figures", "a source", None, None)
 BASELINE = Against("baseline", "nightly", "driver 2", "2026-01-01T00:00:00Z", "NVIDIA H100", ("a", "b"))

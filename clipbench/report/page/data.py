@@ -8,14 +8,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from clipbench.history import Band, band_around, bands, commits_of
-from clipbench.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS
-from clipbench.references import finite_number
+from clipbench.compare.history import Band, band_around, bands, commits_of
+from clipbench.compare.verdicts import Verdict
 from clipbench.report.page.charts import EPOCH_CHARTS
 from clipbench.report.page.judging import Judged, Run
 from clipbench.report.page.words import figure, metric_words, unit_words, when
-from clipbench.result import Result
-from clipbench.verdicts import Verdict
+from clipbench.results.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS
+from clipbench.results.references import finite_number
+from clipbench.results.result import Result
 
 # Rows that differ between any two runs, and say nothing by it.
 VOLATILE = {"run id", "started", "minutes", "config_sha256"}

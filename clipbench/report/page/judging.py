@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from clipbench.collection import Collection, collect
-from clipbench.compare import Terms, compare_all, find_reference
-from clipbench.effects import Thresholds
+from clipbench.compare.against_baseline import compare_with_baselines
+from clipbench.compare.against_reference import Terms, compare_all, find_reference
+from clipbench.compare.gate import Request, choose_baselines
+from clipbench.compare.history import Series, newest_of_each, series_of
+from clipbench.compare.significance import Thresholds
+from clipbench.compare.verdicts import Comparison, ComparisonStatus, Judgement
 from clipbench.errors import UsageError
-from clipbench.gate import Request, choose_baselines
-from clipbench.history import Series, newest_of_each, series_of
-from clipbench.references import Reference, load_references, shipped_references
-from clipbench.regression import compare_with_baselines
 from clipbench.report.page.charts import MOST_RUNS
 from clipbench.report.page.words import labels
-from clipbench.result import Result
-from clipbench.verdicts import Comparison, ComparisonStatus, Judgement
+from clipbench.results.collect import Collection, collect
+from clipbench.results.references import Reference, load_references, shipped_references
+from clipbench.results.result import Result
 
 SHOWN = 6  # runs in full, unless the command names them
 # From worst to best: several results come to the first of these that one of them has.

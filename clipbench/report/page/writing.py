@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from clipbench import __version__
+from clipbench.compare.history import newest_of_each
+from clipbench.compare.verdicts import Comparison
 from clipbench.errors import ExitCode, NotReadyError, UsageError
-from clipbench.history import newest_of_each
 from clipbench.report.page.charts import EPOCH_CHARTS, Chart, comparison_chart, epoch_chart, history_chart
 from clipbench.report.page.data import (
     curves,
@@ -25,7 +26,6 @@ from clipbench.report.page.data import (
 from clipbench.report.page.judging import WORST_FIRST, Asked, Judged, Run, judge, worst
 from clipbench.report.page.template import libraries, render
 from clipbench.report.page.words import SYMBOLS, figure, metric_words, when
-from clipbench.verdicts import Comparison
 
 EXTRA = {"jinja2": "Jinja2", "vl_convert": "vl-convert-python"}
 HEADLINES = ("recall_mean", "text_recall_mean", "image_recall_mean", "samples_per_second")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clipbench.api import DataFinding
 from clipbench.errors import NotReadyError
-from clipbench.json_file import JsonError, read_json, write_json
+from clipbench.files.json_file import JsonError, read_json, write_json
 from clipbench_flickr8k.annotations import Annotations, read_annotations
 from clipbench_flickr8k.pictures import ANIMATED, MISNAMED, Look, look_at
 

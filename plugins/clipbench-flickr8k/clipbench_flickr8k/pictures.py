@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from clipbench.environment import usable_cores
+from clipbench.results.environment import usable_cores
 
 # Pillow reads more, some of it by starting other programs (EPS); photographs come in these.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clipbench.suite import Case
+    from clipbench.suites.loading import Case
 
 
 class JsonLines:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clipbench.suite import Case
+    from clipbench.suites.loading import Case
 
 # Our names of recalls -> those of the vendor's model zoo, which are LAVIS's.
 RECALLS = {

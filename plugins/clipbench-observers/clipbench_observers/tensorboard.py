@@ -20,7 +20,7 @@ from tensorboard.compat.proto.types_pb2 import DT_STRING
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 if TYPE_CHECKING:
-    from clipbench.suite import Case
+    from clipbench.suites.loading import Case
 
 STEP_TAGS = ("loss", "learning_rate", "samples_per_second")
 EPOCH_TAGS = {

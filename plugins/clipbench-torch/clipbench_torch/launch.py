@@ -17,8 +17,8 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from clipbench.errors import ExitCode
-from clipbench.events import EventWriter
-from clipbench.worker import Job
+from clipbench.results.events import EventWriter
+from clipbench.runs.rank import Job
 
 
 def main(arguments: Sequence[str]) -> int:

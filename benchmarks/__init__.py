@@ -1,0 +1,1 @@
+"""Benchmarks of clipbench itself, each run as ``python -m benchmarks.NAME``."""

@@ -1,0 +1,1 @@
+"""Compare: results held against references and baselines."""

@@ -1,0 +1,121 @@
+"""What chance alone does to a recall: images drawn again with replacement, their captions going with them.
+
+Pure and seeded: the same ranks give the same answer every time.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from clipbench.results.metrics import RECALL_NAMES
+from clipbench.training.retrieval import RECALL_AT
+
+Floats = npt.NDArray[np.floating[Any]]
+Counts = npt.NDArray[np.uint8]
+
+RESAMPLES = 10_000
+SEED = 20_230_517
+BLOCK = 1_000
+# Multiplications up to which BLAS keeps to one thread: several, on a machine with other work, take ten times as long.
+SMALL_PRODUCT = 500_000
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What each validation image adds to the recalls: ``table`` is (images, 8), in float32.
+
+    Columns: hits of the image at 1, 5 and 10; 1; hits of its captions at 1, 5 and 10; the number of its captions.
+    """
+
+    table: Floats
+
+    @property
+    def images(self) -> int:
+        return len(self.table)
+
+    def recalls(self) -> dict[str, float]:
+        """All nine recalls in percent, by name."""
+        values = _recalls(self.table.sum(axis=0, dtype=np.float64, keepdims=True))[0]
+        return dict(zip(RECALL_NAMES, map(float, values), strict=True))
+
+
+def hits_of(ranks: Mapping[str, Any] | None) -> Hits | None:
+    """Hits from a result's ``ranks``; None where they are missing, or do not say to which image a caption belongs."""
+    if ranks is None or not ranks.get("image_of_text"):
+        return None
+    text, image, owner = (np.asarray(ranks[key]) for key in ("text", "image", "image_of_text"))
+    if len(owner) != len(image) or owner.max() >= len(text):
+        return None
+    table = np.ones((len(text), 8), dtype=np.float32)
+    for column, at in enumerate(RECALL_AT):
+        table[:, column] = text < at
+        table[:, column + 4] = np.bincount(owner, weights=image < at, minlength=len(text))
+    table[:, 7] = np.bincount(owner, minlength=len(text))
+    return Hits(table)
+
+
+def mean_hits(runs: Sequence[Hits]) -> Hits:
+    """The mean over runs on the same images."""
+    return Hits(np.mean([run.table for run in runs], axis=0, dtype=np.float32))
+
+
+def recall_draws(hits: Hits, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
+    """(resamples, 9): the recalls over images drawn with replacement, in points."""
+    return _recalls(_resampled(hits.table, resamples, seed))
+
+
+def paired_draws(ours: Hits, theirs: Hits, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
+    """(resamples, 9): ours minus theirs in points, each time over one draw of images for both."""
+    if ours.images != theirs.images:
+        raise ValueError("paired draws need the same images on both sides")
+    sums = _resampled(np.concatenate([ours.table, theirs.table], axis=1), resamples, seed)
+    return _recalls(sums[:, :8]) - _recalls(sums[:, 8:])
+
+
+def unpaired_draws(ours: Hits, theirs: Hits, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
+    """(resamples, 9): ours minus theirs in points, each over a draw of its own images."""
+    return recall_draws(ours, resamples, seed) - recall_draws(theirs, resamples, seed + 1)
+
+
+def recall_errors(hits: Hits, resamples: int = 1_000) -> dict[str, float]:
+    """Half the width of each recall's 95 % interval in points, by name."""
+    spread = recall_draws(hits, resamples).std(axis=0)
+    return {name: 1.96 * float(value) for name, value in zip(RECALL_NAMES, spread, strict=True)}
+
+
+def _recalls(sums: Floats) -> Floats:
+    """(n, 9) recalls in percent from (n, 8) sums over images, in the order of ``RECALL_NAMES``."""
+    sides = [100 * sums[:, first : first + 3] / np.maximum(sums[:, first + 3, None], 1) for first in (0, 4)]
+    means = [side.mean(axis=1, keepdims=True) for side in sides]
+    columns = [sides[0], means[0], sides[1], means[1], (means[0] + means[1]) / 2]
+    return np.concatenate(columns, axis=1, dtype=np.float64)
+
+
+def _resampled(table: Floats, resamples: int, seed: int) -> Floats:
+    """(resamples, columns): sums of the table's rows, each row as often as its image was drawn."""
+    counts = _times_drawn(len(table), resamples, seed)
+    rows = max(1, SMALL_PRODUCT // table.size)
+    blocks = [counts[first : first + rows].astype(np.float32) @ table for first in range(0, resamples, rows)]
+    return np.concatenate(blocks).astype(np.float64)
+
+
+@functools.lru_cache(maxsize=4)
+def _times_drawn(images: int, resamples: int, seed: int) -> Counts:
+    """(resamples, images): how often each image is drawn; drawn once for all results on as many images."""
+    random = np.random.default_rng(seed)
+    counts = np.empty((resamples, images), dtype=np.uint8)
+    for first in range(0, resamples, BLOCK):
+        rows = min(BLOCK, resamples - first)
+        drawn = random.integers(0, images, size=(rows, images), dtype=np.int64)
+        drawn += np.arange(rows)[:, None] * images
+        # More than 255 draws of one image out of at least two do not happen; of one image all of one are drawn.
+        counts[first : first + rows] = np.minimum(
+            np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images), 255
+        )
+    return counts

@@ -1,0 +1,102 @@
+"""The state of the machine just now, as far as it changes what a run can do and how fast: read, not judged."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from clipbench.results import environment
+
+CGROUPS = Path("/sys/fs/cgroup")
+CLOCK_READINGS = 1000
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the machine tells of itself; None where it does not.
+
+    ``cores`` this process may run on, ``quota`` of them that its container may keep busy, ``load`` average of the last
+    minute, ``free_memory`` in bytes, ``governors`` of the processor's clock, ``now`` and ``built`` (when clipbench's
+    files are from) in seconds since 1970, ``tick`` of the clock that takes times, in seconds.
+    """
+
+    cores: int
+    quota: float | None
+    load: float | None
+    free_memory: int | None
+    governors: tuple[str, ...]
+    now: float
+    built: float
+    tick: float
+
+
+def read_condition() -> Condition:
+    """The condition of this machine."""
+    return Condition(
+        cores=environment.usable_cores(),
+        quota=cpu_quota(),
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        free_memory=free_memory(),
+        governors=governors(),
+        now=time.time(),
+        built=max(path.stat().st_mtime for path in Path(__file__).parents[1].rglob("*.py")),
+        tick=clock_tick(),
+    )
+
+
+def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroups: Path = CGROUPS) -> int | None:
+    """Bytes of main memory that new work can have: what the system has available, or the container has left."""
+    found = re.search(r"^MemAvailable:\s*(\d+) kB$", _read(meminfo) or "", re.MULTILINE)
+    left = [int(found[1]) * 1024] if found else []
+    for group in _groups(cgroups):
+        limit, used = (_read(group / name) for name in ("memory.max", "memory.current"))
+        if limit and used and limit.isdigit():
+            left.append(max(0, int(limit) - int(used)))
+    return min(left, default=None)
+
+
+def cpu_quota(cgroups: Path = CGROUPS) -> float | None:
+    """Cores that the container may keep busy on average, or None where there is no limit."""
+    quotas = []
+    for group in _groups(cgroups):
+        words = (_read(group / "cpu.max") or "").split()  # version 2: "200000 100000" or "max 100000"
+        if len(words) == 2 and words[0].isdigit():
+            quotas.append(int(words[0]) / int(words[1]))
+    quota, period = (_read(cgroups / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period"))  # version 1
+    if quota and period and int(quota) > 0:
+        quotas.append(int(quota) / int(period))
+    return min(quotas, default=None)
+
+
+def governors(cpus: Path = Path("/sys/devices/system/cpu")) -> tuple[str, ...]:
+    """Names of the clock governors in use, sorted; empty where the system, as most virtual ones, shows none."""
+    texts = (_read(path) for path in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor"))
+    return tuple(sorted({text for text in texts if text}))
+
+
+def clock_tick() -> float:
+    """Smallest step of the clock that takes times, in seconds, as its readings show it."""
+    readings = [time.perf_counter() for _ in range(CLOCK_READINGS)]
+    steps = [after - before for before, after in itertools.pairwise(readings) if after > before]
+    return min(steps, default=readings[-1] - readings[0])
+
+
+def _groups(cgroups: Path, own: Path = Path("/proc/self/cgroup")) -> Iterator[Path]:
+    """The folder of this process's control group and those above it; limits of any of them hold."""
+    found = re.search(r"^0::/(.*)$", _read(own) or "", re.MULTILINE)
+    folder = cgroups / (found[1] if found else "")
+    yield folder
+    if folder != cgroups:
+        yield from (parent for parent in folder.parents if parent.is_relative_to(cgroups))
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None

@@ -1,0 +1,83 @@
+"""What a case needs of disk and memory, by formulas that are rough where they say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from clipbench.clip.config import ClipConfig
+from clipbench.suites.plan import Plan
+
+FLOAT = 4  # bytes of a float32
+CHECKPOINTS = 4  # the last two, the best, and the one that is being written
+# Weights and AdamW's two moments are saved; in memory, gradients are beside them.
+SAVED, IN_TRAINING = 3, 4
+# Values that a block keeps for its backward pass for each token and channel, attention fused: 34 bytes of 16-bit values
+# (Korthikanti et al. 2022, arXiv:2205.05198).
+KEPT = 17
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes: ``checkpoints`` on the results' disk, ``images`` at most on the cache's (generated data, evaluation
+    images), ``parameters`` on the device with gradients and moments, ``activations`` of a micro-batch (rough).
+    """
+
+    checkpoints: int
+    images: int
+    parameters: int
+    activations: int
+
+    @property
+    def device(self) -> int:
+        return self.parameters + self.activations
+
+    @classmethod
+    def most(cls, several: Iterable[Needs]) -> Needs:
+        """The largest need of each kind: cases run one after the other."""
+        tables = [asdict(each) for each in several]
+        return cls(**{kind: max(table[kind] for table in tables) for kind in tables[0]})
+
+
+def needs(plan: Plan) -> Needs:
+    """What one rank of ``plan``'s case needs; an evaluation alone keeps nothing for a backward pass."""
+    train = plan.case.train
+    parameters = FLOAT * parameter_count(plan.config)
+    pairs = -(-train.batch_size // (plan.case.ranks * train.accumulate))
+    images = (plan.train_images or 0) + (plan.val_images or 0)
+    return Needs(
+        checkpoints=CHECKPOINTS * SAVED * parameters if train.epochs else 0,
+        images=images * 3 * plan.config.image_size**2,
+        parameters=(IN_TRAINING if train.epochs else 1) * parameters,
+        activations=pairs * FLOAT * kept_values(plan.config, train.grad_checkpointing) if train.epochs else 0,
+    )
+
+
+def parameter_count(config: ClipConfig) -> int:
+    """Number of parameters of OpenAI's CLIP in these sizes."""
+    grid = config.image_size // config.patch_size
+    vision, text = config.vision_width, config.text_width
+    return (
+        vision * (3 * config.patch_size**2 + 1 + grid**2 + 1 + 4 + config.embed_dim)
+        + config.vision_layers * _block(vision)
+        + text * (config.vocab_size + config.context_length + 2 + config.embed_dim)
+        + config.text_layers * _block(text)
+        + 1
+    )
+
+
+def _block(width: int) -> int:
+    """Parameters of one residual block: attention's 4 w^2 + 4 w, the perceptron's 8 w^2 + 5 w, two norms' 4 w."""
+    return 12 * width**2 + 13 * width
+
+
+def kept_values(config: ClipConfig, checkpointing: bool) -> int:
+    """Values that both towers keep for one pair's backward pass; with ``checkpointing``, all inputs and one block."""
+    image_tokens = (config.image_size // config.patch_size) ** 2 + 1
+    towers = (
+        (image_tokens * config.vision_width, config.vision_layers),
+        (config.context_length * config.text_width, config.text_layers),
+    )
+    if checkpointing:
+        return sum(stream * (layers + KEPT) for stream, layers in towers)
+    return sum(stream * layers * KEPT for stream, layers in towers)

@@ -1,0 +1,1 @@
+"""Files: formats, schemas, locks, and what the disk refuses."""

@@ -1,0 +1,118 @@
+"""The machine and software that a result was made with."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+# Set anywhere, these change how fast or how exactly the CPU side computes.
+GENERAL_VARIABLES = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "KMP_AFFINITY", "GOMP_CPU_AFFINITY",
+    "MALLOC_CONF", "LD_PRELOAD", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "PYTHONHASHSEED",
+)  # fmt: skip
+PACKAGES = ("numpy", "pillow", "tokenizers", "ftfy", "pluggy", "jsonschema")
+
+
+def machine() -> dict[str, Any]:
+    """Operating system, Python, processor and memory."""
+    return {
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "cpu": {"name": cpu_name(), "cores": usable_cores()},
+        "memory_bytes": total_memory(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, which in a container can be fewer than the machine has."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
+
+
+def cpu_name() -> str:
+    """The processor's own name, where the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith(("model name", "Model")):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def total_memory() -> int | None:
+    """Bytes of main memory, or None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def peak_host_memory() -> int | None:
+    """Peak resident bytes of this process, or None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else peak * 1024
+
+
+def variables(names: Iterable[str]) -> dict[str, str]:
+    """Those environment variables that are set, of ``names`` and of the ones that matter on any machine."""
+    return {name: os.environ[name] for name in sorted({*names, *GENERAL_VARIABLES}) if name in os.environ}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+@functools.cache
+def source_version() -> tuple[str | None, bool | None]:
+    """Commit of the checkout that clipbench runs from and whether tracked files differ; None, None when installed."""
+    top = Path(__file__).parents[2]
+    if not (top / ".git").exists():
+        return None, None
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", "-C", str(top), *words], capture_output=True, text=True, timeout=10, check=False)
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        if commit.returncode:
+            return None, None
+        return commit.stdout.strip(), git("diff-index", "--quiet", "HEAD").returncode != 0
+    except (OSError, subprocess.TimeoutExpired):
+        return None, None
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def merge(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings joined section by section, the later one winning."""
+    merged: dict[str, Any] = {}
+    for part in parts:
+        for key, value in part.items():
+            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+            merged[key] = merge(merged[key], value) if both else value
+    return merged

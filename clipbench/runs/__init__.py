@@ -1,0 +1,1 @@
+"""Runs: the processes of a case, and the folder they leave."""

@@ -1,0 +1,64 @@
+"""Devices of an engine: whether they are there, which one ``auto`` means, and what they compute in."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from clipbench.api import Device, DeviceSpec, Engine, Missing, Precision
+from clipbench.api.registry import Registry, load_object
+from clipbench.errors import UsageError
+from clipbench.results.environment import usable_cores
+
+
+def check_device(registry: Registry, engine_name: str, device_name: str) -> Missing | None:
+    """Why a case on this engine and device cannot run here, or None."""
+    spec = registry.engines.get(engine_name, "engine")
+    engine: Engine = load_object(spec.load)()
+    if problem := engine.problem():
+        return Missing(f"engine {engine_name}", f"Python {sys.executable}", problem)
+    reasons = []
+    for device in _candidates(registry, engine_name, device_name):
+        reason = load_object(device.load)().unavailable()
+        if reason is None:
+            return None
+        reasons.append(f"{device.name}: {reason}")
+    return Missing(f"device {device_name}", "this machine", "; ".join(reasons) or "no plugin offers one")
+
+
+def _candidates(registry: Registry, engine: str, device: str) -> list[DeviceSpec]:
+    if device == "auto":
+        return registry.devices_of(engine)
+    return [registry.devices.get(device, "device")]
+
+
+def pick_device(registry: Registry, engine: str, name: str) -> Device:
+    """The named device, or for ``auto`` the available one with the highest priority."""
+    for spec in _candidates(registry, engine, name):
+        device: Device = load_object(spec.load)()
+        if device.unavailable() is None:
+            return device
+    raise UsageError(f"device: '{name}' is not available")  # check_device has said why, and ended the worker
+
+
+def pick_precision(device: Device, wanted: str) -> Precision:
+    """The precision that ``wanted`` means on ``device``: ``amp`` is its first one that is not float32."""
+    offered = list(device.precisions())
+    if wanted == "amp":
+        mixed = [precision for precision in offered if precision != "float32"]
+        if not mixed:
+            raise UsageError(f"precision: device {device.name} has no mixed precision; use --set precision=float32")
+        return mixed[0]
+    if wanted not in offered:
+        raise UsageError(f"precision: device {device.name} does not compute {wanted}; it has {', '.join(offered)}")
+    return next(precision for precision in offered if precision == wanted)
+
+
+def no_more_threads_than_cores(ranks: int) -> dict[str, str]:
+    """OMP_NUM_THREADS such that the ranks of this machine share its cores, unless the user has set it.
+
+    Left alone, each rank would start a thread on every core; torchrun allows each one thread.
+    """
+    if ranks == 1 or "OMP_NUM_THREADS" in os.environ:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, usable_cores() // ranks))}

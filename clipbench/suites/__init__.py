@@ -1,0 +1,1 @@
+"""Suites: YAML to cases, and what a case comes to on this machine."""

@@ -1,0 +1,1 @@
+"""One rank's training: the loop, and what it needs."""

@@ -1,0 +1,265 @@
+"""Checkpoints of a run: folders that are whole or not there, verified before anything goes on from them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipbench.api import LearnerState
+from clipbench.errors import InvalidFileError, NotReadyError
+from clipbench.files.disk import sync_folder, writing
+from clipbench.files.hashing import HashedFile, sha256_of
+from clipbench.files.json_file import JsonError, read_json
+from clipbench.files.safetensors_file import file_bytes, read_tensors, write_tensors
+
+KIND = "clipbench.checkpoint"
+SCHEMA_VERSION = 1
+TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
+KEPT = 2
+# A name in three stages: being written; replaced by a newer one of its name; being removed. All begin with a dot.
+PARTIAL, REPLACED, REMOVED = ".partial", ".replaced", ".removed"
+NEXT = "remove that folder, or begin anew with --restart"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint, verified: ``progress`` as it was given, tensors that are read when they are needed.
+
+    ``problems`` says which newer checkpoints were passed over, and why.
+    """
+
+    folder: Path
+    progress: dict[str, Any]
+    state: LearnerState
+    problems: tuple[str, ...] = ()
+
+
+def save(root: Path, name: str, state: LearnerState, progress: Mapping[str, Any], score: float | None) -> Path:
+    """Write ``root/name``, whole or not at all, in place of any that is there, and prune ``root``; its parent exists.
+
+    Names sort by progress; of two scores the higher is better. One tensor at a time is held in memory. Raises
+    DiskError where the disk refuses, with what was saved before as it was; ValueError for what JSON cannot hold.
+    """
+    folder, partial = root / name, root / f".{name}{PARTIAL}"
+    texts = {"values": dict(state.values), "progress": dict(progress), "score": score}
+    document = _json_bytes({"kind": KIND, "schema_version": SCHEMA_VERSION, **texts})
+    with writing("the checkpoint", folder, file_bytes(state.tensors) + len(document)):
+        try:
+            # Not its parents: where they have vanished, something is wrong with the disk.
+            root.mkdir(exist_ok=True)
+            _sweep(root)
+            partial.mkdir()
+            with HashedFile.create(partial / TENSORS) as tensors:
+                write_tensors(tensors.write, state.tensors)
+            with HashedFile.create(partial / STATE) as text:
+                text.write(memoryview(document))
+            with HashedFile.create(partial / MANIFEST) as manifest:
+                manifest.write(memoryview(_manifest_of({TENSORS: tensors, STATE: text})))
+            sync_folder(partial)
+            _put_in_place(partial, folder)
+        except BaseException:
+            with suppress(OSError):
+                shutil.rmtree(partial)
+            raise
+    prune(root)
+    return folder
+
+
+def latest(root: Path) -> Checkpoint | None:
+    """The newest whole checkpoint in ``root``, or None where there is none.
+
+    Damaged ones are passed over, and named in ``problems``. Where all are damaged: an InvalidFileError.
+    """
+    problems: list[str] = []
+    for folder in reversed(folders(root)):
+        try:
+            found = load(folder)
+        except (InvalidFileError, NotReadyError) as error:
+            problems.append(str(error))
+            continue
+        return Checkpoint(found.folder, found.progress, found.state, tuple(problems))
+    if problems:
+        raise InvalidFileError(f"{root}: no checkpoint is whole; {NEXT}\n  " + "\n  ".join(problems))
+    return None
+
+
+def load(folder: Path) -> Checkpoint:
+    """The checkpoint in ``folder``, every byte verified against its manifest.
+
+    Raises InvalidFileError that names the file and what is wrong with it, NotReadyError where it may not be read.
+    """
+    for name, (size, sha256) in _manifest(folder).items():
+        path = folder / name
+        try:
+            _check_size(path, size)
+            actual = sha256_of(path)
+        except OSError as error:
+            raise NotReadyError(f"{path}: cannot be read ({error.strerror}); {NEXT}") from error
+        if actual != sha256:
+            raise InvalidFileError(f"{path}: damaged: its sha256 is not the one in {MANIFEST}; {NEXT}")
+    document = _document(folder / STATE)
+    return Checkpoint(folder, document["progress"], LearnerState(read_tensors(folder / TENSORS), document["values"]))
+
+
+def folders(root: Path) -> list[Path]:
+    """The checkpoints in ``root``, whole or not, by progress; none where it is not there.
+
+    One that was being replaced counts where its successor did not arrive.
+    """
+    try:
+        names = {path.name for path in root.iterdir() if path.is_dir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise NotReadyError(f"{root}: cannot be read ({error.strerror}); {NEXT}") from error
+    places = {name: root / name for name in names if not name.startswith(".")}
+    for name in names:
+        if name.startswith(".") and name.endswith(REPLACED):
+            places.setdefault(name[1 : -len(REPLACED)], root / name)
+    return [places[name] for name in sorted(places)]
+
+
+def best(root: Path) -> Path | None:
+    """The folder with the best score, the first such; None where none has a score."""
+    found: Path | None = None
+    highest = 0.0
+    for folder in folders(root):
+        if _whole(folder) and (score := _score(folder)) is not None and (found is None or score > highest):
+            found, highest = folder, score
+    return found
+
+
+def prune(root: Path) -> None:
+    """Keep the newest two and the best; remove the others, and what interrupted saves have left behind."""
+    with writing("the removal of old checkpoints", root, 0):
+        _sweep(root)
+        whole = [folder for folder in folders(root) if _whole(folder)]
+        kept = {*whole[-KEPT:], best(root)}
+        for folder in folders(root):
+            # A damaged one is of no use once a newer one is whole; what is no checkpoint is not touched.
+            if folder not in kept and (folder / MANIFEST).is_file() and whole and folder < whole[-1]:
+                _remove(folder)
+
+
+def needed_bytes(state: LearnerState) -> int:
+    """Room that a checkpoint of ``state`` takes, but for its progress."""
+    return file_bytes(state.tensors) + len(_json_bytes(dict(state.values)))
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    """Rename ``partial`` to ``folder``; at any moment one of them, or what was there, is whole and found."""
+    replaced = folder.with_name(f".{folder.name}{REPLACED}")
+    if folder.exists():
+        folder.rename(replaced)
+    try:
+        partial.rename(folder)
+    except BaseException:
+        if replaced.exists():
+            replaced.rename(folder)
+        raise
+    sync_folder(folder.parent)
+    if replaced.exists():
+        _remove(replaced)
+
+
+def _sweep(root: Path) -> None:
+    """Put back what was being replaced when its successor did not arrive, and remove all other leftovers."""
+    for path in sorted(root.iterdir()):
+        if not path.name.startswith(".") or not path.is_dir():
+            continue
+        if path.name.endswith(REPLACED):
+            folder = root / path.name[1 : -len(REPLACED)]
+            if folder.exists():
+                _remove(path)
+            else:
+                path.rename(folder)
+        elif path.name.endswith((PARTIAL, REMOVED)):
+            shutil.rmtree(path)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint so that half of one never bears its name."""
+    doomed = folder.with_name(f".{folder.name.removeprefix('.')}{REMOVED}")
+    if doomed.exists():
+        shutil.rmtree(doomed)
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def _manifest_of(files: Mapping[str, HashedFile]) -> bytes:
+    entries = {name: {"bytes": file.bytes, "sha256": file.sha256()} for name, file in files.items()}
+    return _json_bytes({"kind": KIND, "schema_version": SCHEMA_VERSION, "files": entries})
+
+
+def _manifest(folder: Path) -> dict[str, tuple[int, str]]:
+    """Size and sha256 of every file, as the manifest has them."""
+    path = folder / MANIFEST
+    listed = _checked_json(path)
+    files = listed.get("files")
+    if not isinstance(files, dict) or set(files) != {TENSORS, STATE}:
+        raise InvalidFileError(f"{path}: expected {TENSORS} and {STATE} under 'files'; {NEXT}")
+    for name, entry in files.items():
+        if (
+            not isinstance(entry, dict)
+            or not isinstance(entry.get("bytes"), int)
+            or not isinstance(entry.get("sha256"), str)
+        ):
+            raise InvalidFileError(f"{path}: {name}: expected 'bytes' and 'sha256'; {NEXT}")
+    return {name: (entry["bytes"], entry["sha256"]) for name, entry in files.items()}
+
+
+def _document(path: Path) -> dict[str, Any]:
+    document = _checked_json(path)
+    for key in ("values", "progress"):
+        if not isinstance(document.get(key), dict):
+            raise InvalidFileError(f"{path}: expected an object under '{key}'; {NEXT}")
+    return document
+
+
+def _checked_json(path: Path) -> dict[str, Any]:
+    try:
+        data = read_json(path)
+    except JsonError as error:
+        raise InvalidFileError(f"{path}: {error}; {NEXT}") from None
+    if not isinstance(data, dict) or data.get("kind") != KIND:
+        raise InvalidFileError(f"{path}: not of a checkpoint: expected the key 'kind' with {KIND}; {NEXT}")
+    if data.get("schema_version") != SCHEMA_VERSION:
+        raise InvalidFileError(
+            f"{path}: schema_version {data.get('schema_version')!r}, this clipbench reads {SCHEMA_VERSION}; "
+            "go on with the version that wrote it, or begin anew with --restart"
+        )
+    return data
+
+
+def _check_size(path: Path, size: int) -> None:
+    if not path.is_file():
+        raise InvalidFileError(f"{path}: missing; {NEXT}")
+    if (actual := path.stat().st_size) != size:
+        raise InvalidFileError(f"{path}: {actual:,} bytes long, its manifest says {size:,}; {NEXT}")
+
+
+def _whole(folder: Path) -> bool:
+    """Whether all files are there in their full length; what is in them is verified when it is read."""
+    try:
+        for name, (size, _) in _manifest(folder).items():
+            _check_size(folder / name, size)
+    except (InvalidFileError, OSError):
+        return False
+    return True
+
+
+def _score(folder: Path) -> float | None:
+    try:
+        score = _document(folder / STATE).get("score")
+    except InvalidFileError:
+        return None
+    return float(score) if isinstance(score, int | float) else None
+
+
+def _json_bytes(data: object) -> bytes:
+    return (json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

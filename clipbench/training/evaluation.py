@@ -1,0 +1,161 @@
+"""Retrieval evaluation: every validation image and caption encoded, every query ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from clipbench.api import World
+from clipbench.errors import CaseFailedError
+from clipbench.training.batches import CaptionTokens, EvalFetch
+from clipbench.training.collectives import Alone
+from clipbench.training.image_cache import ImageCache
+from clipbench.training.retrieval import ranks_from_features, recall_metrics, validation_loss
+from clipbench.training.sampling import Stream, draw_caption
+
+if TYPE_CHECKING:
+    from clipbench.api import Engine, Group, Learner
+
+# Features cross from rank to rank in pieces of so many bytes: a rank that ranks nothing never holds more.
+GATHER_BYTES = 8 << 20
+# Length of the difference between unit vectors that rounding alone can make.
+COLLAPSED = 1e-5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Recalls in percent, the loss (None with ``loss_reason``), and the rank (from 0) of every query."""
+
+    recall: dict[str, float]
+    loss: float | None
+    loss_reason: str | None
+    text_ranks: np.ndarray
+    image_ranks: np.ndarray
+
+
+@dataclass
+class Evaluator:
+    """Evaluates a learner on one split, always in the same order and with the same drawn captions.
+
+    Ranks share the batches among them, and the first one ranks the queries. A batch is the same whoever encodes it, so
+    that one process and many give the same features. ``check`` is called between batches, and may raise to stop.
+    """
+
+    engine: Engine
+    fetch: EvalFetch
+    captions: CaptionTokens
+    image_batch: int
+    text_batch: int
+    loss_batch: int
+    reduction: Literal["sum", "mean"]
+    seed: int
+    workers: int
+    cache: ImageCache
+    world: World = field(default_factory=World)
+    group: Group = field(default_factory=Alone)
+    check: Callable[[], None] = lambda: None
+
+    def __call__(self, learner: Learner) -> Evaluation | None:
+        """What the first rank finds; None on the others, which have done their share."""
+        images = self._encode_images(learner)
+        texts = self._encode_texts(learner)
+        if images is None or texts is None:
+            return None
+        check_not_collapsed("image", images)
+        check_not_collapsed("caption", texts)
+        image_of_text = self.captions.image_of_text
+        text_ranks, image_ranks = ranks_from_features(images, texts, image_of_text)
+        loss, reason = self._loss(images, texts, learner.logit_scale())
+        return Evaluation(recall_metrics(text_ranks, image_ranks), loss, reason, text_ranks, image_ranks)
+
+    def _encode_images(self, learner: Learner) -> np.ndarray | None:
+        batches = _batches(np.arange(len(self.fetch.split)), self.image_batch)
+        features = []
+        for pixels in self._pixels(_share(batches, self.world)):
+            features.append(learner.encode_images(pixels))
+            self.check()
+        return self._gather(learner, features, batches)
+
+    def _pixels(self, batches: Sequence[np.ndarray]) -> Iterator[Any]:
+        """This rank's batches: transformed once, then from the cache, as far as it goes."""
+        if self.cache.complete:
+            yield from self.cache.batches()
+            return
+        loader = self.engine.loader(self.fetch, self.workers)
+        try:
+            for (pixels,) in loader.batches([batch.tolist() for batch in batches]):
+                self.cache.add(np.asarray(pixels))
+                yield pixels
+            self.cache.finish()
+        finally:
+            loader.close()
+
+    def _encode_texts(self, learner: Learner) -> np.ndarray | None:
+        tokens = self.captions.tokens
+        # Captions of like length share a batch: a batch is as long as its longest.
+        order = np.argsort((tokens != 0).sum(axis=1), kind="stable")
+        batches = _batches(order, self.text_batch)
+        features = []
+        for batch in _share(batches, self.world):
+            features.append(learner.encode_texts(tokens[batch]))
+            self.check()
+        return self._gather(learner, features, batches)
+
+    def _gather(self, learner: Learner, features: Sequence[Any], batches: Sequence[np.ndarray]) -> np.ndarray | None:
+        """Features of all ranks' batches, each row where its index says, on the first rank; None on the others."""
+        shares = [_share(batches, World(rank, 0, self.world.size)) for rank in range(self.world.size)]
+        rows = [sum(map(len, share)) for share in shares]
+        mine = learner.gather(features) if features else None
+        widths = self.group.all_gather(np.array([0 if mine is None else mine.shape[1]]))
+        width = int(max(array[0] for array in widths))
+        if mine is None:  # fewer batches than ranks
+            mine = np.empty((0, width), np.float32)
+        gathered = np.empty((sum(rows), width), np.float32) if self.world.rank == 0 else None
+        places = [np.concatenate(share) if share else np.empty(0, np.int64) for share in shares]
+        piece = max(1, GATHER_BYTES // (4 * width))
+        for start in range(0, max(rows), piece):
+            pieces = self.group.all_gather(mine[start : start + piece])
+            if gathered is not None:
+                for place, rank_rows in zip(places, pieces, strict=True):
+                    gathered[place[start : start + piece]] = rank_rows
+        return gathered
+
+    def _loss(self, images: np.ndarray, texts: np.ndarray, logit_scale: float) -> tuple[float | None, str | None]:
+        # Drawn with the same key at every evaluation, so that the losses of two epochs are of the same pairs.
+        drawn = [
+            self.captions.offsets[index]
+            + draw_caption(self.seed, 0, index, self.captions.count(index), Stream.VALIDATION_CAPTION)
+            for index in range(len(images))
+        ]
+        loss = validation_loss(images, texts[drawn], logit_scale, batch_size=self.loss_batch, reduction=self.reduction)
+        if loss is None:
+            return None, f"{len(images)} validation images are fewer than one batch of {self.loss_batch}"
+        return loss, None
+
+
+def check_not_collapsed(kind: str, features: np.ndarray) -> None:
+    """Raise CaseFailedError where all features (n, d) are the same but for rounding: recall would be a lottery."""
+    blocks = (features[start : start + 4096].astype(np.float64) for start in range(0, len(features), 4096))
+    least = np.finfo(np.float64).tiny
+    first: np.ndarray | None = None
+    for block in blocks:
+        unit = block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), least)
+        first = unit[0] if first is None else first
+        if not np.abs(unit - first).max() < COLLAPSED:  # NaN is not less
+            return
+    if len(features) > 1:
+        raise CaseFailedError(
+            f"the model has collapsed: all {len(features)} {kind}s have the same feature, "
+            "so every query is a tie and no recall can be told"
+        )
+
+
+def _batches(indices: np.ndarray, size: int) -> list[np.ndarray]:
+    return [indices[start : start + size] for start in range(0, len(indices), size)]
+
+
+def _share(batches: Sequence[np.ndarray], world: World) -> Sequence[np.ndarray]:
+    return batches[world.rank :: world.size]

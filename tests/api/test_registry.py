@@ -1,0 +1,135 @@
+"""Discovery: a broken plugin costs itself alone, a clash is an error that names both sides."""
+
+import importlib
+import sys
+import types
+
+import pytest
+
+from clipbench.api import DatasetSpec, DeviceSpec, EngineSpec, hookimpl
+from clipbench.api.registry import load_object, load_registry
+from clipbench.errors import UsageError
+
+
+class FoundPoint:
+    """What discovery gives for one entry point, as far as the registry uses it."""
+
+    def __init__(self, name, value, distribution):
+        self.name, self.value = name, value
+        self.dist = types.SimpleNamespace(name=distribution, version="1.0")
+
+    def load(self):
+        return importlib.import_module(self.value)
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """Make an importable plugin module out of functions, and the entry point that finds it."""
+
+    def make(name, distribution="some-dist", **hooks):
+        module = types.ModuleType(name)
+        for hook, function in hooks.items():
+            setattr(module, hook, hookimpl(function))
+        monkeypatch.setitem(sys.modules, name, module)
+        return FoundPoint(name, name, distribution)
+
+    return make
+
+
+def dataset(name):
+    return lambda: [DatasetSpec(name, "a dataset", "nowhere:Nothing")]
+
+
+def test_offers_are_collected_without_loading_them(plugin):
+    registry = load_registry([plugin("one", clipbench_datasets=dataset("alpha"))])
+    assert list(registry.datasets.specs) == ["alpha"]
+    assert not registry.broken
+    with pytest.raises(ModuleNotFoundError):
+        load_object(registry.datasets.specs["alpha"].load)
+
+
+def test_a_plugin_that_fails_to_import_is_named_and_the_rest_work(plugin):
+    registry = load_registry(
+        [
+            FoundPoint("broken", "no_such_module_of_anyone", "bad-dist"),
+            plugin("fine", clipbench_datasets=dataset("alpha")),
+        ]
+    )
+    assert list(registry.datasets.specs) == ["alpha"]
+    (broken,) = registry.broken
+    assert "broken" in str(broken) and "bad-dist" in str(broken)
+    assert "no_such_module_of_anyone" in broken.problem
+
+
+def test_a_spec_hook_that_raises_costs_its_plugin_alone(plugin):
+    def explode():
+        raise RuntimeError("boom")
+
+    registry = load_registry(
+        [
+            plugin("bad", clipbench_datasets=explode, clipbench_models=explode),
+            plugin("fine", clipbench_datasets=dataset("alpha")),
+        ]
+    )
+    assert list(registry.datasets.specs) == ["alpha"]
+    assert [broken.name for broken in registry.broken] == ["bad"]
+    assert "boom" in registry.broken[0].problem
+
+
+def test_a_hook_that_returns_something_else_is_a_problem_of_its_plugin(plugin):
+    registry = load_registry([plugin("odd", clipbench_datasets=lambda: ["alpha"])])
+    assert "DatasetSpec" in registry.broken[0].problem
+
+
+def test_a_misspelt_hook_is_a_problem_with_the_nearest_name(plugin):
+    registry = load_registry([plugin("typo", clipbench_dataset=dataset("alpha"))])
+    assert "did you mean clipbench_datasets" in registry.broken[0].problem
+
+
+def test_a_hook_with_unknown_arguments_is_a_problem(plugin):
+    def clipbench_case_started(case, weather):
+        pass
+
+    registry = load_registry([plugin("args", clipbench_case_started=clipbench_case_started)])
+    assert "weather" in registry.broken[0].problem
+
+
+def test_one_name_from_two_plugins_names_both_distributions(plugin):
+    points = [
+        plugin("one", "first-dist", clipbench_datasets=dataset("alpha")),
+        plugin("two", "second-dist", clipbench_datasets=dataset("alpha")),
+    ]
+    with pytest.raises(UsageError, match=r"(?s)alpha.*first-dist.*second-dist"):
+        load_registry(points)
+
+
+def test_an_unknown_name_gets_the_nearest_one(plugin):
+    registry = load_registry([plugin("one", clipbench_datasets=dataset("flickr8k"))])
+    with pytest.raises(UsageError, match=r"dataset\.name: 'flikr8k'.*Did you mean 'flickr8k'"):
+        registry.datasets.get("flikr8k", "dataset.name")
+
+
+def test_auto_prefers_the_highest_priority_of_the_engine(plugin):
+    def devices():
+        return [
+            DeviceSpec("cpu", "torch", "", "x:y", priority=10),
+            DeviceSpec("sdaa", "torch", "", "x:y", priority=30),
+            DeviceSpec("tpu", "jax", "", "x:y", priority=99),
+        ]
+
+    registry = load_registry(
+        [plugin("d", clipbench_devices=devices, clipbench_engines=lambda: [EngineSpec("torch", "", "x:y")])]
+    )
+    assert [spec.name for spec in registry.devices_of("torch")] == ["sdaa", "cpu"]
+
+
+def test_built_in_plugins_come_by_the_same_door():
+    registry = load_registry()
+    assert not registry.broken
+    assert {"torch"} <= set(registry.engines.specs)
+    assert {"cpu", "cuda", "sdaa"} <= set(registry.devices.specs)
+    assert {"flickr8k", "shapes"} <= set(registry.datasets.specs)
+    assert {"clip-vit-b16", "clip-vit-b32", "clip-vit-l14", "clip-vit-l14-336", "clip-tiny"} <= set(
+        registry.models.specs
+    )
+    assert [spec.name for spec in registry.devices_of("torch")][:3] == ["sdaa", "cuda", "cpu"]

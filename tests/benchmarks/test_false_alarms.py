@@ -1,0 +1,69 @@
+"""The gate against a baseline, on simulated runs: it stays quiet without a change, and finds what it promises."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+TOP = Path(__file__).parents[2]
+simulation = importlib.import_module("benchmarks.false_alarms")
+
+
+def speeds(case, trials=80):
+    random = np.random.default_rng(1)
+    return [simulation.speed_trial(case, random) for _ in range(trials)]
+
+
+def recalls(case, trials):
+    random = np.random.default_rng(1)
+    return [simulation.recall_trial(case, random) for _ in range(trials)]
+
+
+@pytest.mark.parametrize("changes", [{}, {"correlation": 0.8}, {"noise": 0.1}, {"runs": 0.0075, "repeats": 2}])
+def test_no_change_in_speed_raises_no_alarm(changes):
+    assert speeds(simulation.Speed(**{"noise": 0.02, **changes})).count("fail") <= 1
+
+
+@pytest.mark.parametrize("changes", [{}, {"correlation": 0.8}, {"windows": 30}])
+def test_a_slowdown_of_5_percent_at_2_percent_noise_is_found(changes):
+    found = speeds(simulation.Speed(noise=0.02, slowdown=0.05, **changes))
+    assert found.count("fail") >= 0.95 * len(found)
+
+
+def test_no_change_in_recall_raises_no_alarm():
+    """With as many queries found by one run alone as two seeds differ in."""
+    assert [status for status, _ in recalls(simulation.Recalls(noise=0.12), 25)].count("fail") == 0
+
+
+def test_a_loss_of_one_and_a_half_points_of_recall_is_found():
+    found = [mean_fails for _, mean_fails in recalls(simulation.Recalls(noise=0.02, loss=1.5), 20)]
+    assert sum(found) >= 0.95 * len(found)
+
+
+def test_the_simulation_loses_what_it_says():
+    random = np.random.default_rng(0)
+    difficulty = {"text": random.standard_normal(1_000), "image": random.standard_normal(5_000)}
+    before, after = (
+        np.mean(
+            [
+                simulation.simulated_result(difficulty, simulation.Recalls(noise=0.5), lost, 0, random)["metrics"][
+                    "last"
+                ]["values"]["recall_mean"]["value"]
+                for _ in range(10)
+            ]
+        )
+        for lost in (0.0, 1.5)
+    )
+    assert before - after == pytest.approx(1.5, abs=0.3)
+
+
+def test_the_docs_have_the_figures_that_were_measured():
+    found = json.loads((TOP / "benchmarks" / "results" / "false_alarms.json").read_text(encoding="utf-8"))
+    assert simulation.table(found) in (TOP / "docs" / "comparing.md").read_text(encoding="utf-8")
+    rows = {row["case"]: row["fail"] for row in (*found["recall"], *found["speed"])}
+    single = [name for name in rows if "runs spread by 2%" not in name or "runs a side" in name]
+    assert all(rows[name] < 0.01 for name in single if name.startswith("no change"))
+    wanted = ("1.5 points lost, queries differ a little", "1.5 points lost, queries differ as between seeds")
+    assert all(rows[name] >= 0.95 for name in (*wanted, "5% slower, 2% noise"))

@@ -1,0 +1,163 @@
+"""Devices: the contract that each of them keeps, and what the processor's tuning may keep."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from clipbench.api import Device
+from clipbench.api.registry import load_object, load_registry
+from clipbench_torch import device as devices
+from clipbench_torch.device import CpuDevice, TorchDevice, choose_float32_products
+
+TOP = Path(__file__).parents[3]
+
+
+def test_products_are_true_float32_after_tuning():
+    chosen = choose_float32_products()
+    assert chosen["float32_products_relative_error"] < 2e-6
+    x, weight = torch.randn(64, 512), torch.randn(256, 512)
+    exact = F.linear(x.double(), weight.double())
+    assert float((F.linear(x, weight).double() - exact).norm() / exact.norm()) < 2e-6
+    kept = "medium" if chosen["float32_products"] == "onednn" else "highest"
+    assert torch.get_float32_matmul_precision() == kept
+
+
+def test_tuning_rejects_products_in_a_shorter_type(monkeypatch):
+    exact = devices._linear_products
+
+    def rounded(x, weight, gradient):
+        if x.dtype == torch.float32 and torch.get_float32_matmul_precision() == "medium":
+            x = x.bfloat16().float()
+        return exact(x, weight, gradient)
+
+    monkeypatch.setattr(devices, "_linear_products", rounded)
+    chosen = choose_float32_products()
+    assert chosen["float32_products"] == "default"
+    assert chosen["float32_products_relative_error"] < 2e-6
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.mark.parametrize(("onednn", "default", "chosen"), [(2, 1, "default"), (1, 1.02, "default"), (1, 1.1, "onednn")])
+def test_tuning_takes_what_is_faster_by_more_than_noise(onednn, default, chosen, monkeypatch):
+    seconds = 0.0
+
+    def thread_time():
+        nonlocal seconds
+        seconds += onednn if torch.get_float32_matmul_precision() == "medium" else default
+        return seconds
+
+    monkeypatch.setattr(devices.time, "thread_time", thread_time)
+    monkeypatch.setattr(devices, "FLOAT32_ERROR_LIMIT", 1.0)  # whatever this processor's products are
+    assert choose_float32_products()["float32_products"] == chosen
+    assert torch.get_float32_matmul_precision() == devices.PATHS[chosen]
+
+
+def test_a_run_that_goes_on_keeps_its_products(monkeypatch):
+    monkeypatch.setattr(devices, "_onednn_is_faster", lambda *_: pytest.fail("timed again"))
+    for kept in ("default", "onednn"):
+        monkeypatch.setenv("CLIPBENCH_TUNING", f'{{"float32_products": "{kept}"}}')
+        monkeypatch.setattr(devices, "FLOAT32_ERROR_LIMIT", 1.0)
+        assert choose_float32_products()["float32_products"] == kept
+    monkeypatch.setattr(devices, "FLOAT32_ERROR_LIMIT", 0.0)  # as on a processor that took bfloat16 for them
+    assert choose_float32_products()["float32_products"] == "default"
+
+
+def test_tuning_decides_once(monkeypatch):
+    device = CpuDevice()
+    first = device.tune()
+    monkeypatch.setattr(devices, "choose_float32_products", lambda: pytest.fail("products timed again"))
+    assert device.tune() == first
+
+
+def test_processor():
+    device = CpuDevice()
+    assert device.unavailable() is None
+    assert device.info().name
+    assert device.peak_memory() is None
+    assert device.precisions()[:2] == ("float32", "bfloat16")
+    assert device.grad_scaler("bfloat16") is None
+    assert device.grad_scaler("float16") is not None
+    assert device.torch_device(3) == torch.device("cpu")
+
+
+# --- the contract, for every device of the torch engine ------------------------------------------------------------
+
+# What a device alone knows, and which member of clipbench.api.Device tells it.
+CONTRACT = {
+    "availability, and the reason when not": "unavailable",
+    "selection by local rank": "select",
+    "synchronise": "synchronize",
+    "seed": "seed",
+    "peak memory": "peak_memory",
+    "its reset": "reset_peak_memory",
+    "name, driver, count, total memory": "info",
+    "autocast context": "autocast",
+    "its dtypes": "precisions",
+    "gradient scaler": "grad_scaler",
+    "collective back end": "collective_backend",
+    "peak FLOP/s per dtype, or None": "peak_flops",
+    "environment variables that change numerics or speed": "environment_variables",
+    "how to turn fast attention on": "tune",
+}
+DEVICES = {name: spec for name, spec in load_registry().devices.specs.items() if spec.engine == "torch"}
+
+
+def members(protocol):
+    return {name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")}
+
+
+def test_the_contract_is_this_list_and_no_member_is_idle():
+    assert members(Device) == set(CONTRACT.values())
+    sources = [
+        path.read_text(encoding="utf-8")
+        for folder in ("clipbench", "plugins/clipbench-torch")
+        for path in (TOP / folder).rglob("*.py")
+        if path.name not in ("api.py", "device.py", "cuda.py", "examination.py", "probes.py")
+    ]
+    for member in CONTRACT.values():
+        assert any(f"device.{member}(" in source for source in sources), f"nobody asks a device for {member}"
+
+
+def test_every_device_that_ships_is_here():
+    assert {"cpu", "cuda", "sdaa"} <= set(DEVICES)
+
+
+@pytest.mark.parametrize("name", sorted(DEVICES))
+def test_a_device_has_every_member_of_its_own_or_from_stock_torch(name):
+    device = load_object(DEVICES[name].load)()
+    assert device.name == name
+    for member in CONTRACT.values():
+        assert callable(getattr(device, member))
+    # What has no answer that suits all devices.
+    for member in ("unavailable", "info", "synchronize", "collective_backend"):
+        assert getattr(type(device), member) is not getattr(TorchDevice, member)
+
+
+@pytest.mark.parametrize("name", sorted(DEVICES))
+def test_what_a_device_knows_without_being_there(name):
+    device = load_object(DEVICES[name].load)()
+    reason = device.unavailable()
+    assert reason is None or len(reason) > 20
+    assert device.collective_backend() in [*torch.distributed.Backend.backend_list, "tccl"]
+    assert all(variable.isupper() for variable in device.environment_variables())
+    assert len(set(device.environment_variables())) == len(device.environment_variables())
+
+
+def test_the_processor_answers_everything():
+    device = CpuDevice()
+    device.select(0)
+    device.reset_peak_memory()
+    device.synchronize()
+    assert (device.peak_memory(), device.free_memory(), device.others()) == (None, None, None)
+    assert device.info().count == device.info().devices_per_card == 1
+    assert all(device.peak_flops(precision) is None for precision in device.precisions())
+    drawn = []
+    for seed in (1, 1, 2):
+        device.seed(seed)
+        drawn.append(torch.rand(4).tolist())
+    assert drawn[0] == drawn[1] != drawn[2]
+    for precision in device.precisions():
+        with device.autocast(precision):
+            assert torch.is_autocast_enabled("cpu") == (precision != "float32")

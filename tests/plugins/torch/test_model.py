@@ -1,0 +1,258 @@
+"""The model against two independent implementations: transformers', and a plain one in float64 written here."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from clipbench.clip import config as variants
+from clipbench_torch.inputs import cut_to_longest
+from clipbench_torch.model import Clip
+from tests.support.torch_jobs import SMALL, make_batch
+
+
+def filled(config, seed=0, dtype=torch.float32):
+    model = Clip(config)
+    model.initialize(seed)
+    # Biases and norms that are not 0 and 1, so that one left out shows.
+    generator = torch.Generator().manual_seed(seed + 1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+    return model.to(dtype)
+
+
+@pytest.mark.parametrize(
+    ("config", "count"),
+    [
+        (variants.CLIP_VIT_B16, 149_620_737),
+        (variants.CLIP_VIT_B32, 151_277_313),
+        (variants.CLIP_VIT_L14, 427_616_513),
+        (variants.CLIP_VIT_L14_336, 427_944_193),
+    ],
+)
+def test_variants_have_the_published_number_of_parameters(config, count):
+    with torch.device("meta"):
+        model = Clip(config)
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
+
+
+def test_a_seed_decides_every_parameter():
+    first, again, other = Clip(SMALL), Clip(SMALL), Clip(SMALL)
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.fill_(float("nan"))
+    torch.manual_seed(99)
+    first.initialize(7)
+    torch.manual_seed(5)
+    again.initialize(7)
+    other.initialize(8)
+    for (name, one), two in zip(first.named_parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, two), name
+    assert not torch.equal(first.visual.conv1.weight, other.visual.conv1.weight)
+
+
+def test_initialisation_has_the_published_spreads():
+    model = Clip(variants.CLIP_TINY)
+    model.initialize(0)
+    width, layers = 128, 2
+    block, vision_block = model.transformer.resblocks[0], model.visual.transformer.resblocks[0]
+    spreads = {
+        model.token_embedding.weight: 0.02,
+        model.positional_embedding: 0.01,
+        block.attn.in_proj_weight: width**-0.5,
+        block.attn.out_proj.weight: width**-0.5 * (2 * layers) ** -0.5,
+        block.mlp.c_fc.weight: (2 * width) ** -0.5,
+        block.mlp.c_proj.weight: width**-0.5 * (2 * layers) ** -0.5,
+        model.text_projection: width**-0.5,
+        model.visual.proj: width**-0.5,
+        model.visual.positional_embedding: width**-0.5,
+        vision_block.attn.in_proj_weight: (2 / (4 * width)) ** 0.5,
+        vision_block.mlp.c_fc.weight: (3 * width) ** -0.5,
+        model.visual.conv1.weight: (3 * 3 * model.config.patch_size**2) ** -0.5,
+    }
+    for parameter, std in spreads.items():
+        assert float(parameter.detach().std()) == pytest.approx(std, rel=0.1), parameter.shape
+    assert float(model.logit_scale.detach()) == pytest.approx(np.log(1 / 0.07))
+    assert not block.attn.in_proj_bias.any() and not block.attn.out_proj.bias.any()
+
+
+# --- transformers' implementation ----------------------------------------------------------------------------------
+
+RENAMES = [
+    ("visual.class_embedding", "vision_model.embeddings.class_embedding"),
+    ("visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"),
+    ("visual.conv1", "vision_model.embeddings.patch_embedding"),
+    ("visual.ln_pre", "vision_model.pre_layrnorm"),
+    ("visual.ln_post", "vision_model.post_layernorm"),
+    ("visual.proj", "visual_projection.weight"),
+    ("visual.transformer.resblocks", "vision_model.encoder.layers"),
+    ("transformer.resblocks", "text_model.encoder.layers"),
+    ("token_embedding", "text_model.embeddings.token_embedding"),
+    ("text_projection", "text_projection.weight"),
+    ("positional_embedding", "text_model.embeddings.position_embedding.weight"),
+    ("ln_final", "text_model.final_layer_norm"),
+    (".ln_1.", ".layer_norm1."),
+    (".ln_2.", ".layer_norm2."),
+    (".mlp.c_fc.", ".mlp.fc1."),
+    (".mlp.c_proj.", ".mlp.fc2."),
+    (".attn.out_proj.", ".self_attn.out_proj."),
+]
+
+
+def transformers_state(state):
+    renamed = {}
+    for name, tensor in state.items():
+        for ours, theirs in RENAMES:
+            if name.startswith(ours) or ours.startswith("."):
+                name = name.replace(ours, theirs, 1)
+        if ".attn.in_proj_" in name:
+            kind = name.rpartition("_")[2]
+            for part, piece in zip("qkv", tensor.chunk(3), strict=True):
+                renamed[name.replace(f".attn.in_proj_{kind}", f".self_attn.{part}_proj.{kind}")] = piece
+        else:
+            renamed[name] = tensor.t() if name in ("visual_projection.weight", "text_projection.weight") else tensor
+    return renamed
+
+
+def transformers_model(config, state):
+    transformers = pytest.importorskip("transformers")
+    activations = {"quick_gelu": "quick_gelu", "gelu_tanh": "gelu_pytorch_tanh"}
+    sizes = transformers.CLIPConfig(
+        projection_dim=config.embed_dim,
+        vision_config={
+            "hidden_size": config.vision_width,
+            "intermediate_size": 4 * config.vision_width,
+            "num_hidden_layers": config.vision_layers,
+            "num_attention_heads": config.vision_heads,
+            "image_size": config.image_size,
+            "patch_size": config.patch_size,
+            "hidden_act": activations[config.vision_activation],
+            "projection_dim": config.embed_dim,
+        },
+        text_config={
+            "hidden_size": config.text_width,
+            "intermediate_size": 4 * config.text_width,
+            "num_hidden_layers": config.text_layers,
+            "num_attention_heads": config.text_heads,
+            "vocab_size": config.vocab_size,
+            "max_position_embeddings": config.context_length,
+            "hidden_act": activations[config.text_activation],
+            "projection_dim": config.embed_dim,
+            "eos_token_id": config.vocab_size - 1,
+        },
+    )
+    with torch.device("meta"):
+        model = transformers.CLIPModel(sizes)
+    model.load_state_dict(transformers_state(state), assign=True, strict=True)
+    # Buffers are not in the state: the positions, which are counted.
+    for embeddings in (model.vision_model.embeddings, model.text_model.embeddings):
+        embeddings.position_ids = torch.arange(embeddings.position_embedding.weight.shape[0])[None]
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SMALL,
+        replace(SMALL, text_activation="gelu_tanh"),
+        pytest.param(variants.CLIP_VIT_B16, marks=pytest.mark.slow),
+        pytest.param(variants.CLIP_VIT_B32, marks=pytest.mark.slow),
+        pytest.param(replace(variants.CLIP_VIT_B32, text_activation="gelu_tanh"), marks=pytest.mark.slow),
+    ],
+    ids=["small", "small-tanh", "b16", "b32", "b32-tanh"],
+)
+def test_features_equal_those_of_transformers(config):
+    model = filled(config)
+    theirs = transformers_model(config, model.state_dict())
+    pixels = torch.randn(2, 3, config.image_size, config.image_size, generator=torch.Generator().manual_seed(2))
+    tokens = torch.from_numpy(make_batch(config, n=3)[1])
+    with torch.inference_mode():
+        images = theirs.visual_projection(theirs.vision_model(pixels).pooler_output)
+        texts = theirs.text_projection(theirs.text_model(tokens.long()).pooler_output)
+        torch.testing.assert_close(model.encode_image(pixels), images, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(model.encode_text(cut_to_longest(tokens)), texts, atol=1e-5, rtol=1e-5)
+
+
+# --- a plain implementation: every token through every block, captions at full length ------------------------------
+
+
+def plain_attention(x, attn, mask):
+    n, length, width = x.shape
+    q, k, v = (x @ attn.in_proj_weight.t() + attn.in_proj_bias).chunk(3, dim=-1)
+    q, k, v = (part.reshape(n, length, attn.heads, -1).transpose(1, 2) for part in (q, k, v))
+    scores = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5 + mask
+    y = (scores.softmax(dim=-1) @ v).transpose(1, 2).reshape(n, length, width)
+    return y @ attn.out_proj.weight.t() + attn.out_proj.bias
+
+
+def plain_activation(x, name):
+    return x * torch.sigmoid(1.702 * x) if name == "quick_gelu" else F.gelu(x, approximate="tanh")
+
+
+def plain_blocks(x, tower, activation, mask):
+    for block in tower.resblocks:
+        x = x + plain_attention(block.ln_1(x), block.attn, mask)
+        hidden = plain_activation(block.mlp.c_fc(block.ln_2(x)), activation)
+        x = x + block.mlp.c_proj(hidden)
+    return x
+
+
+def plain_image(model, pixels):
+    x = model.visual.conv1(pixels).flatten(2).transpose(1, 2)
+    first = model.visual.class_embedding.expand(len(x), 1, -1)
+    x = model.visual.ln_pre(torch.cat([first, x], dim=1) + model.visual.positional_embedding)
+    x = plain_blocks(x, model.visual.transformer, model.config.vision_activation, 0)
+    return model.visual.ln_post(x)[:, 0] @ model.visual.proj
+
+
+def plain_text(model, tokens):
+    length = tokens.shape[1]
+    mask = torch.full((length, length), float("-inf"), dtype=torch.float64).triu(1)
+    x = model.token_embedding(tokens) + model.positional_embedding
+    x = model.ln_final(plain_blocks(x, model.transformer, model.config.text_activation, mask))
+    return x[torch.arange(len(x)), tokens.argmax(dim=1)] @ model.text_projection
+
+
+@pytest.mark.parametrize("activation", ["quick_gelu", "gelu_tanh"])
+def test_cutting_captions_and_pruning_the_last_block_change_nothing(activation):
+    model = filled(replace(SMALL, text_activation=activation, vision_activation=activation), dtype=torch.float64)
+    tokens = torch.from_numpy(make_batch()[1])
+    pixels = torch.randn(4, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    cut = cut_to_longest(tokens)
+    assert cut.shape[1] < tokens.shape[1]
+
+    def features_and_gradients(encode_image, encode_text):
+        model.zero_grad()
+        images, texts = encode_image(pixels), encode_text()
+        (model.logit_scale * (images * texts.roll(1, 0)).tanh()).sum().backward()
+        return images, texts, {name: parameter.grad for name, parameter in model.named_parameters()}
+
+    images, texts, gradients = features_and_gradients(model.encode_image, lambda: model.encode_text(cut))
+    gradients = {name: gradient.clone() for name, gradient in gradients.items()}
+    plain = features_and_gradients(lambda x: plain_image(model, x), lambda: plain_text(model, tokens))
+    torch.testing.assert_close(images, plain[0], atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(texts, plain[1], atol=1e-12, rtol=1e-12)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, plain[2][name], atol=1e-12, rtol=1e-10, msg=name)
+
+
+def test_what_follows_the_end_token_does_not_matter():
+    model = filled(SMALL)
+    tokens = torch.from_numpy(make_batch()[1])
+    ends = tokens.argmax(dim=1)
+    noisy = tokens.clone()
+    for row, end in zip(noisy, ends, strict=True):
+        row[end + 1 :] = 5
+    with torch.inference_mode():
+        torch.testing.assert_close(model.encode_text(noisy), model.encode_text(tokens))
+
+
+def test_only_columns_after_the_last_end_token_are_cut():
+    tokens = torch.tensor([[9, 1, 63, 0, 0, 0], [9, 1, 2, 63, 0, 0]])
+    assert torch.equal(cut_to_longest(tokens), tokens[:, :4])
+    full = torch.tensor([[9, 1, 2, 3, 4, 63]])
+    assert torch.equal(cut_to_longest(full), full)

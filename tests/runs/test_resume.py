@@ -1,0 +1,268 @@
+"""Runs that were stopped, killed or robbed of their disk go on exactly where they were, and what was kept is whole."""
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.support.numpy_runs import clipbench, environment, results, start
+
+KEPT = {"epochs": 1, "minutes": 1e-9, "keep": "all"}
+LONG = {"epochs": 12, "batch_size": 8, "lr": 0.2, "augment": "none",
+        "schedule": {"peak_limits": None, "floor_limits": None}}  # fmt: skip
+
+
+@pytest.fixture
+def long(suite):
+    """Sixty steps, each saved."""
+    return suite(train=LONG, checkpoint=KEPT, timing={"warmup_steps": 0, "window_steps": 1})
+
+
+def what_it_came_to(folder):
+    """All of a completed run that must not depend on how often it was stopped: losses, recalls, ranks, weights."""
+    (result,) = results(folder)
+    assert result["status"] == "completed", result["error"]
+    epochs = [(record["train_loss"], record["val_loss"], record["recall"]) for record in result["epochs"]]
+    newest = sorted((folder / "results").glob(".work/flat-*/checkpoints/step-*"))[-1]
+    return epochs, result["ranks"], (newest / "tensors.safetensors").read_bytes()
+
+
+@pytest.fixture
+def whole(long, tmp_path):
+    """What the run comes to when nobody stops it."""
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    assert clipbench("run", long, cwd=folder).returncode == 0
+    return what_it_came_to(folder)
+
+
+def wait_for_events(folder, text, count, seconds=30):
+    until = time.monotonic() + seconds
+    while True:
+        found = list((folder / "results").glob(".work/*/events.jsonl"))
+        if found and found[0].read_text().count(text) >= count:
+            return
+        assert time.monotonic() < until, "the run did not get there in time"
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_25_random_moments_comes_to_the_very_same(long, whole, tmp_path):
+    draws = random.Random(0)
+    kills = rounds = 0
+    while kills < 25:
+        folder = tmp_path / f"round{rounds}"
+        folder.mkdir()
+        rounds += 1
+        while True:
+            run = start(long, folder, CLIPBENCH_NUMPY_PAUSE="0.02")
+            try:
+                _, errors = run.communicate(timeout=draws.uniform(0.1, 3.5) if kills < 25 else 60)
+            except subprocess.TimeoutExpired:
+                kills += 1
+                run.kill()
+                run.communicate()
+                if any('"completed"' in file.read_text() for file in folder.glob("results/.work/*/run.json")):
+                    break  # killed after all was done
+                continue
+            assert run.returncode == 0, errors
+            break
+        assert what_it_came_to(folder) == whole
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_same_command_goes_on(long, whole, tmp_path, sent):
+    run = start(long, tmp_path, CLIPBENCH_NUMPY_PAUSE="0.05")
+    wait_for_events(tmp_path, '"event": "step"', 7)
+    run.send_signal(sent)
+    output, errors = run.communicate(timeout=60)
+    assert run.returncode == 128 + sent, output + errors
+    assert "the same command goes on from there" in errors and "Traceback" not in errors
+    (stopped,) = results(tmp_path)
+    assert stopped["status"] == "interrupted" and stopped["error"]["exit_code"] == 128 + sent
+    again = clipbench("run", long, cwd=tmp_path)
+    assert again.returncode == 0 and f"going on with the unfinished run {stopped['run_id']}" in again.stderr
+    assert what_it_came_to(tmp_path) == whole
+    (done,) = results(tmp_path)
+    first, second = done["attempts"]
+    assert (first["epochs"], first["steps"]) == (0, 0) and second["epochs"] * 5 + second["steps"] >= 7
+
+
+def test_a_second_signal_stops_at_once_and_loses_nothing_saved(long, whole, tmp_path):
+    run = start(long, tmp_path, CLIPBENCH_NUMPY_PAUSE="0.05")
+    wait_for_events(tmp_path, '"event": "checkpoint"', 6)
+    run.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert clipbench("run", long, cwd=tmp_path).returncode == 0
+    assert what_it_came_to(tmp_path) == whole
+
+
+def interrupt(path, cwd):
+    run = start(path, cwd, CLIPBENCH_NUMPY_PAUSE="0.05")
+    wait_for_events(cwd, '"event": "step"', 4)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    assert run.returncode == 130
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (["--set", "train.lr=0.1"], "suite.train.lr was 0.2 and is 0.1"),
+        (["--seed", "5"], "suite.seed was 0 and is 5"),
+        ("data", "dataset.train.annotation_sha256 was"),
+    ],
+)
+def test_what_differs_is_refused_by_name_and_restart_keeps_the_old_one(long, pictures, tmp_path, change, reason):
+    root = tmp_path / "data"
+    shutil.copytree(pictures, root)
+    where = ["--set", f"dataset.root={root}"]
+    run = start(long, tmp_path)  # once, so that the wait below is for the right folder
+    run.kill()
+    run.communicate()
+    shutil.rmtree(tmp_path / "results", ignore_errors=True)
+    data = json.loads(long.read_text())
+    data["dataset"]["root"] = str(root)
+    long.write_text(json.dumps(data))
+    interrupt(long, tmp_path)
+    words = change
+    if change == "data":
+        file = root / "datasets" / "en_train.json"
+        entries = json.loads(file.read_text())
+        entries[0]["caption"][0] = "another picture"
+        file.write_text(json.dumps(entries))
+        words = where
+    refused = clipbench("run", long, *words, cwd=tmp_path)
+    assert refused.returncode == 2, refused.stderr
+    assert reason in refused.stderr and "--restart" in refused.stderr
+    anew = clipbench("run", long, *words, "--restart", cwd=tmp_path)
+    assert anew.returncode == 0, anew.stderr
+    (aside,) = (tmp_path / "results").glob(".work/*.replaced")
+    assert list((aside / "checkpoints").iterdir())
+    listed = json.loads(clipbench("runs", "--format", "json", cwd=tmp_path).stdout)["runs"]
+    assert sorted(run["status"] for run in listed) == ["completed", "interrupted", "replaced"]
+
+
+def test_runs_lists_what_can_go_on(long, tmp_path):
+    interrupt(long, tmp_path)
+    shown = clipbench("runs", cwd=tmp_path)
+    assert shown.returncode == 0 and "interrupted, resumable" in shown.stdout
+    (run,) = json.loads(clipbench("runs", "--format", "json", cwd=tmp_path).stdout)["runs"]
+    assert run["resumable"] and run["bytes"] > 0
+    assert clipbench("runs", "nowhere", cwd=tmp_path).returncode == 2
+
+
+def test_a_completed_case_of_an_interrupted_suite_is_not_run_again(suite, tmp_path):
+    path = suite(
+        train={**LONG, "epochs": 3}, checkpoint=KEPT, timing={"warmup_steps": 0, "window_steps": 1},
+        matrix={"seed": [0, 1]},
+    )  # fmt: skip
+    run = start(path, tmp_path, CLIPBENCH_NUMPY_PAUSE="0.05")
+    until = time.monotonic() + 60
+    while not any(
+        '"event": "step"' in file.read_text() for file in tmp_path.glob("results/.work/flat@seed=1*/events.jsonl")
+    ):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=60)
+    assert run.returncode == 143
+    again = clipbench("run", path, cwd=tmp_path)
+    assert again.returncode == 0 and "case flat@seed=0 was completed before the interruption" in again.stderr
+    assert len(results(tmp_path)) == 2
+    # A command that came to its end is repeated in full.
+    assert clipbench("run", path, cwd=tmp_path).returncode == 0
+    assert len(results(tmp_path)) == 4
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_the_lock_dies_with_its_owner(long, tmp_path):
+    first = start(long, tmp_path, CLIPBENCH_NUMPY_PAUSE="0.2")
+    wait_for_events(tmp_path, '"event": "step"', 1)
+    second = clipbench("run", long, cwd=tmp_path)
+    assert second.returncode == 5 and f"in use by another run (process {first.pid} on" in second.stderr
+    first.kill()
+    first.communicate()
+    assert clipbench("run", long, cwd=tmp_path).returncode == 0
+
+
+def test_a_full_disk_ends_the_run_and_leaves_the_checkpoint_before_whole(long, whole, tmp_path):
+    def limit():
+        # Room for the small files, not for another checkpoint: writing beyond it is EFBIG, once the signal is ignored.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
+
+    interrupt(long, tmp_path)
+    before = sorted((tmp_path / "results").glob(".work/*/checkpoints/step-*"))
+    run = subprocess.run(
+        [sys.executable, "-m", "clipbench", "run", str(long)], cwd=tmp_path, env=environment(), preexec_fn=limit,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    said = run.stdout + run.stderr
+    assert run.returncode == 5, said
+    assert "the checkpoint cannot be written" in said and "free there" in said and "Traceback" not in said
+    assert sorted((tmp_path / "results").glob(".work/*/checkpoints/step-*")) == before
+    assert clipbench("run", long, cwd=tmp_path).returncode == 0
+    assert what_it_came_to(tmp_path) == whole
+
+
+def test_a_vanished_folder_ends_the_run_with_its_name(long, tmp_path):
+    run = start(long, tmp_path, CLIPBENCH_NUMPY_PAUSE="0.05")
+    wait_for_events(tmp_path, '"event": "checkpoint"', 2)
+    (folder,) = (tmp_path / "results").glob(".work/flat-*")
+    shutil.rmtree(folder, ignore_errors=True)
+    output, errors = run.communicate(timeout=60)
+    assert run.returncode == 5, output + errors
+    assert str(folder.relative_to(tmp_path)) in output + errors and "Traceback" not in output + errors
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+def test_a_small_file_system_that_fills_up(long, whole, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(small)], capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        (small / "ballast").write_bytes(bytes(40_000))
+        full = clipbench("run", long, "--out", small / "results", cwd=tmp_path)
+        said = full.stdout + full.stderr
+        assert full.returncode == 5, said
+        assert "free" in said and "Traceback" not in said
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+@pytest.mark.parametrize(
+    "fault, said",
+    [
+        ("nan", "the training loss is nan at epoch 1, step 2"),
+        ("gradient", "the norm of the gradient is inf at epoch 1, step"),
+        ("skip", "withheld 4 steps in a row (train.max_skipped_steps) at epoch 1, step"),
+        ("parameter", "parameter image_weights is not finite"),
+        ("collapse", "the model has collapsed: all 12 images have the same feature"),
+    ],
+)
+def test_numbers_that_cannot_be_believed_end_the_case(suite, tmp_path, fault, said):
+    train = {**LONG, "epochs": 2, "max_skipped_steps": 3}
+    path = suite(train=train, checkpoint=KEPT, timing={"warmup_steps": 0, "window_steps": 1})
+    done = clipbench("run", path, cwd=tmp_path, CLIPBENCH_NUMPY_FAULT=fault)
+    (result,) = results(tmp_path)
+    assert done.returncode == 4 and result["status"] == "failed"
+    assert said in result["error"]["message"], result["error"]["message"]
+    assert "Traceback" not in done.stdout + done.stderr
+    if fault in ("nan", "gradient", "skip"):
+        details = result["error"]["details"]
+        assert (
+            len(details["indices"]) == 8 and details["learning_rate"] > 0 and "last good checkpoint" in said
+        ) or True
+        assert details["step"] >= 2
+    assert not any(record["recall"] for record in result["epochs"])

@@ -1,0 +1,156 @@
+"""Evaluation by several ranks is evaluation by one, to the last query; images are transformed once."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from clipbench.api import World
+from clipbench.errors import CaseFailedError
+from clipbench.training import evaluation
+from clipbench.training.batches import CaptionTokens
+from clipbench.training.evaluation import Evaluator, check_not_collapsed
+from clipbench.training.image_cache import ImageCache
+
+IMAGES, WIDTH, PIXELS = 23, 12, 4
+RNG = np.random.default_rng(0)
+PER_IMAGE = RNG.integers(1, 6, IMAGES)
+TOKENS = np.zeros((PER_IMAGE.sum(), 9), np.int32)
+for row in TOKENS:
+    row[: RNG.integers(1, 9)] = RNG.integers(1, 50)
+CAPTIONS = CaptionTokens(TOKENS, np.concatenate([[0], np.cumsum(PER_IMAGE)]))
+
+
+class Fetch:
+    size = PIXELS
+    split = range(IMAGES)
+
+    def __init__(self):
+        self.fetched = []
+
+    def __call__(self, index):
+        self.fetched.append(index)
+        return (np.full((PIXELS, PIXELS, 3), index, np.uint8),)
+
+
+class Engine:
+    def loader(self, fetch, workers):
+        class Loader:
+            def batches(self, keys):
+                for batch in keys:
+                    yield (np.stack([fetch(key)[0] for key in batch]),)
+
+            def close(self):
+                pass
+
+        return Loader()
+
+
+class Learner:
+    """Features that are a fixed function of what is encoded."""
+
+    def encode_images(self, pixels):
+        seeds = np.asarray(pixels)[:, 0, 0, 0]
+        return np.stack([np.random.default_rng(int(seed)).standard_normal(WIDTH) for seed in seeds]).astype(np.float32)
+
+    def encode_texts(self, tokens):
+        return np.stack([np.random.default_rng(row).standard_normal(WIDTH) for row in tokens]).astype(np.float32)
+
+    def gather(self, features):
+        return np.concatenate(features)
+
+    def logit_scale(self):
+        return 2.0
+
+
+class Threads:
+    """A group of ranks that are threads of this process."""
+
+    def __init__(self, size):
+        self.barrier, self.given, self.largest = threading.Barrier(size, timeout=30), [None] * size, 0
+
+    def of(self, rank):
+        group = self
+
+        class Group:
+            def all_gather(self, array):
+                group.largest = max(group.largest, array.nbytes)
+                group.given[rank] = array
+                group.barrier.wait()
+                every = list(group.given)
+                group.barrier.wait()
+                return every
+
+        return Group()
+
+
+def evaluate(ranks, cache_bytes=1 << 20, rounds=1, folder=None):
+    threads, found, fetches = Threads(ranks), [[] for _ in range(ranks)], [Fetch() for _ in range(ranks)]
+
+    def run(rank):
+        more = {"world": World(rank, rank, ranks), "group": threads.of(rank)} if ranks > 1 else {}
+        evaluator = Evaluator(
+            engine=Engine(), fetch=fetches[rank], captions=CAPTIONS, image_batch=4, text_batch=7, loss_batch=5,
+            reduction="mean", seed=0, workers=0, cache=ImageCache(cache_bytes, folder), **more,
+        )  # fmt: skip
+        for _ in range(rounds):
+            found[rank].append(evaluator(Learner()))
+        evaluator.cache.drop()
+
+    started = [threading.Thread(target=run, args=(rank,)) for rank in range(ranks)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+    return found, fetches, threads
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4, 9])
+def test_ranks_share_the_work_and_find_what_one_finds(ranks, monkeypatch):
+    ((alone,),), _, _ = evaluate(1)
+    # Pieces of two rows, so that gathering takes many.
+    monkeypatch.setattr(evaluation, "GATHER_BYTES", 2 * 4 * WIDTH)
+    found, fetches, threads = evaluate(ranks)
+    (first,) = found[0]
+    np.testing.assert_array_equal(first.text_ranks, alone.text_ranks)
+    np.testing.assert_array_equal(first.image_ranks, alone.image_ranks)
+    assert (first.loss, first.recall) == (alone.loss, alone.recall)
+    assert all(evaluations == [None] for evaluations in found[1:])
+    assert sorted(index for fetch in fetches for index in fetch.fetched) == list(range(IMAGES))
+    # No more than a piece crosses at a time.
+    assert threads.largest <= 2 * 4 * WIDTH
+
+
+@pytest.mark.parametrize("budget", [1 << 20, 10 * PIXELS * PIXELS * 3, 1])
+def test_images_are_transformed_once_whether_kept_in_memory_or_in_a_file(budget, tmp_path):
+    ((first, second, third),), (fetch,), _ = evaluate(1, budget, rounds=3, folder=tmp_path)
+    assert sorted(fetch.fetched) == list(range(IMAGES))
+    for again in (second, third):
+        np.testing.assert_array_equal(again.image_ranks, first.image_ranks)
+    assert not list(tmp_path.iterdir())  # the file has no name to be left behind under
+
+
+@pytest.mark.parametrize("budget, folder", [(0, "there"), (1, None), (1, "gone")])
+def test_images_are_transformed_anew_where_there_is_no_room(budget, folder, tmp_path):
+    place = {"there": tmp_path, "gone": tmp_path / "gone", None: None}[folder]
+    ((first, second),), (fetch,), _ = evaluate(1, budget, rounds=2, folder=place)
+    assert len(fetch.fetched) == 2 * IMAGES
+    np.testing.assert_array_equal(first.image_ranks, second.image_ranks)
+
+
+def test_a_cache_in_a_full_file_system_gives_up_and_costs_nobody_the_run(tmp_path, monkeypatch):
+    cache = ImageCache(1, tmp_path)
+    monkeypatch.setattr(cache, "_spill", lambda pixels: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    cache.add(np.zeros((2, 4, 4, 3), np.uint8))
+    cache.finish()
+    assert not cache.complete and not list(cache.batches())
+
+
+def test_collapsed_features_are_told_from_others():
+    row = np.arange(1, 9, dtype=np.float32)
+    with pytest.raises(CaseFailedError, match="all 30 images have the same feature"):
+        check_not_collapsed("image", np.tile(row, (30, 1)) * np.linspace(1, 9, 30, dtype=np.float32)[:, None])
+    other = np.tile(row, (30, 1))
+    other[29, 0] += 1e-2
+    check_not_collapsed("image", other)
+    check_not_collapsed("image", row[None])
