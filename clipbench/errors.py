@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,10 @@ class NotReadyError(ClipbenchError):
     """The machine lacks something a case needs: device, data, vocabulary or weights (exit 5)."""
 
     exit_code = ExitCode.NOT_READY
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``did you mean 'NEAREST'?``, or ``known: ...`` where no known name is near."""
+    names = sorted(map(str, known))
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names) or 'none'}"

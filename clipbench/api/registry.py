@@ -12,7 +12,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import pluggy
 
-from clipbench.api import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec, hookspecs
+from clipbench.api import hookspecs
+from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
 from clipbench.errors import UsageError
 
 GROUP = "clipbench"

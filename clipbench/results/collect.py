@@ -4,40 +4,53 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from clipbench.api.result import QueryRanks, Result
 from clipbench.errors import InvalidFileError, UsageError
-from clipbench.results.baselines import KIND as BASELINE_KIND
-from clipbench.results.baselines import Baseline, parse_baseline
-from clipbench.results.references import Reference, add_reference, parse_reference
-from clipbench.results.result import KIND, Result, read_document
+from clipbench.results import baselines, references, result
+from clipbench.results.baselines import Baseline
+from clipbench.results.document import read_document
+from clipbench.results.references import Reference, add_reference
+
+PARSERS: Mapping[str, Callable[..., Result | Reference | Baseline]] = {
+    result.KIND: result.parse_result,
+    references.KIND: references.parse_reference,
+    baselines.KIND: baselines.parse_baseline,
+}
 
 
 @dataclass(frozen=True)
 class Collection:
     """What was found under some paths; ``problems`` name each file that was refused, and why."""
 
-    results: tuple[Result, ...]
-    references: Mapping[str, Reference]
-    problems: tuple[str, ...]
+    results: tuple[Result, ...] = ()
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
     baselines: tuple[Baseline, ...] = ()
 
 
+def read_file(path: Path) -> Result | Reference | Baseline:
+    """Return what the file holds; raise InvalidFileError for anything that is none of the three."""
+    document = read_document(path)
+    return PARSERS[document["kind"]](document, path)
+
+
 def collect(paths: Sequence[Path]) -> Collection:
-    """Results, references and baselines in files and, through all their folders, in every ``*.json``.
+    """Return the results, references and baselines in files and, through all their folders, in every ``*.json``.
 
     Hidden files and folders (such as a run's ``.work``) are left out; nothing else is skipped: what is none of the
-    three is a problem. A path that does not exist is a UsageError. The ranks of results are arrays, not lists: many
-    results then fit into memory.
+    three is a problem. Raises UsageError for a path that does not exist. The query ranks of results are arrays, not
+    lists: many results then fit into memory.
     """
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path}: no such file or folder; expected results")
     results: list[Result] = []
-    references: dict[str, Reference] = {}
-    baselines: list[Baseline] = []
+    known: dict[str, Reference] = {}
+    adopted: list[Baseline] = []
     problems: list[str] = []
     seen: set[Path] = set()
     for file in (file for path in paths for file in _files(path, problems)):
@@ -45,28 +58,28 @@ def collect(paths: Sequence[Path]) -> Collection:
             continue
         seen.add(file.resolve())
         try:
-            document = read_document(file)
-            if document["kind"] == KIND:
-                results.append(compact(document))
-            elif document["kind"] == BASELINE_KIND:
-                baselines.append(parse_baseline(document, file))
-            else:
-                add_reference(references, parse_reference(document, file))
+            match read_file(file):
+                case Result() as found:
+                    results.append(compact(found))
+                case Reference() as found:
+                    add_reference(known, found)
+                case Baseline() as found:
+                    adopted.append(found)
         except InvalidFileError as error:
             problems.append(str(error))
-    return Collection(tuple(results), references, tuple(problems), tuple(baselines))
+    return Collection(tuple(results), known, tuple(problems), tuple(adopted))
 
 
 def compact(result: Result) -> Result:
-    """``result`` with its ranks as arrays of four bytes a number; ranks beyond that stay as they are."""
-    ranks = result["ranks"]
+    """Return ``result`` with its query ranks as arrays of four bytes a number; ranks beyond that stay as they are."""
+    ranks = result.query_ranks
     if ranks is None:
         return result
     try:
-        arrays = {key: array("i", value) if isinstance(value, list) else value for key, value in ranks.items()}
+        text, image, owner = (array("i", values) for values in (ranks.text, ranks.image, ranks.image_of_text))
     except OverflowError:
         return result
-    return {**result, "ranks": arrays}
+    return replace(result, query_ranks=QueryRanks(ranks.epoch, text, image, owner))
 
 
 def _files(path: Path, problems: list[str]) -> Iterator[Path]:

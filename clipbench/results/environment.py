@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import platform
 import subprocess
@@ -97,15 +96,6 @@ def source_version() -> tuple[str | None, bool | None]:
         return commit.stdout.strip(), git("diff-index", "--quiet", "HEAD").returncode != 0
     except (OSError, subprocess.TimeoutExpired):
         return None, None
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def merge(*parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+from clipbench.api.result import Direction, EpochMetrics, EpochRecord, Metric, Metrics
+
+RECALL_AT = (1, 5, 10)
 RECALL_NAMES = (
-    *(f"{side}_recall{at}" for side in ("text", "image") for at in ("@1", "@5", "@10", "_mean")),
+    *(f"{side}_recall{at}" for side in ("text", "image") for at in (*(f"@{k}" for k in RECALL_AT), "_mean")),
     "recall_mean",
 )
+BEST_METRIC = "recall_mean"
 
-UNITS_AND_DIRECTIONS: Mapping[str, tuple[str, str]] = {
+UNITS_AND_DIRECTIONS: Mapping[str, tuple[str, Direction]] = {
     **{name: ("percent", "higher") for name in RECALL_NAMES},
     "val_loss": ("nats", "lower"),
     "train_loss": ("nats", "lower"),
     "samples_per_second": ("pairs/s", "higher"),
-    # Made of a whole run when it is compared, not stored in a result.
+    # Computed from a whole run when it is compared, not stored in a result.
     "seconds_to_quality": ("s", "lower"),
     "epochs_to_quality": ("epochs", "lower"),
     "loss_curve": ("percent", "lower"),
 }
 
 
-def metrics_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """All metrics of one epoch record, as a result has them: value, unit, direction, and why a value is null."""
-    values = {name: record.get(name) for name in ("train_loss", "val_loss", "samples_per_second")}
-    recall = record["recall"] or {}
+def metrics_of(record: EpochRecord) -> dict[str, Metric]:
+    """Return all metrics of one epoch, by name, with the reason of each that is null."""
+    recall, reasons = record.recall or {}, record.reasons
+    values = {name: getattr(record, name) for name in ("train_loss", "val_loss", "samples_per_second")}
     values |= {name: recall.get(name) for name in RECALL_NAMES}
-    reasons = record["reasons"]
     return {name: metric(name, value, reasons.get(name, reasons.get("recall"))) for name, value in values.items()}
 
 
-def metric(name: str, value: float | None, reason: str | None) -> dict[str, Any]:
-    """One metric; a value that is not finite becomes null, with its reason."""
+def metric(name: str, value: float | None, reason: str | None) -> Metric:
+    """Return one metric; a value that is not finite becomes None, with its reason."""
     unit, direction = UNITS_AND_DIRECTIONS[name]
     if value is not None and math.isfinite(value):
-        return {"value": value, "unit": unit, "direction": direction}
-    why = reason or ("not measured" if value is None else f"not finite ({value})")
-    return {"value": None, "unit": unit, "direction": direction, "reason": why}
+        return Metric(value, unit, direction)
+    return Metric(None, unit, direction, reason or ("not measured" if value is None else f"not finite ({value})"))
+
+
+def summarise(epochs: Sequence[EpochRecord]) -> Metrics:
+    """Return the metrics of the last evaluated epoch, and of the first with the best overall recall mean."""
+    evaluated = [(record, record.recall) for record in epochs if record.recall is not None]
+    if not evaluated:
+        return Metrics()
+    last = evaluated[-1][0]
+    best = max(evaluated, key=lambda pair: pair[1][BEST_METRIC])[0]
+    return Metrics(*(EpochMetrics(record.epoch, metrics_of(record)) for record in (last, best)))

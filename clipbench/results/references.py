@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clipbench.api.plain import ABSENT, finite, to_plain, value_at
+from clipbench.api.result import Direction, Result
 from clipbench.errors import InvalidFileError, UsageError
 from clipbench.files.bundled import bundled
-from clipbench.results.result import read_document
+from clipbench.results.document import KINDS, read_document
 
-KIND = "clipbench.reference"
-ABSENT = object()
+KIND = KINDS["reference"]
+# Paths of results that are called otherwise since version 0.2.0; references that others wrote keep their meaning.
+RENAMED = {"config.ranks": "config.world_size", "environment.device.ranks": "environment.device.world_size"}
 
 
 @dataclass(frozen=True)
 class Conditions:
     """What a result must have: dotted path into it -> a value, a list of allowed values, or ``{"not": either}``."""
 
-    wanted: Mapping[str, Any] = field(default_factory=dict)
+    required: Mapping[str, Any] = field(default_factory=dict)
 
-    def unmet(self, result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-        """Path, what is there, what is wanted, for each condition not met; one on a path that is absent never is."""
-        found = {path: value_at(result, path) for path in self.wanted}
+    def unmet(self, result: Result) -> list[tuple[str, str, str]]:
+        """Return (path, the result's value, the required one) for each condition not met; an absent path meets none."""
+        actual = {path: to_plain(value_at(result, path, ABSENT)) for path in self.required}
         return [
-            (path, _worded(found[path]), _wanted_in_words(wanted))
-            for path, wanted in self.wanted.items()
-            if found[path] is ABSENT or not _is_met(wanted, found[path])
+            (path, describe(actual[path]), _describe_required(required))
+            for path, required in self.required.items()
+            if actual[path] is ABSENT or not _is_met(required, actual[path])
         ]
 
 
@@ -43,7 +45,7 @@ class ReferenceMetric:
 
     value: float
     unit: str
-    direction: str
+    direction: Direction
     tolerance: float | None
     conditions: Conditions = Conditions()
     warn: float | None = None
@@ -126,7 +128,7 @@ def parse_reference(document: Mapping[str, Any], path: Path) -> Reference:
         batch_size=document["batch_size"],
         epochs=document["epochs"],
         metrics={name: _metric(path, name, data) for name, data in document["metrics"].items()},
-        conditions=Conditions(document.get("conditions", {})),
+        conditions=_conditions(document),
         notes=tuple(document.get("notes", ())),
         path=path,
         target=document.get("target"),
@@ -134,33 +136,16 @@ def parse_reference(document: Mapping[str, Any], path: Path) -> Reference:
     )
 
 
-def value_at(data: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401
-    """What a dotted path leads to, or ``ABSENT``, which is not null."""
-    found: Any = data
-    for part in path.split("."):
-        if not isinstance(found, Mapping) or part not in found:
-            return ABSENT
-        found = found[part]
-    return found
-
-
-def finite_number(value: object) -> float | None:
-    """``value`` as a float, or None for anything that is not a finite number: JSON's 1e999 is read as infinity."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return None
-    return number if math.isfinite(number) else None
+def _conditions(data: Mapping[str, Any]) -> Conditions:
+    return Conditions({RENAMED.get(path, path): required for path, required in data.get("conditions", {}).items()})
 
 
 def _metric(path: Path, name: str, data: Mapping[str, Any]) -> ReferenceMetric:
     def number(key: str, value: object) -> float:
-        finite = finite_number(value)
-        if finite is None:
+        known = finite(value)
+        if known is None:
             raise InvalidFileError(f"{path}: metrics.{name}.{key}: expected a finite number, got {str(value)[:20]}")
-        return finite
+        return known
 
     def amount(key: str) -> float | None:
         for way, size in (data.get(key) or {}).items():
@@ -173,25 +158,27 @@ def _metric(path: Path, name: str, data: Mapping[str, Any]) -> ReferenceMetric:
     tolerance, warn = amount("tolerance"), amount("warn")
     if warn is not None and (tolerance is None or warn > tolerance):
         raise InvalidFileError(f"{path}: metrics.{name}.warn: expected less than the tolerance, or it never warns")
-    conditions = Conditions(data.get("conditions", {}))
+    conditions = _conditions(data)
     return ReferenceMetric(value, data["unit"], data["direction"], tolerance, conditions, warn, amount("better"))
 
 
-def _is_met(wanted: Any, value: object) -> bool:  # noqa: ANN401
-    if isinstance(wanted, Mapping):
-        return not _is_met(wanted["not"], value)
-    choices = wanted if isinstance(wanted, list) else [wanted]
+def _is_met(required: Any, value: object) -> bool:  # noqa: ANN401
+    if isinstance(required, Mapping):
+        return not _is_met(required["not"], value)
+    choices = required if isinstance(required, list) else [required]
     # Python has True == 1; JSON has not.
     return any(isinstance(choice, bool) == isinstance(value, bool) and choice == value for choice in choices)
 
 
-def _wanted_in_words(wanted: Any) -> str:  # noqa: ANN401
-    if isinstance(wanted, Mapping):
-        return f"anything but {_wanted_in_words(wanted['not'])}"
-    return " or ".join(map(_worded, wanted)) if isinstance(wanted, list) else _worded(wanted)
+def _describe_required(required: Any) -> str:  # noqa: ANN401
+    if isinstance(required, Mapping):
+        return f"anything but {_describe_required(required['not'])}"
+    return " or ".join(map(describe, required)) if isinstance(required, list) else describe(required)
 
 
-def _worded(value: object) -> str:
-    if value is ABSENT:
-        return "absent"
-    return value if isinstance(value, str) else json.dumps(value)
+def describe(value: object) -> str:
+    """Return a value as it stands in a sentence; a hash is shortened."""
+    if value is None or value is ABSENT:
+        return "absent" if value is ABSENT else "none"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text[:12] if len(text) in (40, 64) and set(text) <= set("0123456789abcdef") else text

@@ -1,167 +1,165 @@
-"""Results: folded from the events of a case, checked by the schema, written once."""
+"""Results: built from the events of a case, written to disk, read from there."""
 
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clipbench import __version__
+from clipbench.api import events as e
+from clipbench.api.config import Case
+from clipbench.api.data import Probe
+from clipbench.api.plain import from_plain, to_plain
+from clipbench.api.result import (
+    Attempt,
+    CaseError,
+    EpochRecord,
+    QueryRanks,
+    Result,
+    SourceVersion,
+    Status,
+)
 from clipbench.errors import ClipbenchError, InvalidFileError
 from clipbench.files import schemas
 from clipbench.files.disk import writing
-from clipbench.files.json_file import JsonError, read_json, write_json
+from clipbench.files.json_file import write_json
+from clipbench.results.document import KINDS, VERSIONS, digest_of, read_document
 from clipbench.results.environment import source_version
-from clipbench.results.metrics import metrics_of
-from clipbench.suites.loading import Case
+from clipbench.results.metrics import summarise
 
-KIND = "clipbench.result"
-SCHEMA_VERSION = 1
-BEST_METRIC = "recall_mean"
-
-Result = dict[str, Any]
+KIND = KINDS["result"]
 
 
 def utc_now() -> str:
-    """Now, in UTC, as results have it."""
+    """Return the time now, in UTC, as results have it."""
     now = datetime.datetime.now(datetime.timezone.utc)
     return now.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def new_run_id(case: Case) -> str:
-    """Case, UTC second and four random hex digits: sorts by case and time, and is safe as a file name."""
+    """Return case, UTC second and four random hex digits: sorts by case and time, and is safe as a file name."""
     label = re.sub(r"[^A-Za-z0-9_.@=,+-]+", "-", case.name)[:120]
     now = datetime.datetime.now(datetime.timezone.utc)
     return f"{label}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+# --- building -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Reported:
+    """What the events of a case have reported so far."""
+
+    environment: Mapping[str, Any] | None = None
+    inputs: e.InputsRead | None = None
+    probes: tuple[Probe, ...] | None = None
+    model: Mapping[str, Any] | None = None
+    epochs: tuple[EpochRecord, ...] = ()
+    query_ranks: QueryRanks | None = None
+    attempts: tuple[Attempt, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def add(self, event: e.Event) -> None:
+        match event:
+            case e.EnvironmentRead():
+                self.environment = event.environment
+            case e.InputsRead():
+                self.inputs = event
+            case e.DeviceProbed():
+                self.probes = event.probes
+            case e.LearnerBuilt() | e.TrainingFinished():
+                self.model = event.model  # at the end with what the steps have changed in it: a scaler's state, say
+            case e.TrainingStarted():
+                self.attempts, self.epochs = event.attempts, event.epochs
+            case e.EpochFinished():
+                self.epochs = (*self.epochs, event.record)
+            case e.QueriesRanked():
+                self.query_ranks = event.query_ranks
+            case e.Warned():
+                self.warnings = (*self.warnings, event.text)
 
 
 def build_result(
     case: Case,
     run_id: str,
     started: str,
-    events: Iterable[Mapping[str, Any]],
-    status: str,
-    error: Mapping[str, Any] | None,
+    events: Iterable[e.Event],
+    status: Status,
+    error: CaseError | None,
     warnings: Iterable[str] = (),
 ) -> Result:
-    """What a case's events add up to; pure but for the clock, so that a crashed case keeps all it reported."""
-    before: dict[str, Any] = {}
-    epochs: list[dict[str, Any]] = []
-    ranks: Any = None
-    model: Any = None
-    attempts: list[dict[str, Any]] = []
-    said = list(warnings)
+    """Return what a case's events add up to; pure but for the clock, so that a crashed case keeps all it reported."""
+    reported = _Reported(warnings=tuple(warnings))
     for event in events:
-        if event["event"] in ("environment", "inputs", "probes"):
-            before |= event
-        elif event["event"] == "resumed":
-            attempts, epochs = event["attempts"], list(event["epochs"])
-        elif event["event"] in ("started", "finished"):
-            model = event["model"]  # at the end with what the steps have changed in it: a scaler's state, say
-        elif event["event"] == "epoch":
-            epochs.append(event["record"])
-        elif event["event"] == "ranks":
-            ranks = event["ranks"]
-        elif event["event"] == "warning":
-            said.append(event["text"])
-    version, commit, dirty = __version__, *source_version()
-    return {
-        "kind": KIND,
-        "schema_version": SCHEMA_VERSION,
-        "run_id": run_id,
-        "suite": case.suite,
-        "case": case.name,
-        "reference": case.reference,
-        "status": status,
-        "started": started,
-        "ended": utc_now(),
-        "clipbench": {"version": version, "commit": commit, "dirty": dirty},
-        "config": case.to_dict(),
-        "config_sha256": case.sha256(),
-        "environment": before.get("environment"),
-        "dataset": before.get("dataset"),
-        "weights": before.get("weights"),
-        "model": model,
-        "seed": case.seed,
-        "text_truncated": before.get("text_truncated"),
-        "epochs": epochs,
-        "metrics": summarise(epochs),
-        "ranks": ranks,
-        "attempts": attempts,
-        "probes": before.get("probes"),
-        "bad_images": before.get("bad_images"),
-        "warnings": said,
-        "error": dict(error) if error else None,
-    }
+        reported.add(event)
+    inputs = reported.inputs
+    return Result(
+        run_id=run_id,
+        suite=case.suite,
+        case=case.name,
+        reference=case.reference,
+        status=status,
+        started=started,
+        ended=utc_now(),
+        clipbench=SourceVersion(__version__, *source_version()),
+        config=case.to_dict(),
+        config_sha256=case.sha256(),
+        environment=reported.environment,
+        dataset=inputs.dataset if inputs else None,
+        weights=inputs.weights if inputs else None,
+        model=reported.model,
+        seed=case.seed,
+        text_truncated=inputs.text_truncated if inputs else None,
+        epochs=reported.epochs,
+        metrics=summarise(reported.epochs),
+        query_ranks=reported.query_ranks,
+        error=error,
+        attempts=reported.attempts,
+        probes=reported.probes,
+        bad_images=inputs.bad_images if inputs else None,
+        warnings=reported.warnings,
+    )
 
 
-def summarise(epochs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Metrics of the last evaluated epoch, and of the epoch with the best overall recall mean (the first such)."""
-    evaluated = [record for record in epochs if record["recall"] is not None]
-    if not evaluated:
-        return {"last": None, "best": None}
-    last, best = evaluated[-1], max(evaluated, key=lambda record: record["recall"][BEST_METRIC])
-    return {
-        name: {"epoch": record["epoch"], "values": metrics_of(record)}
-        for name, record in (("last", last), ("best", best))
-    }
+# --- files --------------------------------------------------------------------------------------------------------
+
+
+def result_data(result: Result) -> dict[str, Any]:
+    """Return ``result`` as it is stored, with its digest (result.schema.json)."""
+    data = {"kind": KIND, "schema_version": VERSIONS["result"], **to_plain(result)}
+    # As it will be read: the digest is of what JSON makes of keys that are numbers.
+    plain = json.loads(json.dumps(data, allow_nan=False))
+    return {**plain, "digest": digest_of(plain)}
 
 
 def write_result(folder: Path, result: Result) -> Path:
     """Validate, then write ``folder/<run id>.json`` atomically; nothing gets that name unless the schema takes it."""
-    refusals = [message for _, message in schemas.problems("result", result)]
+    data = result_data(result)
+    refusals = [message for _, message in schemas.problems("result", data)]
     if refusals:
         raise ClipbenchError(
             "the result breaks its own schema, which is a bug in clipbench or a plugin:\n  " + "\n  ".join(refusals[:5])
         )
-    path = folder / f"{result['run_id']}.json"
-    # As it will be read: the digest is of what JSON makes of tuples and of keys that are numbers.
-    plain = json.loads(json.dumps(result, allow_nan=False))
-    whole = {**plain, "digest": digest_of(plain)}
-    with writing("the result", path, len(json.dumps(whole))):
-        write_json(path, whole)
+    path = folder / f"{result.run_id}.json"
+    with writing("the result", path, len(json.dumps(data))):
+        write_json(path, data)
     return path
 
 
-def digest_of(result: Mapping[str, Any]) -> str:
-    """SHA-256 of a result's canonical JSON, all but its key ``digest``: what shows that no number was changed since."""
-    content = {key: value for key, value in result.items() if key != "digest"}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def read_result(path: Path) -> Result:
-    """One result from disk; anything else is an InvalidFileError that says what is wrong with it."""
-    data = read_document(path)
-    if data["kind"] != KIND:
-        raise InvalidFileError(f"{path}: is a {data['kind']}; expected a result")
-    return data
+    """Return one result from disk; raise InvalidFileError that says what is wrong with anything else."""
+    document = read_document(path)
+    if document["kind"] != KIND:
+        raise InvalidFileError(f"{path}: is a {document['kind']}; expected a result")
+    return parse_result(document, path)
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """A result, reference or baseline, told apart by ``kind`` and checked by its schema; else an InvalidFileError."""
-    try:
-        data = read_json(path)
-    except JsonError as error:
-        raise InvalidFileError(f"{path}: {error}") from None
-    kinds = {KIND: "result", "clipbench.reference": "reference", "clipbench.baseline": "baseline"}
-    kind = data.get("kind") if isinstance(data, dict) else None
-    if not isinstance(kind, str) or kind not in kinds:
-        raise InvalidFileError(f"{path}: not a file of clipbench; expected the key 'kind' with {' or '.join(kinds)}")
-    version = data.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise InvalidFileError(
-            f"{path}: schema_version {version} is newer than this clipbench reads ({SCHEMA_VERSION}); upgrade clipbench"
-        )
-    refusals = [message for _, message in schemas.problems(kinds[kind], data)]
-    if refusals:
-        more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
-        raise InvalidFileError(f"{path}: not a valid {kinds[kind]}: {refusals[0]}{more}")
-    if "digest" in data and data["digest"] != digest_of(data):
-        raise InvalidFileError(f"{path}: edited or damaged: its content is not what its digest was taken of")
-    return data  # type: ignore[no-any-return]
+def parse_result(document: Mapping[str, Any], _path: Path) -> Result:
+    """Return a document that its schema has taken, as a Result."""
+    return from_plain(Result, document)

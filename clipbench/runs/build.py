@@ -281,7 +281,7 @@ def _probe(probe: Probe) -> dict[str, Any]:
 def _weights(plan: Plan) -> dict[str, Any]:
     if plan.weights is None:
         return {"source": "random", "sha256": None, "published": None}
-    sha256 = environment.file_sha256(plan.weights)
+    sha256 = sha256_of(plan.weights)
     return {"source": plan.weights.name, "sha256": sha256, "published": published_name(sha256)}
 
 

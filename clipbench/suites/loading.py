@@ -4,124 +4,22 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-import hashlib
 import itertools
 import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any
 
-from clipbench.api import LossConfig, OptimizerConfig
+from clipbench.api.config import Case
 from clipbench.errors import UsageError
 from clipbench.files import schemas
 from clipbench.files.bundled import bundled
 from clipbench.files.yaml_file import KeyPath, YamlFile, parse_value, read_yaml
-from clipbench.suites.schedule import ScheduleConfig
-
-# Keys of a case that change nothing about what it computes.
-FREE_KEYS = ("reference", "observers", "checkpoint", "ranks_timeout")
 
 MAX_CASES = 1000
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    name: str
-    weights: str | None
-    weights_missing: str
-    vocabulary: str | None
-    text_activation: str | None
-    autocast_text: bool
-
-
-@dataclass(frozen=True)
-class DatasetConfig:
-    name: str
-    root: str | None
-    train: str
-    val: str
-    on_bad_image: str
-    clean_captions: bool
-    options: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    epochs: int
-    max_steps: int | None
-    batch_size: int
-    lr: float
-    workers: int | None
-    accumulate: int
-    grad_checkpointing: bool
-    compile: str | None
-    max_skipped_steps: int
-    augment: Literal["published", "none"]
-    schedule: ScheduleConfig
-    optimizer: OptimizerConfig
-    loss: LossConfig
-
-
-@dataclass(frozen=True)
-class EvalConfig:
-    every: int
-    image_batch: int
-    text_batch: int
-    cache_mb: int
-    resize: str | None
-
-
-@dataclass(frozen=True)
-class TimingConfig:
-    warmup_steps: int
-    window_steps: int
-
-
-@dataclass(frozen=True)
-class CheckpointConfig:
-    epochs: int
-    minutes: float | None
-    keep: Literal["best", "all", "none"]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One run of one suite with every value resolved; equal cases do equal work."""
-
-    name: str
-    suite: str
-    reference: str | None
-    engine: str
-    device: str
-    ranks: int
-    ranks_timeout: float
-    precision: str
-    seed: int
-    model: ModelConfig
-    dataset: DatasetConfig
-    train: TrainConfig
-    eval: EvalConfig
-    timing: TimingConfig
-    checkpoint: CheckpointConfig
-    observers: tuple[str, ...]
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Case:
-        case: Case = _build(cls, data)
-        return case
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; ``from_dict`` gives the case back."""
-        return _plain(self)  # type: ignore[no-any-return]
-
-    def sha256(self) -> str:
-        """Hash of the canonical JSON of all values but those of FREE_KEYS."""
-        values = {key: value for key, value in self.to_dict().items() if key not in FREE_KEYS}
-        text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -259,27 +157,3 @@ def _case(file: YamlFile, base: dict[str, Any], choice: Mapping[str, Any]) -> Ca
 
 def _label(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _build(cls: Any, data: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """A frozen dataclass from plain data, section by section."""
-    hints = get_type_hints(cls)
-    values: dict[str, Any] = {}
-    for item in fields(cls):
-        value = data[item.name]
-        if is_dataclass(hints[item.name]):
-            value = _build(hints[item.name], value)
-        elif isinstance(value, list) and "tuple" in str(hints[item.name]):
-            value = tuple(value)
-        values[item.name] = value
-    return cls(**values)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    if is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return value

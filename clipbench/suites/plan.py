@@ -13,7 +13,7 @@ from clipbench.api.registry import Registry, load_object
 from clipbench.clip.config import OPENAI_VOCABULARY, Activation, ClipConfig, Resize
 from clipbench.clip.openai_weights import PUBLISHED, published_warning
 from clipbench.errors import UsageError
-from clipbench.results.environment import file_sha256
+from clipbench.files.hashing import sha256_of
 from clipbench.suites.loading import Case
 from clipbench.suites.schedule import learning_rates
 
@@ -204,7 +204,7 @@ def _warnings(dataset: Dataset, weights: Path | None) -> tuple[str, ...]:
     told = list(getattr(dataset, "warnings", list)())
     # Hashed here only where the name makes a claim: it takes a second.
     if weights is not None and weights.name in {file for _, file, _ in PUBLISHED}:
-        told.append(published_warning(weights.name, file_sha256(weights)))
+        told.append(published_warning(weights.name, sha256_of(weights)))
     return tuple(line for line in told if line)
 
 

@@ -3,40 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
-from clipbench.errors import UsageError
-
-Limits = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class ScheduleConfig:
-    """Shape of the learning rate over a run; the defaults are the published ones.
-
-    Limits are (least, most): learning rates for peak and floor, epochs for warm-up and tail; None sets none.
-    ``per`` says whether the rate is set once an epoch or at every step.
-    Raises UsageError for limits the wrong way round.
-    """
-
-    per: Literal["epoch", "step"] = "epoch"
-    nominal_batch: int = 64
-    peak_limits: Limits | None = (3e-6, 1e-5)
-    floor_limits: Limits | None = (3e-8, 1e-7)
-    floor_ratio: float = 0.01
-    warmup_ratio: float = 0.1
-    warmup_limits: Limits | None = (1, 3)
-    tail_ratio: float = 0.3
-    tail_limits: Limits | None = (1, 15)
-    start_ratio: float = 0.1
-    start_minimum: float = 1e-6
-
-    def __post_init__(self) -> None:
-        for name in ("peak_limits", "floor_limits", "warmup_limits", "tail_limits"):
-            limits: Limits | None = getattr(self, name)
-            if limits is not None and limits[0] > limits[1]:
-                raise UsageError(f"schedule.{name}: {list(limits)}: expected the lower limit first")
+from clipbench.api.config import Limits, ScheduleConfig
 
 
 def learning_rate_at(config: ScheduleConfig, epoch: float, *, lr: float, batch_size: int, epochs: int) -> float:

@@ -1,0 +1,179 @@
+"""The configuration of a case: what a suite has come to when every value is resolved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clipbench.api.plain import from_plain, to_plain
+from clipbench.errors import UsageError
+
+Limits = tuple[float, float]
+
+# Keys of a case that change nothing about what it computes.
+FREE_KEYS = ("reference", "observers", "checkpoint", "ranks_timeout")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW, as published unless the suite says otherwise."""
+
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    decay_norms_and_biases: bool
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Contrastive loss: ``reduction`` of its two directions, and where a pair's ``negatives`` come from.
+
+    ``local``: this rank's micro-batch. ``global``: the same micro-batch of all ranks. ``batch``: the whole batch, of
+    all ranks and micro-batches.
+    """
+
+    reduction: Literal["sum", "mean"]
+    negatives: Literal["local", "global", "batch"]
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """Shape of the learning rate over a run; the defaults are the published ones.
+
+    Limits are (lowest, highest): learning rates for peak and floor, epochs for warm-up and tail; None sets none.
+    ``per`` says whether the rate is set once an epoch or at every step.
+    Raises UsageError for limits in the wrong order.
+    """
+
+    per: Literal["epoch", "step"] = "epoch"
+    nominal_batch: int = 64
+    peak_limits: Limits | None = (3e-6, 1e-5)
+    floor_limits: Limits | None = (3e-8, 1e-7)
+    floor_ratio: float = 0.01
+    warmup_ratio: float = 0.1
+    warmup_limits: Limits | None = (1, 3)
+    tail_ratio: float = 0.3
+    tail_limits: Limits | None = (1, 15)
+    start_ratio: float = 0.1
+    start_minimum: float = 1e-6
+
+    def __post_init__(self) -> None:
+        for name in ("peak_limits", "floor_limits", "warmup_limits", "tail_limits"):
+            limits: Limits | None = getattr(self, name)
+            if limits is not None and limits[0] > limits[1]:
+                raise UsageError(f"schedule.{name}: {list(limits)}: expected the lower limit first")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which model, its weights and its vocabulary."""
+
+    name: str
+    weights: str | None
+    weights_missing: str
+    vocabulary: str | None
+    text_activation: str | None
+    autocast_text: bool
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """Which pairs, and how captions are cleaned."""
+
+    name: str
+    root: str | None
+    train: str
+    val: str
+    on_bad_image: str
+    clean_captions: bool
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long, how fast and in what batches to train; 0 epochs only evaluate."""
+
+    epochs: int
+    max_steps: int | None
+    batch_size: int
+    lr: float
+    workers: int | None
+    accumulate: int
+    grad_checkpointing: bool
+    compile: str | None
+    max_skipped_steps: int
+    augment: Literal["published", "none"]
+    schedule: ScheduleConfig
+    optimizer: OptimizerConfig
+    loss: LossConfig
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How often to evaluate, and in what batches."""
+
+    every: int
+    image_batch: int
+    text_batch: int
+    cache_mb: int
+    resize: str | None
+
+
+@dataclass(frozen=True)
+class TimingConfig:
+    """Steps left out as warm-up, and steps between two readings of the clock."""
+
+    warmup_steps: int
+    window_steps: int
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """How often to save, and what to keep of a completed run."""
+
+    epochs: int
+    minutes: float | None
+    keep: Literal["best", "all", "none"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of one suite with every value resolved; equal cases do equal work."""
+
+    name: str
+    suite: str
+    reference: str | None
+    engine: str
+    device: str
+    world_size: int
+    ranks_timeout: float
+    precision: str
+    seed: int
+    model: ModelConfig
+    dataset: DatasetConfig
+    train: TrainConfig
+    eval: EvalConfig
+    timing: TimingConfig
+    checkpoint: CheckpointConfig
+    observers: tuple[str, ...]
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Case:
+        """Return the case that ``to_dict`` gave ``data`` for."""
+        return from_plain(cls, data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return to_plain(self)  # type: ignore[no-any-return]
+
+    def identity(self) -> dict[str, Any]:
+        """Return the values that change what the case computes."""
+        return {key: value for key, value in self.to_dict().items() if key not in FREE_KEYS}
+
+    def sha256(self) -> str:
+        """Return the hash of the canonical JSON of ``identity``."""
+        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()

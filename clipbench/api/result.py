@@ -1,0 +1,245 @@
+"""What a run comes to: the record of each epoch, and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from clipbench.api.data import Fingerprint, Probe
+from clipbench.api.plain import finite, value_at
+
+Direction = Literal["higher", "lower"]
+Status = Literal["completed", "failed", "interrupted"]
+
+
+class Window(NamedTuple):
+    """Steps between two synchronised readings of the clock, the seconds taken, and those spent waiting for data."""
+
+    steps: int
+    seconds: float
+    data_wait: float
+
+
+@dataclass(frozen=True)
+class EpochSeconds:
+    """Wall-clock seconds that an epoch took to train and to evaluate."""
+
+    train: float
+    eval: float
+
+    @property
+    def total(self) -> float:
+        return self.train + self.eval
+
+
+@dataclass(frozen=True)
+class RankRecord:
+    """What one rank measured in an epoch: seconds of its timed windows, share of them spent waiting, peaks in bytes."""
+
+    rank: int
+    host: str
+    seconds: float | None
+    data_wait: float | None
+    step_seconds: Mapping[str, float] | None
+    peak_memory_bytes: int | None = None
+    host_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch: epochs count from 1, 0 is the evaluation of weights as they came.
+
+    Losses are means in nats, ``learning_rate`` that of the first step, ``recall`` in percent by name (None where the
+    epoch was not evaluated), ``samples_per_second`` over all ranks, ``data_wait`` and ``mfu`` shares of 0..1,
+    ``step_seconds`` percentiles over the ``windows``, memory in bytes. ``reasons`` says why a value is None, by field.
+    """
+
+    epoch: int
+    steps: int
+    train_loss: float | None
+    val_loss: float | None
+    learning_rate: float | None
+    recall: Mapping[str, float] | None
+    samples_per_second: float | None
+    data_wait: float | None
+    step_seconds: Mapping[str, float] | None
+    windows: tuple[Window, ...]
+    peak_memory_bytes: int | None
+    host_memory_bytes: int | None
+    seconds: EpochSeconds
+    reasons: Mapping[str, str]
+    samples_per_second_per_device: float | None = None
+    samples_per_second_per_card: float | None = None
+    mfu: float | None = None
+    grad_norm: float | None = None
+    skipped_steps: int = 0
+    slowest_rank: int | None = None
+    per_rank: tuple[RankRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure with its unit and the direction that is better; ``reason`` says why ``value`` is None."""
+
+    value: float | None
+    unit: str
+    direction: Direction
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """The metrics of one evaluated epoch, by name."""
+
+    epoch: int
+    values: Mapping[str, Metric]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The metrics of the last evaluated epoch, and of the one with the best overall recall mean."""
+
+    last: EpochMetrics | None = None
+    best: EpochMetrics | None = None
+
+
+@dataclass(frozen=True)
+class QueryRanks:
+    """The rank, from 0, of the right answer to every query of the last evaluation.
+
+    ``text`` has one for each image, ``image`` one for each caption, ``image_of_text`` the image of each caption.
+    """
+
+    epoch: int
+    text: Sequence[int]
+    image: Sequence[int]
+    image_of_text: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class SourceVersion:
+    """The clipbench that wrote a result; ``commit`` and ``dirty`` are None for an installed package."""
+
+    version: str
+    commit: str | None
+    dirty: bool | None
+
+
+@dataclass(frozen=True)
+class DatasetUsed:
+    """The pairs that a run saw; ``train`` is None where it only evaluated."""
+
+    name: str
+    train: Fingerprint | None
+    val: Fingerprint
+
+
+@dataclass(frozen=True)
+class WeightsUsed:
+    """Where the initial weights come from: a file's name and hash, or ``random``; ``published`` names OpenAI's file."""
+
+    source: str
+    sha256: str | None
+    published: str | None = None
+
+
+@dataclass(frozen=True)
+class BadImages:
+    """How many images could not be read and were left out, in all and of each split."""
+
+    skipped: int
+    train: int = 0
+    val: int = 0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One start of a run: when, and the epochs and steps of the next one that were done already."""
+
+    started: str
+    epochs: int
+    steps: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CaseError:
+    """Why a case ended early; ``rank`` is the first that failed, ``checkpoint`` the folder to resume from."""
+
+    type: str
+    message: str
+    exit_code: int
+    traceback: str | None = None
+    rank: int | None = None
+    checkpoint: str | None = None
+    details: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One case's result, as it is stored (result.schema.json).
+
+    ``config`` and ``environment`` are plain data: what an earlier or later version wrote there is kept as it is.
+    """
+
+    run_id: str
+    suite: str
+    case: str
+    reference: str | None
+    status: Status
+    started: str
+    ended: str
+    clipbench: SourceVersion
+    config: Mapping[str, Any]
+    config_sha256: str
+    environment: Mapping[str, Any] | None
+    dataset: DatasetUsed | None
+    weights: WeightsUsed | None
+    model: Mapping[str, Any] | None
+    seed: int
+    text_truncated: int | None
+    epochs: tuple[EpochRecord, ...]
+    metrics: Metrics
+    query_ranks: QueryRanks | None
+    error: CaseError | None
+    attempts: tuple[Attempt, ...] = ()
+    probes: tuple[Probe, ...] | None = None
+    bad_images: BadImages | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+    def metric(self, name: str) -> Metric | None:
+        """Return a metric of the last evaluation, or None where there is none of that name."""
+        return self.metrics.last.values.get(name) if self.metrics.last else None
+
+    def value(self, name: str) -> float | None:
+        """Return the finite value of a metric of the last evaluation, or None."""
+        metric = self.metric(name)
+        return finite(metric.value) if metric else None
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of the metrics of the last evaluation."""
+        return tuple(self.metrics.last.values) if self.metrics.last else ()
+
+    @property
+    def completed(self) -> bool:
+        return self.status == "completed"
+
+    @property
+    def device_name(self) -> str | None:
+        """Model of the device; None for a result that never got one."""
+        found: str | None = value_at(self, "environment.device.name")
+        return found
+
+    @property
+    def precision(self) -> str | None:
+        """What was computed in, ``amp`` resolved; None for a result that never got a device."""
+        found: str | None = value_at(self, "environment.device.precision")
+        return found
+
+    @property
+    def world_size(self) -> int:
+        """Number of ranks, one device each."""
+        found: int = value_at(self, "config.world_size", 1)
+        return found

@@ -1,0 +1,70 @@
+"""Specs: what a plugin offers, light enough to list without importing anything heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clipbench.clip.config import ClipConfig
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """A framework that computes; ``load`` is ``"package.module:attribute"``, called without arguments for an Engine."""
+
+    name: str
+    summary: str
+    load: str
+
+
+@dataclass(frozen=True)
+class DeviceSpec:
+    """A kind of accelerator for one engine.
+
+    ``load`` is ``"package.module:attribute"``, called without arguments for a Device.
+    Device ``auto`` takes the available device with the highest ``priority``.
+    """
+
+    name: str
+    engine: str
+    summary: str
+    load: str
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A source of picture-caption pairs; ``load`` is called with a DatasetRequest for a Dataset.
+
+    ``clipbench validate`` takes a folder in which the glob ``layout`` finds a file for a data root of this dataset, and
+    calls what ``check`` names with (root, deep) for a list of DataFindings.
+    """
+
+    name: str
+    summary: str
+    load: str
+    layout: str | None = None
+    check: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """An architecture for one engine; ``load`` is what the engine calls with the ClipConfig to build it."""
+
+    name: str
+    engine: str
+    summary: str
+    config: ClipConfig
+    load: str
+
+
+@dataclass(frozen=True)
+class ObserverSpec:
+    """Something that writes down how a run goes; ``load`` is called with (case, run_id, folder) for an Observer.
+
+    ``install`` says what to do where ``load`` cannot be imported.
+    """
+
+    name: str
+    summary: str
+    load: str
+    install: str = ""

@@ -1,0 +1,106 @@
+"""The JSON files of clipbench, told apart by ``kind``: checked by schema and digest, brought to today's version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from clipbench.errors import InvalidFileError
+from clipbench.files import schemas
+from clipbench.files.json_file import JsonError, read_json
+
+KINDS = {name: f"clipbench.{name}" for name in ("result", "reference", "baseline")}
+VERSIONS = {"result": 2, "reference": 1, "baseline": 2}
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return a result, reference or baseline as plain data of today's version; raise InvalidFileError for all else.
+
+    The digests that results and baselines carry are checked before anything is changed.
+    """
+    try:
+        data = read_json(path)
+    except JsonError as error:
+        raise InvalidFileError(f"{path}: {error}") from None
+    kind = data.get("kind") if isinstance(data, dict) else None
+    name = next((name for name, known in KINDS.items() if known == kind), None)
+    if name is None:
+        expected = " or ".join(KINDS.values())
+        raise InvalidFileError(f"{path}: not a file of clipbench; expected the key 'kind' with {expected}")
+    version = data.get("schema_version")
+    if isinstance(version, int) and version > VERSIONS[name]:
+        raise InvalidFileError(
+            f"{path}: schema_version {version} is newer than this clipbench reads ({VERSIONS[name]}); upgrade clipbench"
+        )
+    document = _MIGRATIONS.get((name, version), _as_it_is)(data)
+    refusals = [message for _, message in schemas.problems(name, document)]
+    if refusals:
+        more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
+        raise InvalidFileError(f"{path}: not a valid {name}: {refusals[0]}{more}")
+    _check_integrity(path, data)
+    return document
+
+
+def digest_of(result: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a stored result's canonical JSON without its key ``digest``."""
+    content = {key: value for key, value in result.items() if key != "digest"}
+    return _sha256(json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False))
+
+
+def results_digest(results: Iterable[Mapping[str, Any]]) -> str:
+    """Return the SHA-256 of the canonical JSON of a baseline's stored results."""
+    return _sha256(json.dumps(list(results), sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_integrity(path: Path, data: Mapping[str, Any]) -> None:
+    if "digest" in data and data["digest"] != digest_of(data):
+        raise InvalidFileError(f"{path}: edited or damaged: its content is not what its digest was taken of")
+    if data["kind"] == KINDS["baseline"] and data["results_sha256"] != results_digest(data["results"]):
+        raise InvalidFileError(
+            f"{path}: its results are not those that were adopted (results_sha256 differs); "
+            "restore the file, or adopt a result with: clipbench baseline set"
+        )
+
+
+# --- files of earlier versions ------------------------------------------------------------------------------------
+
+
+def _result_from_1(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result of version 1 as version 2 has it: ``query_ranks``, and ``world_size`` for a number of ranks."""
+    document: dict[str, Any] = _renamed({**data, "schema_version": 2}, "ranks", "query_ranks")
+    document["config"] = _renamed(document.get("config"), "ranks", "world_size")
+    environment = document.get("environment")
+    if isinstance(environment, dict):
+        document["environment"] = {**environment, "device": _renamed(environment.get("device"), "ranks", "world_size")}
+    return document
+
+
+def _baseline_from_1(data: Mapping[str, Any]) -> dict[str, Any]:
+    results = data.get("results")
+    if isinstance(results, list):
+        results = [_result_from_1(result) if isinstance(result, dict) else result for result in results]
+    return {**data, "schema_version": 2, "results": results}
+
+
+def _renamed(data: Any, old: str, new: str) -> Any:  # noqa: ANN401
+    """Return ``data`` with one key called otherwise, in its place."""
+    if not isinstance(data, dict):
+        return data
+    return {new if key == old else key: value for key, value in data.items()}
+
+
+def _as_it_is(data: dict[str, Any]) -> dict[str, Any]:
+    return data
+
+
+_MIGRATIONS: Mapping[tuple[str, Any], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    ("result", 1): _result_from_1,
+    ("baseline", 1): _baseline_from_1,
+}
