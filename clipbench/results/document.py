@@ -31,11 +31,12 @@ def read_document(path: Path) -> dict[str, Any]:
         expected = " or ".join(KINDS.values())
         raise InvalidFileError(f"{path}: not a file of clipbench; expected the key 'kind' with {expected}")
     version = data.get("schema_version")
-    if isinstance(version, int) and version > VERSIONS[name]:
+    if type(version) is int and version > VERSIONS[name]:
         raise InvalidFileError(
             f"{path}: schema_version {version} is newer than this clipbench reads ({VERSIONS[name]}); upgrade clipbench"
         )
-    document = _MIGRATIONS.get((name, version), _as_it_is)(data)
+    migrate = _MIGRATIONS.get(name) if type(version) is int and version == 1 else None
+    document = migrate(data) if migrate else data
     refusals = [message for _, message in schemas.problems(name, document)]
     if refusals:
         more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
@@ -96,11 +97,7 @@ def _renamed(data: Any, old: str, new: str) -> Any:  # noqa: ANN401
     return {new if key == old else key: value for key, value in data.items()}
 
 
-def _as_it_is(data: dict[str, Any]) -> dict[str, Any]:
-    return data
-
-
-_MIGRATIONS: Mapping[tuple[str, Any], Callable[[dict[str, Any]], dict[str, Any]]] = {
-    ("result", 1): _result_from_1,
-    ("baseline", 1): _baseline_from_1,
+_MIGRATIONS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "result": _result_from_1,
+    "baseline": _baseline_from_1,
 }
