@@ -1,11 +1,17 @@
-"""What comparing says: a verdict for each metric, a status for each result, one exit code for all."""
+"""What a comparison comes to: a verdict for each metric, a status for each result, one exit code for all.
+
+Facts only: ``clipbench.report.wording`` makes the sentences.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from enum import Enum
+from typing import Literal
 
+from clipbench.api.plain import finite
+from clipbench.api.result import Direction
 from clipbench.errors import ExitCode
 
 VerdictStatus = Literal["pass", "fail", "better", "inconclusive", "not comparable", "missing", "ungated"]
@@ -13,28 +19,23 @@ ComparisonStatus = Literal[
     "pass", "better", "inconclusive", "fail", "not comparable", "no reference", "no baseline", "failed case"
 ]
 Level = Literal["none", "notice", "warning", "error"]
+Kind = Literal["reference", "baseline"]
 
-# What decides whether a result passes; a metric that is not comparable or not gated decides nothing.
+# These decide whether a result passes; a metric that is not comparable or not gated decides nothing.
 GATED = ("pass", "fail", "better", "inconclusive", "missing")
+# From worst to best: several comparisons come to the first of these that one of them has.
+WORST_FIRST: tuple[ComparisonStatus, ...] = (
+    "failed case",
+    "fail",
+    "not comparable",
+    "no reference",
+    "no baseline",
+    "inconclusive",
+    "better",
+    "pass",
+)
 
-VERDICT_MEANINGS: Mapping[VerdictStatus, str] = {
-    "pass": "within what is allowed; with a warning where it is worse than the warning level",
-    "fail": "worse than is allowed",
-    "better": "better by more than is allowed on the bad side: check it, or adopt it as the baseline",
-    "inconclusive": "the runs are too few or too noisy to tell",
-    "not comparable": "conditions differ that change what the figure means",
-    "missing": "gated, but the result has no such figure; fails its gate",
-    "ungated": "shown, decides nothing",
-}
-
-MEANINGS: Mapping[ExitCode, str] = {
-    ExitCode.PASS: "every result passes",
-    ExitCode.GATE_FAILED: "a gate failed",
-    ExitCode.NOT_COMPARABLE: "something could not be compared, or a file was refused",
-    ExitCode.CASE_FAILED: "a case failed, or there is no result",
-}
-
-_VERDICT_LEVELS: Mapping[str, Level] = {
+_LEVELS: dict[VerdictStatus, Level] = {
     "pass": "none",
     "ungated": "none",
     "not comparable": "notice",
@@ -45,46 +46,40 @@ _VERDICT_LEVELS: Mapping[str, Level] = {
 }
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """One metric of one comparison.
+class Cause(Enum):
+    """Why a verdict is not a plain pass; the comment names the status and the fields of the verdict that belong to it.
 
-    ``reference`` is the figure it is held against, a baseline's too; ``difference`` is value minus reference;
-    ``tolerance`` is how much worse still passes; ``error`` is half the width of the 95 % interval of the difference,
-    from sampling: all in ``unit``. ``reason`` says why for every status but ``pass``, and for a ``warning``;
-    ``detail`` says how it was decided, where that is not the tolerance alone.
+    A plain pass has none.
     """
 
-    metric: str
-    status: VerdictStatus
-    unit: str
-    direction: str
-    value: float | None
-    reference: float | None = None
-    difference: float | None = None
-    tolerance: float | None = None
-    reason: str | None = None
-    error: float | None = None
-    warning: bool = False
-    detail: str | None = None
-
-    @property
-    def label(self) -> str:
-        """The status in one word or two; ``warn`` for a pass beyond its warning level."""
-        return "warn" if self.warning else self.status
-
-    def level(self, strict: bool = False) -> Level:
-        """How loud this is to be said; ``strict`` makes every warning an error."""
-        level = "warning" if self.warning else _VERDICT_LEVELS[self.status]
-        return "error" if strict and level == "warning" else level
+    # ungated
+    CASE_FAILED = "case failed"  # the comparison's ``failure``
+    UNMATCHED = "unmatched"  # the comparison's ``unmatched``
+    NO_FIGURE = "no figure"  # the reference or baseline has no such metric
+    NO_LIMIT = "no limit"  # shown, not gated; ``note``: what else there is to know
+    OTHER_SEED = "other seed"  # loss curves of other seeds are shown, not gated
+    # not comparable
+    CONDITIONS = "conditions"  # the comparison's ``bad_images`` and ``differences`` rule it out
+    OWN_CONDITIONS = "own conditions"  # ``differences`` rule out this metric alone
+    # missing
+    NO_VALUE = "no value"  # ``note``: why; None: the result has no such metric
+    # inconclusive
+    NO_QUERY_RANKS = "no query ranks"  # they are not stored, or do not give the recall that is stated
+    OUTLIERS = "outliers"  # a few windows make the difference: ``evidence`` has the median gain
+    CHANCE = "chance"  # the loss is large enough to count, but may still be chance: ``p_value``
+    UNDETECTED_LOSS = "undetected loss"  # the error is so large that a loss of ``limit`` could hide in it
+    # fail, pass with a warning, better
+    TOLERANCE = "tolerance"  # worse by more than ``limit``; of a loss curve: ``evidence`` says how far
+    WARN = "warn"  # within the tolerance, but worse by more than ``limit``
+    BETTER = "better"  # better by more than ``limit``
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing in which a result differs from what it is held against.
+    """One thing in which a result differs from the reference or baseline it is compared with.
 
-    ``name`` is what ``--allow`` takes, and is empty where nothing has to be allowed (software, host). ``blocks`` says
-    which verdicts it rules out; ``allowed`` that a user has let it through.
+    ``path`` is dotted, into the result. ``name`` is the value of ``--allow`` that accepts it, empty where nothing has
+    to be allowed (software, host). ``blocks`` says which verdicts it rules out; ``allowed`` that the user accepts it.
     """
 
     name: str
@@ -94,29 +89,144 @@ class Difference:
     blocks: Literal["all", "speed", "nothing"] = "all"
     allowed: bool = False
 
-    def sentence(self, against: str) -> str:
-        """It in words; ``against`` is ``reference`` or ``baseline``."""
-        return f"{self.path} is {self.ours}, the {against} has {self.theirs}"
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How recalls were compared: images drawn with replacement, the same for both sides where ``paired``.
+
+    ``seeds`` has the number of seeds on each side, ``same_seeds`` says whether they are the same ones.
+    """
+
+    images: int
+    paired: bool
+    seeds: tuple[int, int]
+    same_seeds: bool
+
+
+@dataclass(frozen=True)
+class TimingTest:
+    """How throughput was compared: the ``test``, on ``samples`` of each side.
+
+    ``runs`` has the number of runs on each side where their spread counted too. ``median_gain`` is the difference
+    between the median windows, as a share of the baseline's rate.
+    """
+
+    test: Literal["runs ranked", "blocks ranked", "t test"]
+    samples: tuple[int, int]
+    median_gain: float
+    runs: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class CurveMatch:
+    """How far two loss curves are apart: mean relative error (a share), mean absolute error (nats), their limits."""
+
+    relative: float
+    absolute: float
+    relative_limit: float
+    absolute_limit: float
+
+    @property
+    def matches(self) -> bool:
+        """The rule that SDAA's vendor checks training by: either error is small enough."""
+        return self.relative <= self.relative_limit or self.absolute <= self.absolute_limit
+
+
+Evidence = Bootstrap | TimingTest | CurveMatch
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One metric of one comparison.
+
+    ``reference`` is the figure it is compared with, a baseline's too; ``tolerance`` how much worse still passes;
+    ``error`` half the width of the 95 % interval of the difference, from sampling; ``limit`` the one that the
+    ``cause`` names: all in ``unit``. ``p_value`` is the chance of a difference so large if nothing had changed,
+    ``evidence`` how that was found. ``note`` says in words why there is no value, as the result states it.
+    ``differences`` rule out comparing this metric alone.
+    """
+
+    metric: str
+    status: VerdictStatus
+    unit: str
+    direction: Direction
+    value: float | None
+    reference: float | None = None
+    tolerance: float | None = None
+    error: float | None = None
+    cause: Cause | None = None
+    limit: float | None = None
+    p_value: float | None = None
+    evidence: Evidence | None = None
+    note: str | None = None
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def difference(self) -> float | None:
+        """Value minus reference; None where either is None, the two are not comparable, or it overflows."""
+        if self.value is None or self.reference is None or self.status == "not comparable":
+            return None
+        return finite(self.value - self.reference)
+
+    @property
+    def warning(self) -> bool:
+        """Whether it passes, but worse than the warning level."""
+        return self.cause is Cause.WARN
+
+    @property
+    def label(self) -> str:
+        """The status in one word or two; ``warn`` for a pass beyond its warning level."""
+        return "warn" if self.warning else self.status
+
+    def level(self, strict: bool = False) -> Level:
+        """Return the severity; ``strict`` makes every warning an error."""
+        level = "warning" if self.warning else _LEVELS[self.status]
+        return "error" if strict and level == "warning" else level
 
 
 @dataclass(frozen=True)
 class Against:
-    """What results were held against: published figures, or earlier runs."""
+    """What results were compared with: published figures, or earlier runs.
 
-    kind: Literal["reference", "baseline"]
+    ``source`` is where a reference was published, or why a baseline was adopted; None for results that were named on
+    the command line alone.
+    """
+
+    kind: Kind
     name: str
-    source: str
+    source: str | None
     date: str | None
     device: str | None
     runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The results of one case, mostly one, held against one reference or baseline.
+class Unmatched:
+    """Why there is nothing to compare a result with.
 
-    ``reasons`` has a sentence for all that keeps it from passing, ``warnings`` for all that a person should look at
-    though it passes, ``differences`` all that differs, blocking or not. ``epoch`` is the last one evaluated.
+    ``wanted`` is the name of a reference (None: the suite names none), or the case and device of a baseline; ``known``
+    has those that there are.
+    """
+
+    kind: Kind
+    wanted: str | None
+    known: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a case ended that did not complete, and the first line of its error."""
+
+    status: Literal["failed", "interrupted"]
+    message: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The results of one case, mostly one, compared with one reference or baseline.
+
+    ``differences`` has all that differs, blocking or not. ``bad_images`` has, for each run on either side that left
+    out unreadable images, their number. ``epoch`` is the last one evaluated.
     """
 
     runs: tuple[str, ...]
@@ -124,40 +234,43 @@ class Comparison:
     case: str
     device: str | None
     precision: str | None
-    ranks: int | None
+    world_size: int
     epoch: int | None
     against: Against | None
     status: ComparisonStatus
     verdicts: tuple[Verdict, ...]
-    reasons: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = ()
+    bad_images: tuple[int, ...] = ()
+    unmatched: Unmatched | None = None
+    failure: Failure | None = None
 
     @property
     def title(self) -> str:
-        """The run's id; of several runs the case and how many they are."""
+        """The run's id; of several runs the case and their number."""
         return self.runs[0] if len(self.runs) == 1 else f"{self.case} ({len(self.runs)} runs)"
 
+    @property
+    def blocking(self) -> tuple[Difference, ...]:
+        """The differences that make it not comparable."""
+        return tuple(d for d in self.differences if d.blocks == "all" and not d.allowed)
+
+    @property
+    def warned(self) -> tuple[Verdict, ...]:
+        """The verdicts that a person should look at though they pass."""
+        return tuple(verdict for verdict in self.verdicts if verdict.level() == "warning")
+
     def level(self, strict: bool = False) -> Level:
-        """How loud this is to be said; ``strict`` makes every warning an error."""
-        if self.status == "pass" and not self.warnings:
+        """Return the severity; ``strict`` makes every warning an error."""
+        if self.status == "pass" and not self.warned:
             return "none"
         if self.status in ("pass", "better", "inconclusive"):
             return "error" if strict else "warning"
         return "error"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        data = dict(vars(self))
-        data["against"] = {**vars(self.against), "runs": list(self.against.runs)} if self.against else None
-        data["verdicts"] = [vars(verdict) for verdict in self.verdicts]
-        data["differences"] = [vars(difference) for difference in self.differences]
-        return data | {key: list(data[key]) for key in ("runs", "reasons", "warnings")}
-
 
 @dataclass(frozen=True)
 class Judgement:
-    """Everything that one ``compare`` says; every output is made from this alone.
+    """Everything that one ``compare`` finds; every output is made from this alone.
 
     ``problems`` name each file that was refused. ``strict``: a warning, better or inconclusive fails too.
     """
@@ -179,40 +292,26 @@ class Judgement:
             return ExitCode.NOT_COMPARABLE
         if not statuses or "failed case" in statuses:
             return ExitCode.CASE_FAILED
-        if "fail" in statuses or (self.strict and any(c.level() == "warning" for c in self.comparisons)):
+        if "fail" in statuses or (self.strict and self.warned):
             return ExitCode.GATE_FAILED
         return ExitCode.PASS if statuses <= {"pass", "better", "inconclusive"} else ExitCode.NOT_COMPARABLE
 
     @property
-    def meaning(self) -> str:
-        """The exit code in words."""
-        code = self.exit_code
-        warned = [comparison for comparison in self.comparisons if comparison.level() == "warning"]
-        if not warned or code not in (ExitCode.PASS, ExitCode.GATE_FAILED):
-            return MEANINGS[code]
-        if code == ExitCode.PASS:
-            return f"no gate failed, {len(warned)} with a warning"
-        return MEANINGS[code] if any(c.status == "fail" for c in self.comparisons) else "a warning, and --strict"
-
-
-def comparison_data(judgement: Judgement) -> dict[str, Any]:
-    """All of it as plain data, for ``--format json``: comparison.schema.json."""
-    return {
-        "kind": "clipbench.comparison",
-        "schema_version": 2,
-        "exit_code": int(judgement.exit_code),
-        "meaning": judgement.meaning,
-        "strict": judgement.strict,
-        "problems": list(judgement.problems),
-        "comparisons": [comparison.to_dict() for comparison in judgement.comparisons],
-    }
+    def warned(self) -> tuple[Comparison, ...]:
+        """The comparisons that pass with a warning."""
+        return tuple(comparison for comparison in self.comparisons if comparison.level() == "warning")
 
 
 def overall(verdicts: Sequence[Verdict]) -> ComparisonStatus:
-    """What the verdicts of one comparison come to; without a gate that could be compared it is not comparable."""
+    """Return what the verdicts of one comparison come to; without a gate that could be compared, not comparable."""
     gated = {verdict.status for verdict in verdicts if verdict.status in GATED}
     if not gated:
         return "not comparable"
     if gated & {"fail", "missing"}:
         return "fail"
     return "inconclusive" if "inconclusive" in gated else "better" if "better" in gated else "pass"
+
+
+def worst(statuses: Iterable[ComparisonStatus]) -> ComparisonStatus:
+    """Return what several comparisons of one result come to; raise ValueError without any."""
+    return min(statuses, key=WORST_FIRST.index)
