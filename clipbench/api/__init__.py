@@ -1,63 +1,81 @@
 """What a plugin imports: hooks, specs, plain data, events, results, errors and the protocols that the core calls.
 
-Standard library and numpy types only, so that importing it never costs a framework.
+Standard library and numpy types only, so that importing it never costs a framework. Each name is imported when it is
+first used: a plugin that lists its specs does not wait for the classes of events and results.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import pluggy
 
-from clipbench.api import events
-from clipbench.api.config import (
-    Case,
-    LossConfig,
-    OptimizerConfig,
-)
-from clipbench.api.data import (
-    Batch,
-    DataFinding,
-    DatasetRequest,
-    DeviceInfo,
-    Fingerprint,
-    LearnerJob,
-    LearnerState,
-    Missing,
-    Precision,
-    Probe,
-    StepReport,
-    TensorRef,
-    World,
-)
-from clipbench.api.processes import exit_with_parent
-from clipbench.api.protocols import (
-    Dataset,
-    Device,
-    Engine,
-    Group,
-    Learner,
-    Loader,
-    Observer,
-    Split,
-)
-from clipbench.api.result import EpochRecord, Metric, QueryRanks, Result, Window
-from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
-from clipbench.clip.config import (
-    CLIP_TINY,
-    CLIP_VIT_B16,
-    CLIP_VIT_B32,
-    CLIP_VIT_L14,
-    CLIP_VIT_L14_336,
-    ClipConfig,
-)
-from clipbench.clip.flops import training_flops
-from clipbench.errors import (
-    CaseFailedError,
-    ClipbenchError,
-    ExitCode,
-    NotReadyError,
-    UsageError,
-    did_you_mean,
-)
+if TYPE_CHECKING:
+    from clipbench.api import events
+    from clipbench.api.config import (
+        Case,
+        LossConfig,
+        OptimizerConfig,
+    )
+    from clipbench.api.data import (
+        Batch,
+        DataFinding,
+        DatasetRequest,
+        DeviceInfo,
+        Fingerprint,
+        LearnerJob,
+        LearnerState,
+        Missing,
+        Precision,
+        Probe,
+        StepReport,
+        TensorRef,
+        World,
+    )
+    from clipbench.api.processes import exit_with_parent
+    from clipbench.api.protocols import (
+        Dataset,
+        Device,
+        Engine,
+        Group,
+        Learner,
+        Loader,
+        Observer,
+        Split,
+    )
+    from clipbench.api.result import EpochRecord, Metric, QueryRanks, Result, Window
+    from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
+    from clipbench.clip.config import (
+        CLIP_TINY,
+        CLIP_VIT_B16,
+        CLIP_VIT_B32,
+        CLIP_VIT_L14,
+        CLIP_VIT_L14_336,
+        ClipConfig,
+    )
+    from clipbench.clip.flops import training_flops
+    from clipbench.errors import (
+        CaseFailedError,
+        ClipbenchError,
+        ExitCode,
+        NotReadyError,
+        UsageError,
+        did_you_mean,
+    )
 
 hookimpl = pluggy.HookimplMarker("clipbench")
+
+# Where the names of __all__ are found; looked through in this order.
+_MODULES = (
+    "api.specs",
+    "errors",
+    "clip.config",
+    "api.config",
+    "api.data",
+    "api.result",
+    "api.processes",
+    "api.protocols",
+    "clip.flops",
+)
 
 __all__ = [
     "CLIP_TINY",
@@ -111,3 +129,17 @@ __all__ = [
     "hookimpl",
     "training_flops",
 ]
+
+
+if not TYPE_CHECKING:  # a type checker is to complain of a name that is not there
+
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            for module in _MODULES:
+                try:
+                    value = getattr(import_module(f"clipbench.{module}"), name)
+                except AttributeError:
+                    continue
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
