@@ -10,9 +10,10 @@ from jsonschema import Draft202012Validator
 
 from clipbench.files.schemas import load_schema, problems
 from clipbench.files.schemas.fast_path import compiled
+from clipbench.results.result import result_data
 from tests.support.report_results import make_result
 
-RESULT = make_result(0, epochs=2, images=3)
+RESULT = result_data(make_result(0, epochs=2, images=3))
 SCHEMA = load_schema("result")
 SURE = compiled(SCHEMA)
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -59,7 +60,7 @@ def test_a_result_is_sure():
 
 def test_a_failed_result_is_sure():
     error = {"type": "Error", "message": "it broke", "exit_code": 4, "traceback": None}
-    failed = {**RESULT, "status": "failed", "error": error, "environment": None, "ranks": None, "epochs": []}
+    failed = {**RESULT, "status": "failed", "error": error, "environment": None, "query_ranks": None, "epochs": []}
     assert SURE(failed) and VALIDATOR.is_valid(failed)
     assert not SURE({**failed, "error": None}) and not SURE({**RESULT, "error": error})
 
