@@ -9,42 +9,33 @@ waits for: hashing, fsyncs, renames, and the removal of the checkpoint that is n
 
 from __future__ import annotations
 
-import argparse
 import os
-import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.harness import MODELS, Record, arguments, parse, show_table
 from clipbench.api import LearnerState, TensorRef
-from clipbench.clip.config import CLIP_TINY, CLIP_VIT_B16
 from clipbench.files.disk import size_text
-from clipbench.files.json_file import write_json
-from clipbench.results.environment import machine, source_version
-from clipbench.results.result import utc_now
+from clipbench.results.environment import peak_host_memory
 from clipbench.training import checkpoints
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ROUNDS = 7
 PIECE = 16 << 20
 
 
-def make_arrays(quick: bool) -> dict[str, np.ndarray]:
-    """Parameters and AdamW's two moments and counts of steps, under a learner's names."""
+def make_arrays(model: str) -> dict[str, np.ndarray]:
+    """Return parameters and AdamW's two moments and counts of steps, under a learner's names."""
     import torch
 
     from clipbench_torch.model import Clip
 
     with torch.device("meta"):
-        shapes = {
-            name: tuple(value.shape) for name, value in Clip(CLIP_TINY if quick else CLIP_VIT_B16).named_parameters()
-        }
+        shapes = {name: tuple(value.shape) for name, value in Clip(MODELS[model]).named_parameters()}
     draws = np.random.default_rng(0)
 
     def random(shape: tuple[int, ...]) -> np.ndarray:
@@ -58,7 +49,7 @@ def make_arrays(quick: bool) -> dict[str, np.ndarray]:
 
 
 def write_plainly(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """The same bytes from the same memory into one file, and on to the disk."""
+    """Write the same bytes from the same memory into one file, and on to the disk."""
     with path.open("wb", buffering=0) as file:
         for array in arrays.values():
             data = array.reshape(-1).view(np.uint8).data
@@ -68,29 +59,25 @@ def write_plainly(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    os.sync()  # what others have left to write is not ours to wait for
+    os.sync()  # what other programs have left to write must not be waited for here
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
 
 
-def memory_peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def measure(folder: Path, quick: bool) -> dict[str, object]:
-    arrays = make_arrays(quick)
+def measure(folder: Path, model: str) -> dict[str, object]:
+    arrays = make_arrays(model)
     tensors = {name: TensorRef(array.dtype, array.shape, lambda array=array: array) for name, array in arrays.items()}
     state = LearnerState(tensors, {"steps": 1})
     size = sum(array.nbytes for array in arrays.values())
-    plain, saving, before = [], [], memory_peak()
+    plain, saving, before = [], [], peak_host_memory()
     for turn in range(ROUNDS):
         path = folder / "plain"
         plain.append(seconds_of(lambda path=path: write_plainly(path, arrays)))
         path.unlink()
         name = f"step-{turn:08d}"
         saving.append(seconds_of(lambda name=name: checkpoints.save(folder / "kept", name, state, {}, None)))
-    more = memory_peak() - before
+    more = peak_host_memory() - before
     verifying = seconds_of(lambda: checkpoints.latest(folder / "kept"))
     ratios = [own / ours for own, ours in zip(plain, saving, strict=True)]
     return {
@@ -108,37 +95,23 @@ def measure(folder: Path, quick: bool) -> dict[str, object]:
 
 
 def main() -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the state of clip-tiny")
+    parser = arguments(__doc__, model="clip-vit-b16")
     parser.add_argument("--folder", type=Path, default=Path(), help="where to write; on the disk that is meant")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
+    options = parse(parser, model="clip-tiny")
+    record = Record("checkpoint", options)
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="checkpoint-") as folder:
-        measured = measure(Path(folder), options.quick)
+        measured = measure(Path(folder), options.model)
     low, high = measured["save_of_plain_rate_range"]
-    table = Table("what", "measured", title=f"{size_text(measured['bytes'])} in {measured['tensors']} tensors")
-    table.add_row("sequential write and fsync", f"{size_text(round(measured['plain_bytes_per_second']))}/s")
-    table.add_row("saving", f"{size_text(round(measured['save_bytes_per_second']))}/s")
-    table.add_row("saving, of the disk's own rate", f"{measured['save_of_plain_rate']:.0%} ({low:.0%} to {high:.0%})")
-    table.add_row("host memory for saving", size_text(measured["save_extra_memory_bytes"]))
-    table.add_row("verifying (file in the system's cache)", f"{measured['verify_seconds']:.2f} s")
-    Console().print(table)
-    if options.out:
-        commit, dirty = source_version()
-        write_json(
-            options.out,
-            {
-                "benchmark": "checkpoint",
-                "when": utc_now(),
-                "commit": commit,
-                "dirty": dirty,
-                "machine": machine(),
-                **measured,
-            },
-        )
+    rows = [
+        ["sequential write and fsync", f"{size_text(round(measured['plain_bytes_per_second']))}/s"],
+        ["saving", f"{size_text(round(measured['save_bytes_per_second']))}/s"],
+        ["saving, of the disk's own rate", f"{measured['save_of_plain_rate']:.0%} ({low:.0%} to {high:.0%})"],
+        ["host memory for saving", size_text(measured["save_extra_memory_bytes"])],
+        ["verifying (file in the system's cache)", f"{measured['verify_seconds']:.2f} s"],
+    ]
+    title = f"{size_text(measured['bytes'])} in {measured['tensors']} tensors"
+    show_table(("what", "measured"), rows, title=title)
+    record.save(**measured)
 
 
 if __name__ == "__main__":

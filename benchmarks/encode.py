@@ -14,16 +14,25 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.made_batches import MODELS, make_job, make_pixels, make_tokens
-from benchmarks.measuring import Record, arguments, in_turns, product_rates, ratio, synchronize
-from benchmarks.peer import encode_images, encode_texts, transformers_model, with_default_products
-from clipbench.api.registry import load_registry
+from benchmarks.harness import (
+    MODELS,
+    Record,
+    arguments,
+    in_turns,
+    make_device,
+    make_learner,
+    make_pixels,
+    make_tokens,
+    parse,
+    product_rates,
+    ratio,
+    show_table,
+    synchronize,
+    times_data,
+)
+from benchmarks.peer import encode_images, encode_texts, peer_batch, peer_of, with_default_products
 from clipbench.clip.flops import image_flops, text_flops
-from clipbench.runs.devices import pick_device
-from clipbench_torch.learner import TorchLearner
 
 CAPTIONS = 5
 
@@ -33,26 +42,16 @@ def batches(count: int, size: int) -> list[slice]:
 
 
 def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("--model", choices=MODELS, default="clip-vit-b16")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--images", type=int, default=32)
-    parser.add_argument("--image-batch", type=int, default=16)
-    parser.add_argument("--text-batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    if options.quick:
-        options.model, options.images, options.rounds = "clip-tiny", 8, 2
-    record, console, config = Record("encode", options), Console(width=120), MODELS[options.model]
-    device = pick_device(load_registry(), "torch", options.device)
-    device.select(0)
-    learner = TorchLearner(make_job(options.model, device, "float32"))
+    parser = arguments(__doc__, model="clip-vit-b16", device="cpu", images=32, image_batch=16, text_batch=32, rounds=5)
+    options = parse(parser, model="clip-tiny", images=8, rounds=2)
+    record, config = Record("encode", options), MODELS[options.model]
+    device = make_device(options.device)
+    learner = make_learner(options.model, device, "float32")
     place = device.torch_device(0)
-    model = transformers_model(config, learner._model.state_dict()).to(place).eval()
+    model = peer_of(learner, config, place).eval()
     pixels, tokens = make_pixels(config, options.images), make_tokens(config, CAPTIONS * options.images)
     order = np.argsort((tokens != 0).sum(axis=1), kind="stable")
-    ready = learner._towers.normalise(torch.from_numpy(pixels).to(place)).contiguous()
-    columns = torch.from_numpy(tokens).long().to(place)
+    ready, columns = peer_batch(learner, pixels, tokens, place)
     images, texts = batches(len(pixels), options.image_batch), batches(len(tokens), options.text_batch)
 
     @with_default_products
@@ -71,39 +70,36 @@ def main() -> None:
     rate, best = product_rates(device.name, ["float32"])["float32"], [0.0]
     things["limit"] = lambda: best.append(rate())
     taken = in_turns(things, options.rounds, lambda: synchronize(device.name))
-    taken |= {
-        f"{who}, both": type(taken["ours, texts"])(
-            [a + b for a, b in zip(taken[f"{who}, images"].wall, taken[f"{who}, texts"].wall, strict=True)],
-            [a + b for a, b in zip(taken[f"{who}, images"].cpu, taken[f"{who}, texts"].cpu, strict=True)],
-        )
-        for who in ("ours", "peer")
-    }
+    del taken["limit"]
+    taken |= {f"{who}, both": taken[f"{who}, images"] + taken[f"{who}, texts"] for who in ("ours", "peer")}
     # Counted at each batch's own length, which is what need be computed.
     longest = [int((tokens[order[part]] != 0).sum(axis=1).max()) for part in texts]
+    sizes = [len(order[part]) for part in texts]
     flops = {
         "images": len(pixels) * image_flops(config),
-        "texts": sum(
-            len(order[part]) * text_flops(config, length) for part, length in zip(texts, longest, strict=True)
-        ),
+        "texts": sum(size * text_flops(config, length) for size, length in zip(sizes, longest, strict=True)),
     }
     flops["both"] = sum(flops.values())
     ratios = {side: ratio(taken[f"peer, {side}"], taken[f"ours, {side}"]) for side in flops}
-    shares = {side: flops[side] / taken[f"ours, {side}"].to_dict()["wall_seconds"] / max(best) for side in flops}
-    table = Table("what", "ours, ms", "peer, ms", "x faster (wall)", "(cpu)", "share of limit")
-    for side in flops:
-        ours, peer = (taken[f"{who}, {side}"].to_dict()["wall_seconds"] for who in ("ours", "peer"))
-        table.add_row(
-            side, f"{1e3 * ours:.0f}", f"{1e3 * peer:.0f}", f"{ratios[side]['wall']:.2f}",
-            f"{ratios[side]['cpu']:.2f}", f"{shares[side]:.2f}",
-        )  # fmt: skip
-    console.print(table, f"limit, float32 product: {max(best) / 1e9:,.0f} GFLOP/s")
+    shares = {side: flops[side] / taken[f"ours, {side}"].seconds / max(best) for side in flops}
+    rows = [
+        [
+            side,
+            *(f"{1e3 * taken[f'{who}, {side}'].seconds:.0f}" for who in ("ours", "peer")),
+            *(f"{ratios[side][clock]:.2f}" for clock in ("wall", "cpu")),
+            f"{shares[side]:.2f}",
+        ]
+        for side in flops
+    ]
+    head = ("what", "ours, ms", "peer, ms", "x faster (wall)", "(cpu)", "share of limit")
+    show_table(head, rows, f"limit, float32 product: {max(best) / 1e9:,.0f} GFLOP/s", width=120)
     record.save(
         device=device.info().name,
         torch=torch.__version__,
         images=len(pixels),
         captions=len(tokens),
         limit_flops=max(best),
-        times={name: times.to_dict() for name, times in taken.items() if name != "limit"},
+        times=times_data(taken),
         ratios=ratios,
         share_of_limit=shares,
         learner=dict(learner.describe()),

@@ -1,6 +1,6 @@
 """How costs grow: with the batch, evaluation images, entries of an annotation file, and ranks.
 
-    python -m benchmarks.growth [--quick] [--only batch images entries captions results ranks]
+    python -m benchmarks.growth [--quick] [--only batch images entries captions results ranks] [--most SIZE]
         [--out benchmarks/results/growth.json]
 
 The exponent is the slope of the logarithms from the first size that takes at least a tenth of a second: 1 is linear.
@@ -13,21 +13,28 @@ import json
 import math
 import os
 import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.made_batches import make_job, make_pixels, make_tokens
-from benchmarks.measuring import Record, arguments
+from benchmarks.harness import (
+    Record,
+    answer,
+    arguments,
+    in_process,
+    make_batch,
+    make_device,
+    make_learner,
+    parse,
+    show_table,
+    start,
+)
 from clipbench.clip.config import CLIP_TINY
 from clipbench.results.environment import peak_host_memory
 
@@ -49,7 +56,7 @@ CAPTION = "a dog runs over the wet grass with a ball"
 
 
 def least_cpu(run: Callable[[], object], times: int = 3) -> float:
-    """Least seconds of the processor over some runs, which a busy machine changes least."""
+    """Return the least seconds of the processor over some runs, which a busy machine changes least."""
     taken = []
     for _ in range(times):
         begun = time.process_time()
@@ -58,13 +65,20 @@ def least_cpu(run: Callable[[], object], times: int = 3) -> float:
     return min(taken)
 
 
+@contextmanager
+def costs() -> Iterator[dict[str, float]]:
+    """Yield a dictionary that gets the seconds of the processor and the bytes by which the memory's peak grows."""
+    measured: dict[str, float] = {}
+    before, begun = peak_host_memory() or 0, time.process_time()
+    yield measured
+    measured["cpu_seconds"] = time.process_time() - begun
+    measured["added_peak_bytes"] = (peak_host_memory() or 0) - before
+
+
 def of_batch(size: int) -> dict[str, float]:
     """One training step of clip-tiny on ``size`` pairs."""
-    from clipbench_torch.device import CpuDevice
-    from clipbench_torch.learner import TorchLearner
-
-    learner = TorchLearner(make_job("clip-tiny", CpuDevice(), "float32"))
-    pixels, tokens = make_pixels(CLIP_TINY, size), make_tokens(CLIP_TINY, size)
+    learner = make_learner("clip-tiny", make_device("cpu"), "float32")
+    pixels, tokens = make_batch("clip-tiny", size)
     learner.train_step(pixels, tokens, 1e-4)
     return {"cpu_seconds": least_cpu(lambda: learner.train_step(pixels, tokens, 1e-4), 5)}
 
@@ -87,13 +101,9 @@ def of_entries(size: int) -> dict[str, float]:
         path = Path(folder) / "entries.json"
         entries = ({"image": f"{n}.jpg", "caption": [f"{CAPTION} {n}"] * 5} for n in range(size))
         path.write_text(json.dumps(list(entries)), encoding="utf-8")
-        before, begun = peak_host_memory() or 0, time.process_time()
-        read_annotations(path)
-        return {
-            "cpu_seconds": time.process_time() - begun,
-            "file_bytes": path.stat().st_size,
-            "added_peak_bytes": (peak_host_memory() or 0) - before,
-        }
+        with costs() as measured:
+            read_annotations(path)
+        return {**measured, "file_bytes": path.stat().st_size}
 
 
 def of_captions(size: int) -> dict[str, float]:
@@ -111,23 +121,17 @@ def of_captions(size: int) -> dict[str, float]:
 
 def of_results(size: int) -> dict[str, float]:
     """Comparing ``size`` results of 1,000 images with five captions each."""
-    from compare import write_copies
-
+    from benchmarks.compare import write_copies
     from clipbench.compare.gate import Request, judge
     from clipbench.results.result import read_result
 
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        result = read_result(RESULT)
+        folder, result = Path(name), read_result(RESULT)
         write_copies(result, folder, size, 1_000)
-        before, begun = peak_host_memory() or 0, time.process_time()
-        judgement = judge(Request((folder,), reference=str(result["reference"])))
+        with costs() as measured:
+            judgement = judge(Request((folder,), reference=str(result.reference)))
         assert len(judgement.comparisons) == size, judgement.problems
-        return {
-            "cpu_seconds": time.process_time() - begun,
-            "file_bytes": sum(path.stat().st_size for path in folder.iterdir()),
-            "added_peak_bytes": (peak_host_memory() or 0) - before,
-        }
+        return {**measured, "file_bytes": sum(path.stat().st_size for path in folder.iterdir())}
 
 
 def of_ranks(size: int) -> dict[str, float]:
@@ -136,28 +140,19 @@ def of_ranks(size: int) -> dict[str, float]:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.growth", "rank", str(rank), str(size)],
-            env=environment, stdout=subprocess.PIPE, text=True,
-        )
-        for rank in range(size)
-    ]  # fmt: skip
-    told = [json.loads(rank.communicate()[0].splitlines()[-1]) for rank in ranks]
-    return {"cpu_seconds": sum(told)}
+    ranks = [start(rank_steps, rank, size, env=environment) for rank in range(size)]
+    return {"cpu_seconds": sum(map(answer, ranks))}
 
 
 def rank_steps(rank: int, size: int) -> float:
-    """What one rank takes per step, of the processor."""
+    """Return the seconds per step that one rank takes of the processor."""
     from clipbench.api import LossConfig, World
-    from clipbench_torch.device import CpuDevice
     from clipbench_torch.engine import TorchEngine
 
-    world, engine, device = World(rank, rank, size), TorchEngine(), CpuDevice()
-    group = engine.join(device, world, 60.0) if size > 1 else None
-    learner = engine.learner(make_job("clip-tiny", device, "float32", loss=LossConfig("sum", "global"), world=world))
-    share = 48 // size
-    pixels, tokens = make_pixels(CLIP_TINY, share, rank), make_tokens(CLIP_TINY, share, rank)
+    world, device = World(rank, rank, size), make_device("cpu", rank)
+    group = TorchEngine().join(device, world, 60.0) if size > 1 else None
+    learner = make_learner("clip-tiny", device, "float32", loss=LossConfig("sum", "global"), world=world)
+    pixels, tokens = make_batch("clip-tiny", 48 // size, rank)
     for _ in range(2):
         learner.train_step(pixels, tokens, 1e-4)
     begun = time.process_time()
@@ -169,52 +164,49 @@ def rank_steps(rank: int, size: int) -> float:
     return taken
 
 
-def exponent(sizes: list[int], seconds: list[float]) -> float | None:
-    """Slope of log(seconds) over log(size) between the ends of what takes long enough to be told from a constant."""
-    told = [(size, taken) for size, taken in zip(sizes, seconds, strict=True) if taken >= 0.1]
-    if len(told) < 2:
-        return None
-    (first, few), (last, many) = told[0], told[-1]
-    return math.log(many / few) / math.log(last / first)
-
-
-def main() -> None:
-    if len(sys.argv) == 4 and sys.argv[1] == "rank":
-        print(json.dumps(rank_steps(int(sys.argv[2]), int(sys.argv[3]))))
-        return
-    if len(sys.argv) == 4 and sys.argv[1] == "of":
-        print(json.dumps(MEASURES[sys.argv[2]](int(sys.argv[3]))))
-        return
-    parser = arguments(__doc__)
-    parser.add_argument("--only", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--most", type=int, default=10**9, help="leave larger sizes out")
-    options = parser.parse_args()
-    record, console, grown = Record("growth", options), Console(width=120), {}
-    for what in options.only:
-        rows: list[dict[str, Any]] = []
-        for size in (size for size in (SMALL if options.quick else SIZES)[what] if size <= options.most):
-            # A process each: its peak of memory is its own.
-            command = [sys.executable, "-m", "benchmarks.growth", "of", what, str(size)]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            rows.append({"size": size, **json.loads(done.stdout.splitlines()[-1])})
-        slope = exponent([row["size"] for row in rows], [row["cpu_seconds"] for row in rows])
-        grown[what] = {"rows": rows, "exponent": slope}
-        table = Table(what, "cpu seconds", "per unit, ms", "file, MB", "added peak, MB", "")
-        most = max(row["cpu_seconds"] for row in rows)
-        for row in rows:
-            table.add_row(
-                f"{row['size']:,}", f"{row['cpu_seconds']:.4f}", f"{1e3 * row['cpu_seconds'] / row['size']:.4f}",
-                *(f"{row[key] / 1e6:,.1f}" if key in row else "" for key in ("file_bytes", "added_peak_bytes")),
-                "#" * max(1, round(BAR * row["cpu_seconds"] / most)),
-            )  # fmt: skip
-        console.print(table, "" if slope is None else f"exponent {slope:.2f}")
-    record.save(growth=grown)
-
-
 MEASURES: dict[str, Callable[[int], dict[str, float]]] = {
     "batch": of_batch, "images": of_images, "entries": of_entries, "captions": of_captions, "results": of_results,
     "ranks": of_ranks,
 }  # fmt: skip
+
+
+def exponent(rows: list[dict[str, Any]]) -> float | None:
+    """Return the slope of log(seconds) over log(size) between the ends of the rows that take a tenth of a second."""
+    ends = [(row["size"], row["cpu_seconds"]) for row in rows if row["cpu_seconds"] >= 0.1]
+    if len(ends) < 2:
+        return None
+    (first, few), (last, many) = ends[0], ends[-1]
+    return math.log(many / few) / math.log(last / first)
+
+
+def show(what: str, rows: list[dict[str, Any]], slope: float | None) -> None:
+    most = max(row["cpu_seconds"] for row in rows)
+    lines = [
+        [
+            f"{row['size']:,}",
+            f"{row['cpu_seconds']:.4f}",
+            f"{1e3 * row['cpu_seconds'] / row['size']:.4f}",
+            *(f"{row[key] / 1e6:,.1f}" if key in row else "" for key in ("file_bytes", "added_peak_bytes")),
+            "#" * max(1, round(BAR * row["cpu_seconds"] / most)),
+        ]
+        for row in rows
+    ]
+    head = (what, "cpu seconds", "per unit, ms", "file, MB", "added peak, MB", "")
+    show_table(head, lines, "" if slope is None else f"exponent {slope:.2f}", width=120)
+
+
+def main() -> None:
+    parser = arguments(__doc__, most=10**9)
+    parser.add_argument("--only", nargs="+", choices=SIZES, default=list(SIZES))
+    options = parse(parser)
+    record, grown = Record("growth", options), {}
+    for what in options.only:
+        sizes = [size for size in (SMALL if options.quick else SIZES)[what] if size <= options.most]
+        rows = [{"size": size, **in_process(MEASURES[what], size)} for size in sizes]
+        grown[what] = {"rows": rows, "exponent": exponent(rows)}
+        show(what, rows, grown[what]["exponent"])
+    record.save(growth=grown)
+
 
 if __name__ == "__main__":
     main()

@@ -8,17 +8,12 @@ process, less what it held before the first step (weights), so gradients and Ada
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.made_batches import MODELS, make_job, make_pixels, make_tokens
-from benchmarks.measuring import Record, arguments
+from benchmarks.harness import Record, arguments, in_process, make_batch, make_device, make_learner, parse, show_table
+from clipbench.api import LossConfig
+from clipbench.results.environment import peak_host_memory
 
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -29,23 +24,16 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-def run_way(told: dict[str, Any]) -> dict[str, Any]:
-    """Three steps in this process: bytes at the peak, before the first step, and seconds of the processor per step."""
-    from clipbench.api import LossConfig
-    from clipbench.api.registry import load_registry
-    from clipbench.results.environment import peak_host_memory
-    from clipbench.runs.devices import pick_device
-    from clipbench_torch.learner import TorchLearner
-
-    changes = dict(told["changes"])
-    changes["loss"] = LossConfig("sum", changes.pop("negatives", "local"))
-    device = pick_device(load_registry(), "torch", told["device"])
-    learner = TorchLearner(make_job(told["model"], device, told["precision"], **changes))
-    config, batch = MODELS[told["model"]], told["batch"]
-    pixels, tokens = make_pixels(config, batch), make_tokens(config, batch)
+def run_way(model: str, device_name: str, precision: str, batch: int, steps: int, way: str) -> dict[str, Any]:
+    """Take steps in this process; return bytes at the peak and before the first step, and processor seconds a step."""
+    changes = dict(WAYS[way])
+    device = make_device(device_name)
+    loss = LossConfig("sum", changes.pop("negatives", "local"))
+    learner = make_learner(model, device, precision, loss=loss, **changes)
+    pixels, tokens = make_batch(model, batch)
     before = peak_host_memory()
     cpu = []
-    for _ in range(told["steps"]):
+    for _ in range(steps):
         begun = time.process_time()
         learner.train_step(pixels, tokens, 1e-6)
         cpu.append(time.process_time() - begun)
@@ -61,39 +49,27 @@ def run_way(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    if len(sys.argv) == 3 and sys.argv[1] == "way":
-        print(json.dumps(run_way(json.loads(sys.argv[2]))))
-        return
-    parser = arguments(__doc__)
-    parser.add_argument("--model", choices=MODELS, default="clip-vit-b16")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="float32")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=2)
-    options = parser.parse_args()
-    if options.quick:
-        options.model, options.batch = "clip-tiny", 64
-    record, measured = Record("memory", options), {}
-    for name, changes in WAYS.items():
-        told = {key: getattr(options, key) for key in ("model", "device", "precision", "batch", "steps")}
-        command = [sys.executable, "-m", "benchmarks.memory", "way", json.dumps({**told, "changes": changes})]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        measured[name] = json.loads(done.stdout.splitlines()[-1])
-    table = Table("way", "peak, MB", "beyond the weights, MB", "of plain", "x cpu time")
-    plain = measured["plain"]
-    for found in measured.values():
-        peak, before = found["device_peak_bytes"], 0
+    parser = arguments(__doc__, model="clip-vit-b16", device="cpu", precision="float32", batch=32, steps=2)
+    options = parse(parser, model="clip-tiny", batch=64)
+    record, ways = Record("memory", options), {}
+    for name in WAYS:
+        way = in_process(run_way, options.model, options.device, options.precision, options.batch, options.steps, name)
+        peak, before = way["device_peak_bytes"], 0
         if peak is None:
-            peak, before = found["host_peak_bytes"], found["host_bytes_before"]
-        found["peak_bytes"], found["beyond_weights_bytes"] = peak, peak - before
-    for name, found in measured.items():
-        table.add_row(
-            name, f"{found['peak_bytes'] / 1e6:,.0f}", f"{found['beyond_weights_bytes'] / 1e6:,.0f}",
-            f"{found['beyond_weights_bytes'] / plain['beyond_weights_bytes']:.2f}",
-            f"{found['cpu_seconds_per_step'] / plain['cpu_seconds_per_step']:.2f}",
-        )  # fmt: skip
-    Console(width=110).print(table)
-    record.save(ways=measured)
+            peak, before = way["host_peak_bytes"], way["host_bytes_before"]
+        ways[name] = {**way, "peak_bytes": peak, "beyond_weights_bytes": peak - before}
+    plain = ways["plain"]
+    rows = [
+        [
+            name,
+            f"{way['peak_bytes'] / 1e6:,.0f}",
+            f"{way['beyond_weights_bytes'] / 1e6:,.0f}",
+            *(f"{way[key] / plain[key]:.2f}" for key in ("beyond_weights_bytes", "cpu_seconds_per_step")),
+        ]
+        for name, way in ways.items()
+    ]
+    show_table(("way", "peak, MB", "beyond the weights, MB", "of plain", "x cpu time"), rows, width=110)
+    record.save(ways=ways)
 
 
 if __name__ == "__main__":

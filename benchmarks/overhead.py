@@ -9,21 +9,15 @@ clip-tiny's, the shortest that there is, so the share is the largest that there 
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.made_batches import make_job, make_pixels, make_tokens
-from benchmarks.measuring import Record, arguments, in_turns
+from benchmarks.harness import Record, arguments, in_turns, make_batch, make_device, make_learner, parse, show_table
 from clipbench.api import DeviceInfo, StepReport, World
 from clipbench.api.registry import load_registry
-from clipbench.clip.config import CLIP_TINY
-from clipbench.runs.devices import pick_device
 from clipbench.suites.loading import find_suite, load_suite
 from clipbench.suites.plan import make_plan
 from clipbench.training.checkpointing import Keeper
@@ -64,8 +58,8 @@ class Nothing:
 
 
 def main() -> None:
-    options = arguments(__doc__).parse_args()
-    record, console = Record("overhead", options), Console()
+    options = parse(arguments(__doc__))
+    record = Record("overhead", options)
     registry = load_registry()
     (case,) = load_suite(find_suite("quickstart"), ["device=cpu"]).cases
     make_plan(case, registry).dataset.prepare()
@@ -79,11 +73,9 @@ def main() -> None:
             keeper=Keeper(None, case.checkpoint, {}), stop=StopRequest(), hosts=["here"], workers=0,
         ).run()  # fmt: skip
 
-    from clipbench_torch.learner import TorchLearner
-
-    learner = TorchLearner(make_job("clip-tiny", pick_device(registry, "torch", "cpu"), "float32"))
+    learner = make_learner("clip-tiny", make_device("cpu"), "float32")
     batch = case.train.batch_size
-    pixels, tokens = make_pixels(CLIP_TINY, batch), make_tokens(CLIP_TINY, batch)
+    pixels, tokens = make_batch("clip-tiny", batch)
     steps = 5 if options.quick else 20
 
     def take_steps() -> None:
@@ -94,13 +86,14 @@ def main() -> None:
     begun = time.perf_counter()
     taken = in_turns({"loop": run_loop, "steps": take_steps}, 2 if options.quick else 9)
     # Of the processor's own time, the step's shared out evenly: a busy machine would only lengthen the step.
-    added = statistics.median(taken["loop"].cpu) / plan.steps
-    step = statistics.median(taken["steps"].cpu) / steps / torch.get_num_threads()
-    table = Table("what", "ms per step")
-    table.add_row("the loop", f"{1e3 * added:.4f}")
-    table.add_row(f"a step of clip-tiny on {batch} pairs", f"{1e3 * step:.2f}")
-    table.add_row("share", f"{added / step:.2%}")
-    console.print(table)
+    added = taken["loop"].cpu_seconds / plan.steps
+    step = taken["steps"].cpu_seconds / steps / torch.get_num_threads()
+    rows = [
+        ["the loop", f"{1e3 * added:.4f}"],
+        [f"a step of clip-tiny on {batch} pairs", f"{1e3 * step:.2f}"],
+        ["share", f"{added / step:.2%}"],
+    ]
+    show_table(("what", "ms per step"), rows)
     record.save(
         loop_seconds_per_step=added,
         step_seconds=step,

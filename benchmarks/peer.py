@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipbench.clip.config import ClipConfig
+from clipbench_torch.learner import TorchLearner
 
 RENAMES = [
     ("visual.class_embedding", "vision_model.embeddings.class_embedding"),
@@ -33,8 +35,21 @@ RENAMES = [
 ACTIVATIONS = {"quick_gelu": "quick_gelu", "gelu_tanh": "gelu_pytorch_tanh"}
 
 
+def peer_of(learner: TorchLearner, config: ClipConfig, place: torch.device) -> nn.Module:
+    """Return transformers' CLIPModel with a copy of our learner's weights, on the torch device ``place``."""
+    return transformers_model(config, learner._model.state_dict()).to(place)
+
+
+def peer_batch(
+    learner: TorchLearner, pixels: np.ndarray, tokens: np.ndarray, place: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return a batch as the peer takes it: normalised pixels and int64 token ids, on the device."""
+    ready = learner._towers.normalise(torch.from_numpy(pixels).to(place)).contiguous()
+    return ready, torch.from_numpy(tokens).long().to(place)
+
+
 def transformers_model(config: ClipConfig, state: Mapping[str, Tensor]) -> nn.Module:
-    """transformers' CLIPModel (SDPA) with a copy of the weights in ``state``, which have OpenAI's names."""
+    """Return transformers' CLIPModel (SDPA) with a copy of the weights in ``state``, which have OpenAI's names."""
     import transformers
 
     sides = {
@@ -90,14 +105,14 @@ class PeerStep:
         optimizer.step()
 
     def _share_moments(self) -> None:
-        """One set of moments for both optimisers, for memory's sake; each counts its own steps, where it wants to."""
+        """Let both optimisers use one set of moments, which saves memory; each counts its own steps."""
         for parameter, state in self.plain.state.items():
             if parameter not in self.fused.state:
                 self.fused.state[parameter] = {**state, "step": torch.zeros((), device=parameter.device)}
 
 
 def with_default_products(call: Callable[..., Any]) -> Callable[..., Any]:
-    """``call`` with torch's own float32 products; our learner may have chosen others for the process."""
+    """Return ``call`` with torch's own float32 products; our learner may have chosen others for the process."""
 
     def run(*args: object, **options: object) -> object:
         chosen = torch.get_float32_matmul_precision()

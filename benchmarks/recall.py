@@ -1,25 +1,23 @@
-"""Recall from features and from scores: counting rivals, beside sorting every query's row.
+"""Recall from features and from scores: counting negatives that score higher, beside sorting every query's row.
 
     python -m benchmarks.recall [--quick] [--out benchmarks/results/recall.json]
 
-The peer sorts the whole matrix of scores for both directions and looks where the own ones are, as the reference does.
-The limit is the product of the features alone.
+The peer sorts the whole matrix of scores for both directions and looks where the query's own are, as the reference
+does. The limit is the product of the features alone.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.measuring import Record, arguments, in_turns, ratio
+from benchmarks.harness import Record, arguments, in_turns, parse, ratio, show_table, times_data
 from clipbench.training.retrieval import ranks_from_features, ranks_from_scores
 
 CAPTIONS = 5
 
 
 def features(images: int, width: int = 512, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features of images and of their captions, close to one another, and the image of each caption."""
+    """Return features of images and of their captions, close to one another, and the image of each caption."""
     rng = np.random.default_rng(seed)
     of_images = rng.standard_normal((images, width), np.float32)
     owner = np.repeat(np.arange(images), CAPTIONS)
@@ -28,7 +26,7 @@ def features(images: int, width: int = 512, seed: int = 0) -> tuple[np.ndarray, 
 
 
 def sorted_ranks(scores: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks by sorting every row and, transposed, every column."""
+    """Return ranks by sorting every row and, transposed, every column."""
     text_ranks = np.empty(len(scores), np.int64)
     for image, row in enumerate(np.argsort(scores, axis=1)[:, ::-1]):
         text_ranks[image] = min(np.where(row == caption)[0][0] for caption in np.flatnonzero(owner == image))
@@ -38,8 +36,8 @@ def sorted_ranks(scores: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def main() -> None:
-    options = arguments(__doc__).parse_args()
-    record, console = Record("recall", options), Console()
+    options = parse(arguments(__doc__))
+    record = Record("recall", options)
     images, texts, owner = features(100 if options.quick else 1000)
     scores = images @ texts.T
     for ours, theirs in zip(ranks_from_scores(scores, owner), sorted_ranks(scores, owner), strict=True):
@@ -53,20 +51,21 @@ def main() -> None:
         },
         2 if options.quick else 7,
     )
-    table = Table("how", "ms", "cpu ms", "x faster than sorting (wall)", "(cpu)")
-    against = {name: ratio(taken["sorting, from scores"], times) for name, times in taken.items()}
-    for name, times in taken.items():
-        told = times.to_dict()
-        table.add_row(
-            name, f"{1e3 * told['wall_seconds']:.1f}", f"{1e3 * told['cpu_seconds']:.1f}",
-            f"{against[name]['wall']:.1f}", f"{against[name]['cpu']:.1f}",
-        )  # fmt: skip
-    console.print(table)
+    ratios = {name: ratio(taken["sorting, from scores"], times) for name, times in taken.items()}
+    rows = [
+        [
+            name,
+            *(f"{1e3 * seconds:.1f}" for seconds in (times.seconds, times.cpu_seconds)),
+            *(f"{ratios[name][clock]:.1f}" for clock in ("wall", "cpu")),
+        ]
+        for name, times in taken.items()
+    ]
+    show_table(("how", "ms", "cpu ms", "x faster than sorting (wall)", "(cpu)"), rows)
     record.save(
         images=len(images),
         captions=len(texts),
-        times={name: times.to_dict() for name, times in taken.items()},
-        ratios={f"{name} / sorting": value for name, value in against.items()},
+        times=times_data(taken),
+        ratios={f"{name} / sorting": value for name, value in ratios.items()},
     )
 
 

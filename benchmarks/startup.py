@@ -1,6 +1,8 @@
 """Start-up: `--help` and `list` beside a bare import of click, and the time from a command to its first step.
 
-python -m benchmarks.startup [--quick] [--out benchmarks/results/startup.json]
+    python -m benchmarks.startup [--quick] [--out benchmarks/results/startup.json]
+
+The first step is the quickstart's on the processor; its data is generated before, where it is not in the cache.
 """
 
 from __future__ import annotations
@@ -11,10 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.measuring import Record, Times, arguments, in_turns, ratio
+from benchmarks.harness import Record, arguments, in_turns, parse, ratio, show_table, times_data
+from clipbench.api.events import StepsTrained
+from clipbench.results.events import EventReader
 
 CLIPBENCH = [sys.executable, "-m", "clipbench"]
 COMMANDS = {
@@ -26,7 +27,7 @@ TWO_STEPS = ["--max-steps", "2", "--set", "timing.warmup_steps=0", "--set", "tim
 
 
 def first_step() -> float:
-    """Seconds from the command to the end of the quickstart's first training step, its data being cached."""
+    """Return seconds from the command to the end of the quickstart's first training step."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         run = subprocess.Popen(
@@ -37,8 +38,8 @@ def first_step() -> float:
         )
         taken = None
         while run.poll() is None:
-            events = Path(folder).glob("results/.work/*/events.jsonl")
-            if any('"event": "step"' in file.read_text(encoding="utf-8") for file in events):
+            logs = Path(folder).glob("results/.work/*/events.jsonl")
+            if any(isinstance(event, StepsTrained) for log in logs for event in EventReader(log).new()):
                 taken = time.perf_counter() - begun
                 break
             time.sleep(0.01)
@@ -49,29 +50,27 @@ def first_step() -> float:
 
 
 def main() -> None:
-    options = arguments(__doc__).parse_args()
-    record, console = Record("startup", options), Console()
-    rounds = 2 if options.quick else 9
-    runs = {
-        name: lambda command=command: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        for name, command in COMMANDS.items()
-    }
-    taken: dict[str, Times] = in_turns(runs, rounds)
-    first = sorted(first_step() for _ in range(1 if options.quick else 3))
-    table = Table("what", "seconds", "quartiles", "x import click")
-    for name, times in taken.items():
-        told = times.to_dict()
-        low, high = told["wall_seconds_quartiles"]
-        against = ratio(times, taken["import click"])["wall"]
-        table.add_row(name, f"{told['wall_seconds']:.3f}", f"{low:.3f} to {high:.3f}", f"{against:.2f}")
-    middle = first[len(first) // 2]
-    table.add_row("quickstart, command to first step", f"{middle:.2f}", f"{first[0]:.2f} to {first[-1]:.2f}", "")
-    console.print(table)
-    record.save(
-        commands={name: times.to_dict() for name, times in taken.items()},
-        ratios={name: ratio(taken[name], taken["import click"]) for name in list(COMMANDS)[1:]},
-        first_step_seconds=first,
+    options = parse(arguments(__doc__))
+    record = Record("startup", options)
+    taken = in_turns(
+        {
+            name: lambda command=command: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            for name, command in COMMANDS.items()
+        },
+        2 if options.quick else 9,
     )
+    first_step()  # unmeasured, as the commands' first run is
+    first = sorted(first_step() for _ in range(1 if options.quick else 3))
+    ratios = {name: ratio(times, taken["import click"]) for name, times in taken.items()}
+    rows = []
+    for name, times in taken.items():
+        low, high = times.to_dict()["wall_seconds_quartiles"]
+        rows.append([name, f"{times.seconds:.3f}", f"{low:.3f} to {high:.3f}", f"{ratios[name]['wall']:.2f}"])
+    middle = first[len(first) // 2]
+    rows.append(["quickstart, command to first step", f"{middle:.2f}", f"{first[0]:.2f} to {first[-1]:.2f}", ""])
+    show_table(("what", "seconds", "quartiles", "x import click"), rows)
+    del ratios["import click"]
+    record.save(commands=times_data(taken), ratios=ratios, first_step_seconds=first)
 
 
 if __name__ == "__main__":

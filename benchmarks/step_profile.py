@@ -9,19 +9,22 @@ On a processor the steps are also taken as glibc serves memory by itself, in a p
 
 from __future__ import annotations
 
-import json
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.made_batches import MODELS, make_job, make_pixels, make_tokens
-from benchmarks.measuring import Record, arguments, synchronize
+from benchmarks.harness import (
+    Record,
+    arguments,
+    in_process,
+    make_batch,
+    make_device,
+    make_learner,
+    parse,
+    show_table,
+    synchronize,
+)
 
 # The first group with a beginning of an operation's name has it.
 GROUPS = {
@@ -45,47 +48,42 @@ def group_of(operation: str) -> str:
     return next((name for name, begun in GROUPS.items() if operation.startswith(begun)), "the rest")
 
 
-def steps(told: dict[str, Any]) -> dict[str, Any]:
-    """Steps in this process, timed one by one, and then one under the profiler."""
+def clocks() -> tuple[float, float, float]:
+    """Return seconds of the wall, of the processor, and of the processor in the system."""
+    return time.perf_counter(), time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_stime
+
+
+def steps(model: str, device_name: str, batch: int, count: int, precision: str, keep_freed: bool) -> dict[str, Any]:
+    """Take steps in this process, timed one by one, and then one under the profiler."""
+    from clipbench_torch import learner as learners
+
+    if not keep_freed:
+        learners.keep_freed_memory = lambda: False
+    learner = make_learner(model, make_device(device_name), precision)
+    pixels, tokens = make_batch(model, batch)
+
+    def step() -> None:
+        learner.train_step(pixels, tokens, 1e-6)
+        synchronize(device_name)
+
+    taken = []
+    for _ in range(SETTLED + count):
+        begun = clocks()
+        step()
+        taken.append([after - before for before, after in zip(begun, clocks(), strict=True)])
+    names = ("seconds_per_step", "cpu_seconds_per_step", "system_cpu_seconds_per_step")
+    measured = dict(zip(names, map(statistics.median, zip(*taken[SETTLED:], strict=True)), strict=True))
+    measured["learner"] = dict(learner.describe())
+    return measured | profiled(step, device_name != "cpu") if keep_freed else measured
+
+
+def profiled(step: Any, on_device: bool) -> dict[str, Any]:
+    """Return the time of one step by group and by operation."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from clipbench.api.registry import load_registry
-    from clipbench.runs.devices import pick_device
-    from clipbench_torch import learner as learners
-
-    if not told["keep_freed"]:
-        learners.keep_freed_memory = lambda: False
-    device = pick_device(load_registry(), "torch", told["device"])
-    device.select(0)
-    learner = learners.TorchLearner(make_job(told["model"], device, told["precision"]))
-    config, batch = MODELS[told["model"]], told["batch"]
-    pixels, tokens = make_pixels(config, batch), make_tokens(config, batch)
-    wall, cpu, system = [], [], []
-    for _ in range(SETTLED + told["steps"]):
-        begun, used, before = (
-            time.perf_counter(),
-            time.process_time(),
-            resource.getrusage(resource.RUSAGE_SELF).ru_stime,
-        )
-        learner.train_step(pixels, tokens, 1e-6)
-        synchronize(told["device"])
-        wall.append(time.perf_counter() - begun)
-        cpu.append(time.process_time() - used)
-        system.append(resource.getrusage(resource.RUSAGE_SELF).ru_stime - before)
-    measured = {
-        "seconds_per_step": statistics.median(wall[SETTLED:]),
-        "cpu_seconds_per_step": statistics.median(cpu[SETTLED:]),
-        "system_cpu_seconds_per_step": statistics.median(system[SETTLED:]),
-        "learner": dict(learner.describe()),
-    }
-    if not told["keep_freed"]:
-        return measured
-    on_device = told["device"] != "cpu"
-    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_device
-    with profile(activities=activities) as profiler:
-        learner.train_step(pixels, tokens, 1e-6)
-        synchronize(told["device"])
+    with profile(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_device) as profiler:
+        step()
     own = "self_device_time_total" if on_device else "self_cpu_time_total"
     # Kernels stand in the list beside the operations that asked for them, with the same time.
     events = [e for e in profiler.key_averages() if e.device_type == torch.autograd.DeviceType.CPU]
@@ -95,7 +93,7 @@ def steps(told: dict[str, Any]) -> dict[str, Any]:
     for name, (taken, _) in operations.items():
         shares[group_of(name)] += taken / total
     most = sorted(operations.items(), key=lambda item: -item[1][0])[:20]
-    return measured | {
+    return {
         "operations_seconds": total / 1e6,
         "shares": shares,
         "operations": [
@@ -106,44 +104,24 @@ def steps(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    if len(sys.argv) == 3 and sys.argv[1] == "steps":
-        print(json.dumps(steps(json.loads(sys.argv[2]))))
-        return
-    parser = arguments(__doc__)
-    parser.add_argument("--model", choices=MODELS, default="clip-vit-b16")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--precision", nargs="+", default=["bfloat16", "float32"])
-    parser.add_argument("--steps", type=int, default=5)
-    options = parser.parse_args()
-    if options.quick:
-        options.model, options.steps = "clip-tiny", 2
-    record, console, measured = Record("step_profile", options), Console(width=110), {}
+    parser = arguments(__doc__, model="clip-vit-b16", device="cpu", batch=8, precision=["bfloat16", "float32"], steps=5)
+    options = parse(parser, model="clip-tiny", steps=2)
+    record, measured = Record("step_profile", options), {}
     for precision in options.precision:
-        told = {key: getattr(options, key) for key in ("model", "device", "batch", "steps")} | {"precision": precision}
-        ways = {}
-        for way, keep_freed in (("kept", True), ("the system's choice", False)):
-            if keep_freed or options.device == "cpu":
-                command = [
-                    sys.executable,
-                    "-m",
-                    "benchmarks.step_profile",
-                    "steps",
-                    json.dumps(told | {"keep_freed": keep_freed}),
-                ]
-                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                ways[way] = json.loads(done.stdout.splitlines()[-1])
-        measured[precision] = ways
-        table = Table(f"{precision}, batch {options.batch}", "share", "")
-        for name, share in sorted(ways["kept"]["shares"].items(), key=lambda item: -item[1]):
-            table.add_row(name, f"{100 * share:.1f} %", "#" * round(50 * share))
-        console.print(table)
-        for way, found in ways.items():
-            console.print(
-                f"memory freed, {way}: {1e3 * found['seconds_per_step']:,.0f} ms a step, "
-                f"{1e3 * found['cpu_seconds_per_step']:,.0f} ms of the processor, the system's "
-                f"{1e3 * found['system_cpu_seconds_per_step']:,.0f} ms of it"
-            )
+        ways = {"kept": True, "the system's choice": False} if options.device == "cpu" else {"kept": True}
+        measured[precision] = ways = {
+            way: in_process(steps, options.model, options.device, options.batch, options.steps, precision, keep)
+            for way, keep in ways.items()
+        }
+        shares = sorted(ways["kept"]["shares"].items(), key=lambda item: -item[1])
+        lines = [
+            f"memory freed, {way}: {1e3 * values['seconds_per_step']:,.0f} ms a step, "
+            f"{1e3 * values['cpu_seconds_per_step']:,.0f} ms of the processor, the system's "
+            f"{1e3 * values['system_cpu_seconds_per_step']:,.0f} ms of it"
+            for way, values in ways.items()
+        ]
+        rows = [[name, f"{100 * share:.1f} %", "#" * round(50 * share)] for name, share in shares]
+        show_table((f"{precision}, batch {options.batch}", "share", ""), rows, *lines, width=110)
     record.save(precisions=measured)
 
 

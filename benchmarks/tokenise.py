@@ -9,33 +9,29 @@ import json
 import os
 from pathlib import Path
 
-from rich.console import Console
-
-from benchmarks.measuring import Record, arguments, in_turns
+from benchmarks.harness import Record, arguments, in_turns, parse
 from clipbench.clip.captions import clean_caption
 from clipbench.clip.tokenizer import Tokenizer
 
 
 def main() -> None:
-    options = arguments(__doc__).parse_args()
+    options = parse(arguments(__doc__))
     record = Record("tokenise", options)
     root = Path(os.environ.get("CLIPBENCH_DATA", ""))
     files = [root / "captions" / "en_train.json", root / "datasets" / "en_train.json"]
-    found = next((file for file in files if file.is_file()), None)
-    if found is None:
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
         raise SystemExit("CLIPBENCH_DATA names no folder with datasets/en_train.json")
-    texts = [text for entry in json.loads(found.read_text(encoding="utf-8")) for text in entry["caption"]]
+    texts = [text for entry in json.loads(file.read_text(encoding="utf-8")) for text in entry["caption"]]
     texts = texts[:1000] if options.quick else texts
 
     def run() -> None:
         # A new tokenizer each time: it remembers the words that it has met.
         Tokenizer(root / "bpe_simple_vocab_16e6.txt.gz").encode([clean_caption(text) for text in texts])
 
-    times = in_turns({"all": run}, 2 if options.quick else 3)["all"].to_dict()
-    Console().print(
-        f"{len(texts):,} captions: {times['wall_seconds']:.2f} s, {times['cpu_seconds']:.2f} s of processor"
-    )
-    record.save(captions=len(texts), times=times, captions_per_cpu_second=len(texts) / times["cpu_seconds"])
+    times = in_turns({"all": run}, 2 if options.quick else 3)["all"]
+    print(f"{len(texts):,} captions: {times.seconds:.2f} s, {times.cpu_seconds:.2f} s of processor")
+    record.save(captions=len(texts), times=times.to_dict(), captions_per_cpu_second=len(texts) / times.cpu_seconds)
 
 
 if __name__ == "__main__":
