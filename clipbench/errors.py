@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from pathlib import Path
@@ -77,6 +76,8 @@ class NotReadyError(ClipbenchError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``did you mean 'NEAREST'?``, or ``known: ...`` where no known name is near."""
+    import difflib  # slow to import, and needed only where something is wrong
+
     names = sorted(map(str, known))
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names) or 'none'}"

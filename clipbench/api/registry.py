@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +13,7 @@ import pluggy
 
 from clipbench.api import hookspecs
 from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
-from clipbench.errors import UsageError
+from clipbench.errors import UsageError, did_you_mean
 
 GROUP = "clipbench"
 SPEC_TYPES = {
@@ -60,8 +59,8 @@ class Offers(Generic[SpecT]):
         if name in self.specs:
             return self.specs[name]
         known = ", ".join(sorted(self.specs)) or "none"
-        near = difflib.get_close_matches(name, self.specs, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
+        near = did_you_mean(name, self.specs)
+        hint = "" if near.startswith("known: ") else f" D{near[1:]}"
         kind = f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
         raise UsageError(f"{key}: '{name}' is not {kind} of any installed plugin (known: {known}).{hint}")
 
@@ -111,8 +110,9 @@ def load_registry(found: Iterable[EntryPoint] | None = None) -> Registry:
     modules: list[tuple[Plugin, Any]] = []
     # Sorted, so that what is listed and which of two clashes is named first never depends on the file system.
     points = sorted(entry_points(group=GROUP) if found is None else found, key=lambda point: point.name)
+    distributions: dict[int, tuple[str, str]] = {}
     for point in points:
-        plugin, module = _load(manager, point)
+        plugin, module = _load(manager, point, *_distribution(point, distributions))
         plugins.append(plugin)
         if module is not None:
             modules.append((plugin, module))
@@ -142,10 +142,17 @@ def load_object(path: str) -> Callable[..., Any]:
     return loaded  # type: ignore[no-any-return]
 
 
-def _load(manager: pluggy.PluginManager, point: EntryPoint) -> tuple[Plugin, Any | None]:
-    # `dist` is missing on entry points that were made by hand.
+def _distribution(point: EntryPoint, known: dict[int, tuple[str, str]]) -> tuple[str, str]:
+    """Return name and version of the distribution that ``point`` is of; each asks for its metadata to be parsed."""
     dist = getattr(point, "dist", None)
-    name, version = (dist.name, dist.version) if dist else ("an unknown distribution", "")
+    if dist is None:  # an entry point that was made by hand
+        return "an unknown distribution", ""
+    if id(dist) not in known:
+        known[id(dist)] = dist.name, dist.version
+    return known[id(dist)]
+
+
+def _load(manager: pluggy.PluginManager, point: EntryPoint, name: str, version: str) -> tuple[Plugin, Any | None]:
     try:
         module = point.load()
         _refuse_unknown_hooks(module)
@@ -160,8 +167,7 @@ def _refuse_unknown_hooks(module: object) -> None:
     known = [name for name in vars(hookspecs) if name.startswith("clipbench_")]
     for name in dir(module):
         if name.startswith("clipbench_") and hasattr(getattr(module, name), "clipbench_impl") and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise TypeError(f"{name} is not a hook of clipbench" + (f"; did you mean {near[0]}?" if near else ""))
+            raise TypeError(f"{name} is not a hook of clipbench; {did_you_mean(name, known)}")
 
 
 def _collect(kind: str, modules: list[tuple[Plugin, Any]], problems: dict[Plugin, str]) -> Offers[Any]:

@@ -83,7 +83,7 @@ def test_a_hook_that_returns_something_else_is_a_problem_of_its_plugin(plugin):
 
 def test_a_misspelt_hook_is_a_problem_with_the_nearest_name(plugin):
     registry = load_registry([plugin("typo", clipbench_dataset=dataset("alpha"))])
-    assert "did you mean clipbench_datasets" in registry.broken[0].problem
+    assert "did you mean 'clipbench_datasets'?" in registry.broken[0].problem
 
 
 def test_a_hook_with_unknown_arguments_is_a_problem(plugin):
