@@ -1,3 +1,3 @@
 """clipbench: does this device train CLIP correctly, and how fast?"""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
