@@ -1,7 +1,8 @@
-"""Pairs on their way to the device: captions tokenised once, images transformed visit by visit."""
+"""Batches for the device: captions tokenised once, images transformed by loader processes at every visit."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,17 @@ import numpy as np
 from clipbench.clip.captions import clean_caption
 from clipbench.clip.config import Resize
 from clipbench.clip.transforms import Augment, eval_transform, train_transform
+from clipbench.results.environment import usable_cores
 from clipbench.training.sampling import Stream, draw_caption, rng
 
 if TYPE_CHECKING:
-    from clipbench.api import Split
+    from clipbench.api import EpochRecord, Split
     from clipbench.clip.tokenizer import Tokenizer
+
+MAX_WORKERS = 8
+# A device that waits for data longer than this share of the time is starving.
+STARVING_SHARE = 0.05
+STARVING_SECONDS = 10.0  # a shorter epoch says little about whether its loader keeps up
 
 Key = tuple[int, int]  # (epoch, index): all that a training visit depends on, beside the seed
 
@@ -30,15 +37,16 @@ class CaptionTokens:
 
     @property
     def image_of_text(self) -> np.ndarray:
-        """Index of the image that each caption belongs to."""
+        """Return the index of the image that each caption belongs to, int64 (captions,)."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
     def count(self, index: int) -> int:
+        """Return the number of captions of image ``index``."""
         return int(self.offsets[index + 1] - self.offsets[index])
 
 
 def tokenise(split: Split, tokenizer: Tokenizer, clean: bool) -> CaptionTokens:
-    """Tokenise every caption of ``split``, up front; ``clean`` deletes punctuation first, as the recipe does."""
+    """Return every caption of ``split`` as tokens; ``clean`` deletes punctuation first, as the recipe does."""
     texts: list[str] = []
     offsets = [0]
     for index in range(len(split)):
@@ -76,3 +84,25 @@ class EvalFetch:
 
     def __call__(self, index: int) -> tuple[np.ndarray, ...]:
         return (eval_transform(self.split.image(index), self.size, self.resize),)
+
+
+def worker_count(configured: int | None) -> int:
+    """Return the loader processes of one rank: what the suite says, else one for each core, up to 8."""
+    return min(MAX_WORKERS, usable_cores()) if configured is None else configured
+
+
+def starvation_warning(record: EpochRecord, workers: int, cores: int) -> str | None:
+    """Return a warning where the device waits for data more than 5 % of the time, with the fitting ``train.workers``.
+
+    What ``workers`` processes deliver too slowly takes 1 / (1 - share) times as many, as long as there are ``cores``
+    for them. An epoch of less than ten timed seconds gives no warning.
+    """
+    wait = record.data_wait
+    if wait is None or wait <= STARVING_SHARE or sum(window.seconds for window in record.windows) < STARVING_SECONDS:
+        return None
+    busy = max(1 - wait, 1e-3)
+    fitting = max(workers + 1, math.ceil(workers / busy)) if workers else max(1, math.ceil(wait / busy))
+    waits = f"epoch {record.epoch}: the device waits for data {wait:.0%} of the time with train.workers={workers}"
+    if fitting <= cores:
+        return f"{waits}; {fitting} would be enough: --set train.workers={fitting}"
+    return f"{waits}; about {fitting} would be enough, but the {cores} cores of this machine are the limit"

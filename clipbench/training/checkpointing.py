@@ -1,4 +1,4 @@
-"""When the state of a run is saved, and what goes into it."""
+"""When the state of a run is saved, and what goes into a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.errors import CaseFailedError
-from clipbench.results.result import BEST_METRIC
+from clipbench.api.plain import from_plain, to_plain
+from clipbench.errors import CaseFailedError, InvalidFileError
+from clipbench.results.metrics import BEST_METRIC
 from clipbench.training import checkpoints
-from clipbench.training.state import RunState
+from clipbench.training.state import RunState, SavedRun
 
 if TYPE_CHECKING:
     from clipbench.api import Learner
-    from clipbench.suites.loading import CheckpointConfig
+    from clipbench.api.config import CheckpointConfig
 
 
 @dataclass
-class Keeper:
+class Checkpointer:
     """Saves checkpoints under ``root``; with ``root`` None, as on ranks other than the first, it saves nothing.
 
-    ``identity`` is what a run must have to go on from them. ``latest`` is the folder of the last one. ``clock`` gives
-    seconds.
+    ``identity`` is what a run must have to be resumed from them. ``latest`` is the folder of the last one. ``saved`` is
+    called with each new folder. ``clock`` gives seconds.
     """
 
     root: Path | None
@@ -32,43 +33,60 @@ class Keeper:
     latest: Path | None = None
     saved: Callable[[Path], None] = lambda _folder: None
     clock: Callable[[], float] = time.monotonic
-    _since: float = field(init=False)
+    _last_time: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._since = self.clock()
+        self._last_time = self.clock()
 
     def due(self) -> bool:
-        """Whether so many minutes have passed since the last checkpoint that it is time for another."""
+        """Return whether ``checkpoint.minutes`` have passed since the last checkpoint."""
         minutes = self.config.minutes
-        return self.root is not None and minutes is not None and self.clock() - self._since >= minutes * 60
+        return self.root is not None and minutes is not None and self.clock() - self._last_time >= minutes * 60
 
-    def epoch_ended(self, learner: Learner, state: RunState, steps: int) -> None:
-        """Save, where checkpoints at the ends of epochs are wanted after this one."""
+    def save_epoch(self, learner: Learner, state: RunState) -> None:
+        """Save where ``checkpoint.epochs`` asks for it after the epoch that has just ended."""
         if self.config.epochs and len(state.epochs) % self.config.epochs == 0:
-            self.save(learner, state, steps)
+            self.save(learner, state)
 
-    def save(self, learner: Learner, state: RunState, steps: int) -> Path | None:
-        """Save after ``steps`` steps of the whole run; the new checkpoint's folder.
+    def save(self, learner: Learner, state: RunState) -> Path | None:
+        """Save, and return the new checkpoint's folder.
 
-        Raises CaseFailedError rather than save weights that are not finite, and a DiskError where the disk refuses.
+        Raises CaseFailedError rather than save weights that are not finite, and DiskError where the disk refuses.
         """
         if self.root is None:
             return None
-        if (broken := learner.not_finite()) is not None:
-            raise CaseFailedError(
-                f"parameter {broken} is not finite; the last good checkpoint: {self.latest or 'none yet'}",
-                checkpoint=self.latest,
-            )
-        progress = {"identity": self.identity, "state": state.to_dict()}
-        self.latest = checkpoints.save(self.root, f"step-{steps:08d}", learner.state(), progress, _score(state))
-        self._since = self.clock()
+        self.check_parameters(learner)
+        progress = to_plain(SavedRun(self.identity, state))
+        name = f"step-{state.steps_done:08d}"
+        self.latest = checkpoints.save(self.root, name, learner.state(), progress, _score(state))
+        self._last_time = self.clock()
         self.saved(self.latest)
         return self.latest
 
+    def check_parameters(self, learner: Learner, when: str = "") -> None:
+        """Raise CaseFailedError for a parameter that is not finite; ``when`` completes the message."""
+        if (broken := learner.not_finite()) is not None:
+            raise CaseFailedError(
+                f"parameter {broken} is not finite{when}; the last good checkpoint: {self.latest or 'none yet'}",
+                checkpoint=self.latest,
+            )
+
+
+def saved_run(progress: Mapping[str, Any]) -> SavedRun:
+    """Return what ``Checkpointer.save`` has put into a checkpoint beside the learner."""
+    return from_plain(SavedRun, progress)
+
+
+def peek(folder: Path) -> SavedRun | None:
+    """Return the run saved in a checkpoint, its files not verified; None where they cannot be read."""
+    try:
+        return saved_run(checkpoints.read_state(folder)["progress"])
+    except (InvalidFileError, TypeError):
+        return None
+
 
 def _score(state: RunState) -> float | None:
-    """The recall of the weights that are saved, where they were evaluated."""
-    if state.partial.steps or not state.epochs or not state.epochs[-1]["recall"]:
+    """Return the recall of the weights that are saved, where they were evaluated."""
+    if state.progress.steps or not state.epochs or not state.epochs[-1].recall:
         return None
-    score: float = state.epochs[-1]["recall"][BEST_METRIC]
-    return score
+    return state.epochs[-1].recall[BEST_METRIC]

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: folders that are whole or not there, verified before anything goes on from them."""
+"""Checkpoints of a run: folders that are whole or not there, verified before a run is resumed from them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from clipbench.api import LearnerState
+from clipbench.api.plain import value_at
 from clipbench.errors import InvalidFileError, NotReadyError
 from clipbench.files.disk import sync_folder, writing
 from clipbench.files.hashing import HashedFile, sha256_of
@@ -18,17 +19,17 @@ from clipbench.files.json_file import JsonError, read_json
 from clipbench.files.safetensors_file import file_bytes, read_tensors, write_tensors
 
 KIND = "clipbench.checkpoint"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 KEPT = 2
 # A name in three stages: being written; replaced by a newer one of its name; being removed. All begin with a dot.
 PARTIAL, REPLACED, REMOVED = ".partial", ".replaced", ".removed"
-NEXT = "remove that folder, or begin anew with --restart"
+NEXT = "remove that folder, or start the run anew with --restart"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint, verified: ``progress`` as it was given, tensors that are read when they are needed.
+    """One checkpoint, verified: ``progress`` as it was given, and tensors that are read when they are needed.
 
     ``problems`` says which newer checkpoints were passed over, and why.
     """
@@ -71,25 +72,23 @@ def save(root: Path, name: str, state: LearnerState, progress: Mapping[str, Any]
 
 
 def latest(root: Path) -> Checkpoint | None:
-    """The newest whole checkpoint in ``root``, or None where there is none.
+    """Return the newest whole checkpoint in ``root``, or None where there is none.
 
-    Damaged ones are passed over, and named in ``problems``. Where all are damaged: an InvalidFileError.
+    Damaged ones are passed over, and named in ``problems``. Raises InvalidFileError where all are damaged.
     """
     problems: list[str] = []
     for folder in reversed(folders(root)):
         try:
-            found = load(folder)
+            return replace(load(folder), problems=tuple(problems))
         except (InvalidFileError, NotReadyError) as error:
             problems.append(str(error))
-            continue
-        return Checkpoint(found.folder, found.progress, found.state, tuple(problems))
     if problems:
         raise InvalidFileError(f"{root}: no checkpoint is whole; {NEXT}\n  " + "\n  ".join(problems))
     return None
 
 
 def load(folder: Path) -> Checkpoint:
-    """The checkpoint in ``folder``, every byte verified against its manifest.
+    """Return the checkpoint in ``folder``, every byte verified against its manifest.
 
     Raises InvalidFileError that names the file and what is wrong with it, NotReadyError where it may not be read.
     """
@@ -102,12 +101,12 @@ def load(folder: Path) -> Checkpoint:
             raise NotReadyError(f"{path}: cannot be read ({error.strerror}); {NEXT}") from error
         if actual != sha256:
             raise InvalidFileError(f"{path}: damaged: its sha256 is not the one in {MANIFEST}; {NEXT}")
-    document = _document(folder / STATE)
+    document = read_state(folder)
     return Checkpoint(folder, document["progress"], LearnerState(read_tensors(folder / TENSORS), document["values"]))
 
 
 def folders(root: Path) -> list[Path]:
-    """The checkpoints in ``root``, whole or not, by progress; none where it is not there.
+    """Return the checkpoints in ``root``, whole or not, by progress; none where it is not there.
 
     One that was being replaced counts where its successor did not arrive.
     """
@@ -125,13 +124,9 @@ def folders(root: Path) -> list[Path]:
 
 
 def best(root: Path) -> Path | None:
-    """The folder with the best score, the first such; None where none has a score."""
-    found: Path | None = None
-    highest = 0.0
-    for folder in folders(root):
-        if _whole(folder) and (score := _score(folder)) is not None and (found is None or score > highest):
-            found, highest = folder, score
-    return found
+    """Return the folder with the best score, the first such; None where none has a score."""
+    scores = {folder: score for folder in folders(root) if _whole(folder) and (score := _score(folder)) is not None}
+    return max(scores, key=lambda folder: scores[folder], default=None)
 
 
 def prune(root: Path) -> None:
@@ -147,7 +142,7 @@ def prune(root: Path) -> None:
 
 
 def needed_bytes(state: LearnerState) -> int:
-    """Room that a checkpoint of ``state`` takes, but for its progress."""
+    """Return the bytes that a checkpoint of ``state`` takes, without its progress."""
     return file_bytes(state.tensors) + len(_json_bytes(dict(state.values)))
 
 
@@ -197,23 +192,24 @@ def _manifest_of(files: Mapping[str, HashedFile]) -> bytes:
 
 
 def _manifest(folder: Path) -> dict[str, tuple[int, str]]:
-    """Size and sha256 of every file, as the manifest has them."""
+    """Return size and sha256 of every file, as the manifest has them."""
     path = folder / MANIFEST
     listed = _checked_json(path)
     files = listed.get("files")
     if not isinstance(files, dict) or set(files) != {TENSORS, STATE}:
         raise InvalidFileError(f"{path}: expected {TENSORS} and {STATE} under 'files'; {NEXT}")
     for name, entry in files.items():
-        if (
-            not isinstance(entry, dict)
-            or not isinstance(entry.get("bytes"), int)
-            or not isinstance(entry.get("sha256"), str)
-        ):
+        if not isinstance(value_at(entry, "bytes"), int) or not isinstance(value_at(entry, "sha256"), str):
             raise InvalidFileError(f"{path}: {name}: expected 'bytes' and 'sha256'; {NEXT}")
     return {name: (entry["bytes"], entry["sha256"]) for name, entry in files.items()}
 
 
-def _document(path: Path) -> dict[str, Any]:
+def read_state(folder: Path) -> dict[str, Any]:
+    """Return ``values``, ``progress`` and ``score`` of a checkpoint, not verified against its manifest.
+
+    Raises InvalidFileError for a file that is not of a checkpoint, or of another version.
+    """
+    path = folder / STATE
     document = _checked_json(path)
     for key in ("values", "progress"):
         if not isinstance(document.get(key), dict):
@@ -230,8 +226,8 @@ def _checked_json(path: Path) -> dict[str, Any]:
         raise InvalidFileError(f"{path}: not of a checkpoint: expected the key 'kind' with {KIND}; {NEXT}")
     if data.get("schema_version") != SCHEMA_VERSION:
         raise InvalidFileError(
-            f"{path}: schema_version {data.get('schema_version')!r}, this clipbench reads {SCHEMA_VERSION}; "
-            "go on with the version that wrote it, or begin anew with --restart"
+            f"{path}: written by another version of clipbench (schema_version {data.get('schema_version')!r}, this one "
+            f"reads {SCHEMA_VERSION}); finish the run with the version that wrote it, or start it anew with --restart"
         )
     return data
 
@@ -244,7 +240,7 @@ def _check_size(path: Path, size: int) -> None:
 
 
 def _whole(folder: Path) -> bool:
-    """Whether all files are there in their full length; what is in them is verified when it is read."""
+    """Return whether all files are there in their full length; their content is verified when it is read."""
     try:
         for name, (size, _) in _manifest(folder).items():
             _check_size(folder / name, size)
@@ -255,7 +251,7 @@ def _whole(folder: Path) -> bool:
 
 def _score(folder: Path) -> float | None:
     try:
-        score = _document(folder / STATE).get("score")
+        score = read_state(folder).get("score")
     except InvalidFileError:
         return None
     return float(score) if isinstance(score, int | float) else None

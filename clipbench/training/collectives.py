@@ -1,47 +1,100 @@
-"""Ranks that talk to each other: the trivial group of one, and what the core says over any group."""
+"""What ranks exchange: the group of a single rank, and messages over any group."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from clipbench.api import Group
+    from clipbench.api import Device, Group
 
 
-class Alone:
+class SingleRank:
     """The Group of a run with one rank."""
 
     def all_gather(self, array: np.ndarray) -> list[np.ndarray]:
         return [array]
 
     def at(self, position: str) -> None:
-        """Nobody asks."""
+        """No-op for a single rank."""
 
     def fail(self, report: Mapping[str, Any]) -> None:
-        """Nobody listens."""
+        """No-op for a single rank."""
 
     def failure(self) -> Mapping[str, Any] | None:
         return None
 
+    def on_failure(self, act: Callable[[Mapping[str, Any]], None]) -> None:
+        """No-op for a single rank."""
+
     def close(self) -> None:
-        """Nothing to leave."""
+        """No-op for a single rank."""
 
 
-def share(group: Group, value: Any) -> Any:  # noqa: ANN401
-    """What rank 0 gives as ``value``, on every rank; it must fit JSON. The others' values are not looked at."""
-    return share_all(group, value)[0]
+@dataclass(frozen=True)
+class WindowReport:
+    """What one rank tells the others at the end of a window.
+
+    ``steps``, ``seconds`` and ``data_wait`` are those of its Window, 0 in the warm-up. ``stop``: it was asked to stop.
+    ``save``: a checkpoint is due. ``flops`` are of all its steps since its process started.
+    """
+
+    steps: int
+    seconds: float
+    data_wait: float
+    stop: bool
+    save: bool
+    flops: float
+
+    def exchange(self, group: Group) -> list[WindowReport]:
+        """Return the reports of all ranks, in rank order; called by every rank after the same step."""
+        return [WindowReport.unpack(row) for row in group.all_gather(self.pack())]
+
+    def pack(self) -> np.ndarray:
+        """Return the report as float64 (6,), so that it can cross any collective back end."""
+        return np.array(astuple(self), np.float64)
+
+    @classmethod
+    def unpack(cls, row: np.ndarray) -> WindowReport:
+        """Return the report that ``pack`` gave ``row`` for."""
+        steps, seconds, data_wait, stop, save, flops = row.tolist()
+        return cls(int(steps), seconds, data_wait, bool(stop), bool(save), flops)
 
 
-def share_all(group: Group, value: Any) -> list[Any]:  # noqa: ANN401
-    """Every rank's ``value`` on every rank, in their order; each must fit JSON."""
+class MemoryPeaks(NamedTuple):
+    """Peak bytes of one rank: on its device, and of its process on the host; None where unknown."""
+
+    device: int | None
+    host: int | None
+
+
+def gather_memory(group: Group, device: Device, host: int | None) -> list[MemoryPeaks]:
+    """Return the memory peaks of all ranks, in rank order; this rank's are read from ``device``, and ``host``."""
+    own = np.array([-1 if peak is None else peak for peak in (device.peak_memory(), host)], np.int64)
+    rows = [[peak if peak >= 0 else None for peak in row.tolist()] for row in group.all_gather(own)]
+    return [MemoryPeaks(*row) for row in rows]
+
+
+def broadcast(group: Group, value: Any) -> Any:  # noqa: ANN401
+    """Return the ``value`` of rank 0 on every rank. It must fit JSON; the values of other ranks are ignored."""
+    return gather_values(group, value)[0]
+
+
+def gather_values(group: Group, value: Any) -> list[Any]:  # noqa: ANN401
+    """Return the ``value`` of every rank on every rank, in rank order; each must fit JSON."""
     text = json.dumps(value, ensure_ascii=False).encode()
     return [json.loads(array.tobytes()) for array in group.all_gather(np.frombuffer(text, np.uint8))]
 
 
-def wait_for_all(group: Group) -> None:
+def any_rank(group: Group, flag: bool) -> bool:
+    """Return whether ``flag`` is True on any rank."""
+    return any(array[0] for array in group.all_gather(np.array([flag], np.float64)))
+
+
+def barrier(group: Group) -> None:
     """Return when every rank has come here."""
     group.all_gather(np.zeros(1, np.float64))

@@ -1,143 +1,162 @@
-"""The record of an epoch: from what the ranks have counted and timed to the figures of a result."""
+"""The record of an epoch: the figures of a result, from what the ranks have counted and timed."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from clipbench.api import EpochRecord, Window
+from clipbench.api.plain import finite
+from clipbench.api.result import EpochSeconds, RankRecord
 from clipbench.errors import CaseFailedError
-from clipbench.results.events import finite
-from clipbench.training.state import Partial, Record
-from clipbench.training.throughput import Window, summarise
+from clipbench.training.collectives import MemoryPeaks
+from clipbench.training.state import EpochProgress
+from clipbench.training.throughput import measure, slowest_rank, slowest_windows
 
 if TYPE_CHECKING:
     from clipbench.api import DeviceInfo
-    from clipbench.suites.loading import Case
     from clipbench.training.evaluation import Evaluation
 
-TIMED = ("samples_per_second", "data_wait", "step_seconds")
 NO_STEPS = "no step was taken after the warm-up"
 
 
-def trained(
-    partial: Partial, epoch: int, case: Case, hosts: Sequence[str], info: DeviceInfo, peak_flops: float | None
-) -> Record:
-    """What the steps of an epoch came to; throughput is of all ranks over the windows of whichever was slowest.
+@dataclass(frozen=True)
+class Hardware:
+    """What a run computes on: the device of one rank, and the host of every rank.
 
-    Raises CaseFailedError for a share of the peak over 1, which no device can reach: something lies.
+    ``peak_flops`` are of one device in the precision in use. ``timing_unreliable_reason`` says why its times cannot be
+    trusted, if so.
     """
-    windows = slowest_windows(partial.windows)
-    timing = summarise(windows, case.train.batch_size)
-    per_second = timing.samples_per_second
-    cards = math.ceil(len(hosts) / info.devices_per_card)
-    per_card = info.devices_per_card > 1
-    record: Record = {
-        "epoch": epoch + 1,
-        "steps": partial.steps,
-        "train_loss": statistics.fmean(partial.losses) if partial.losses else None,
-        "val_loss": None,
-        "learning_rate": None,
-        "recall": None,
-        "samples_per_second": per_second,
-        "samples_per_second_per_device": per_second and per_second / len(hosts),
-        **({"samples_per_second_per_card": per_second and per_second / cards} if per_card else {}),
-        "data_wait": timing.data_wait,
-        "step_seconds": timing.step_seconds,
-        "windows": windows,
-        "grad_norm": statistics.fmean(partial.grad_norms) if partial.grad_norms else None,
-        "skipped_steps": partial.skipped,
-        "mfu": None,
-        "per_rank": [_of_rank(rank, host, partial, case) for rank, host in enumerate(hosts)],
-        "slowest_rank": slowest_rank(partial.windows),
-        "reasons": {},
-    }
-    _add_mfu(record, partial, case, len(hosts), peak_flops)
-    if not partial.losses:
-        record["reasons"]["train_loss"] = "the gradient scaler withheld every step"
-    return record
+
+    info: DeviceInfo
+    hosts: tuple[str, ...]
+    peak_flops: float | None = None
+    timing_unreliable_reason: str | None = None
 
 
-def slowest_windows(per_rank: Sequence[Sequence[Window]]) -> list[Window]:
-    """Of each window, the one of the rank that took longest; ranks have the same number of windows."""
-    return [max(same, key=lambda window: window[1]) for same in zip(*per_rank, strict=True)]
+def trained_record(
+    progress: EpochProgress, epoch: int, batch_size: int, learning_rate: float, hardware: Hardware
+) -> EpochRecord:
+    """Return what the steps of an epoch (from 0) came to; evaluation and memory come with ``completed_record``.
+
+    Throughput is of all ranks over the windows of whichever was slowest. Raises CaseFailedError for an MFU over 1.
+    """
+    ranks, info = len(hardware.hosts), hardware.info
+    windows = slowest_windows(progress.windows_of_ranks)
+    throughput = measure(windows, batch_size)
+    per_second = throughput.samples_per_second
+    per_card = per_second and per_second / math.ceil(ranks / info.devices_per_card)
+    mfu, mfu_reason = _mfu(progress, batch_size, per_second, hardware)
+    grad_norm = statistics.fmean(progress.grad_norms) if progress.grad_norms else None
+    untimed = hardware.timing_unreliable_reason or NO_STEPS
+    return EpochRecord(
+        epoch=epoch + 1,
+        steps=progress.steps,
+        train_loss=statistics.fmean(progress.losses) if progress.losses else None,
+        val_loss=None,
+        learning_rate=learning_rate,
+        recall=None,
+        samples_per_second=per_second,
+        data_wait=throughput.data_wait,
+        step_seconds=throughput.step_seconds,
+        windows=windows,
+        peak_memory_bytes=None,
+        host_memory_bytes=None,
+        seconds=EpochSeconds(progress.seconds, 0.0),
+        reasons=_present(
+            train_loss=None if progress.losses else "the gradient scaler withheld every step",
+            mfu=mfu_reason,
+            grad_norm="the learner does not report it" if grad_norm is None else None,
+            **dict.fromkeys(("samples_per_second", "data_wait", "step_seconds"), None if per_second else untimed),
+        ),
+        samples_per_second_per_device=per_second and per_second / ranks,
+        samples_per_second_per_card=per_card if info.devices_per_card > 1 else None,
+        mfu=mfu,
+        grad_norm=grad_norm,
+        skipped_steps=progress.skipped_steps,
+        slowest_rank=slowest_rank(progress.windows_of_ranks),
+        per_rank=tuple(
+            _rank_record(rank, host, progress.windows_of_ranks, batch_size) for rank, host in enumerate(hardware.hosts)
+        ),
+    )
 
 
-def slowest_rank(per_rank: Sequence[Sequence[Window]]) -> int | None:
-    """The rank whose windows took longest together, the first such; None where nothing was timed."""
-    seconds = [sum(window[1] for window in windows) for windows in per_rank]
-    return seconds.index(max(seconds)) if seconds and max(seconds) > 0 else None
+def untrained_record() -> EpochRecord:
+    """Return the record of weights as they came: epoch 0, nothing trained, nothing timed."""
+    names = ("train_loss", "learning_rate", "samples_per_second", "data_wait", "step_seconds")
+    reasons = dict.fromkeys(names, "nothing was trained")
+    nothing = (None,) * 7
+    return EpochRecord(0, 0, *nothing, (), None, None, EpochSeconds(0.0, 0.0), reasons)
 
 
-def _of_rank(rank: int, host: str, partial: Partial, case: Case) -> Record:
-    windows = partial.windows[rank] if partial.windows else []
-    timing = summarise(list(windows), case.train.batch_size)
-    return {
-        "rank": rank,
-        "host": host,
-        "seconds": sum(window[1] for window in windows) if windows else None,
-        "data_wait": timing.data_wait,
-        "step_seconds": timing.step_seconds,
-    }
+def completed_record(
+    record: EpochRecord, evaluation: Evaluation | None, seconds: float, memory: Sequence[MemoryPeaks]
+) -> EpochRecord:
+    """Return ``record`` with its evaluation, if any, which took ``seconds``, and the memory peaks of all ranks.
+
+    Every value that is None then has its reason.
+    """
+    val_loss = finite(evaluation.loss) if evaluation else None
+    device, host = (_highest(peaks) for peaks in zip(*memory, strict=True))
+    not_evaluated = None if evaluation else "not evaluated after this epoch"
+    no_loss = evaluation.loss_reason or f"not finite ({evaluation.loss})" if evaluation else not_evaluated
+    return replace(
+        record,
+        recall=evaluation.recall if evaluation else None,
+        val_loss=val_loss,
+        seconds=replace(record.seconds, eval=seconds),
+        peak_memory_bytes=device,
+        host_memory_bytes=host,
+        per_rank=tuple(
+            replace(entry, peak_memory_bytes=peaks.device, host_memory_bytes=peaks.host)
+            for entry, peaks in zip(record.per_rank, memory, strict=False)  # an untrained epoch has no entries
+        ),
+        reasons={
+            **record.reasons,
+            **_present(
+                recall=not_evaluated,
+                val_loss=no_loss if val_loss is None else None,
+                peak_memory_bytes="the device does not report it" if device is None else None,
+                host_memory_bytes="the system does not report it" if host is None else None,
+            ),
+        },
+    )
 
 
-def _add_mfu(record: Record, partial: Partial, case: Case, ranks: int, peak: float | None) -> None:
-    """FLOP/s that the model's formula counts, over what the devices could do at most."""
-    speed = record["samples_per_second"]
-    if peak is None or not partial.flops or speed is None:
-        reasons = {
-            "the device's peak is not known": peak is None,
-            "the learner does not count its operations": not partial.flops,
-            NO_STEPS: speed is None,
-        }
-        record["reasons"]["mfu"] = next(reason for reason, holds in reasons.items() if holds)
-        return
-    flops_per_pair = partial.flops / (partial.steps * case.train.batch_size)
-    mfu = flops_per_pair * speed / (peak * ranks)
+def _rank_record(rank: int, host: str, windows_of_ranks: Sequence[Sequence[Window]], batch_size: int) -> RankRecord:
+    windows = windows_of_ranks[rank] if windows_of_ranks else ()
+    throughput = measure(windows, batch_size)
+    seconds = sum(window.seconds for window in windows) if windows else None
+    return RankRecord(rank, host, seconds, throughput.data_wait, throughput.step_seconds)
+
+
+def _mfu(
+    progress: EpochProgress, batch_size: int, samples_per_second: float | None, hardware: Hardware
+) -> tuple[float | None, str | None]:
+    """Return the FLOP/s that the model's formula counts over the devices' peak, or None with the reason."""
+    if hardware.peak_flops is None:
+        return None, "the device's peak is not known"
+    if not progress.flops:
+        return None, "the learner does not count its operations"
+    if samples_per_second is None:
+        return None, NO_STEPS
+    flops_per_pair = progress.flops / (progress.steps * batch_size)
+    mfu = flops_per_pair * samples_per_second / (hardware.peak_flops * len(hardware.hosts))
     if mfu > 1:
         raise CaseFailedError(
-            f"{mfu:.0%} of the device's peak of {peak:.3g} FLOP/s: more than there is; "
+            f"{mfu:.0%} of the device's peak of {hardware.peak_flops:.3g} FLOP/s: more than is possible; "
             "either the peak that the device plugin gives is wrong, or the device does not wait when it is asked to"
         )
-    record["mfu"] = mfu
+    return mfu, None
 
 
-def untrained() -> Record:
-    """The record of weights as they came: epoch 0, nothing trained, nothing timed."""
-    nothing = "nothing was trained"
-    names = ("train_loss", "learning_rate", *TIMED)
-    return {
-        "epoch": 0,
-        "steps": 0,
-        "windows": [],
-        "val_loss": None,
-        "recall": None,
-        "seconds": {"train": 0.0, "eval": 0.0},
-        **dict.fromkeys(names),
-        "reasons": dict.fromkeys(names, nothing),
-    }
+def _highest(peaks: Sequence[int | None]) -> int | None:
+    known = [peak for peak in peaks if peak is not None]
+    return max(known) if len(known) == len(peaks) else None
 
 
-def add_evaluation(record: Record, evaluation: Evaluation) -> None:
-    """Recalls and validation loss of the weights as they are after this epoch."""
-    record["recall"] = evaluation.recall
-    record["val_loss"] = finite(evaluation.loss)
-    if record["val_loss"] is None:
-        record["reasons"]["val_loss"] = evaluation.loss_reason or f"not finite ({evaluation.loss})"
-
-
-def explain_nulls(record: Record) -> None:
-    """Give every null of a record its reason."""
-    reasons = record["reasons"]
-    defaults = {
-        "recall": "not evaluated after this epoch",
-        "val_loss": "not evaluated after this epoch",
-        **dict.fromkeys(TIMED, NO_STEPS),
-        "peak_memory_bytes": "the device does not tell",
-        "host_memory_bytes": "the system does not tell",
-        "grad_norm": "the learner does not tell",
-    }
-    for name, why in defaults.items():
-        if name in record and record[name] is None:
-            reasons.setdefault(name, why)
+def _present(**reasons: str | None) -> Mapping[str, str]:
+    return {name: reason for name, reason in reasons.items() if reason is not None}

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from clipbench.api import World
+from clipbench.api import QueryRanks, World
 from clipbench.errors import CaseFailedError
 from clipbench.training.batches import CaptionTokens, EvalFetch
-from clipbench.training.collectives import Alone
+from clipbench.training.collectives import SingleRank
 from clipbench.training.image_cache import ImageCache
 from clipbench.training.retrieval import ranks_from_features, recall_metrics, validation_loss
 from clipbench.training.sampling import Stream, draw_caption
 
 if TYPE_CHECKING:
-    from clipbench.api import Engine, Group, Learner
+    from clipbench.api import Device, Engine, Group, Learner
 
 # Features cross from rank to rank in pieces of so many bytes: a rank that ranks nothing never holds more.
 GATHER_BYTES = 8 << 20
@@ -27,24 +27,34 @@ COLLAPSED = 1e-5
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Recalls in percent, the loss (None with ``loss_reason``), and the rank (from 0) of every query."""
+    """Recalls in percent, the loss (None with ``loss_reason``), and the rank, from 0, of every query.
+
+    ``text_ranks`` (images,), ``image_ranks`` and ``image_of_text`` (captions,), all int64.
+    """
 
     recall: dict[str, float]
     loss: float | None
     loss_reason: str | None
     text_ranks: np.ndarray
     image_ranks: np.ndarray
+    image_of_text: np.ndarray
+
+    def query_ranks(self, epoch: int) -> QueryRanks:
+        """Return the ranks as a result of ``epoch`` has them."""
+        ranks = (self.text_ranks, self.image_ranks, self.image_of_text)
+        return QueryRanks(epoch, *(array.tolist() for array in ranks))
 
 
 @dataclass
 class Evaluator:
     """Evaluates a learner on one split, always in the same order and with the same drawn captions.
 
-    Ranks share the batches among them, and the first one ranks the queries. A batch is the same whoever encodes it, so
-    that one process and many give the same features. ``check`` is called between batches, and may raise to stop.
+    Ranks share the batches, and the first one ranks the queries. A batch is the same whichever rank encodes it, so that
+    one process and many give the same features. ``check`` is called between batches, and may raise to stop.
     """
 
     engine: Engine
+    device: Device
     fetch: EvalFetch
     captions: CaptionTokens
     image_batch: int
@@ -55,11 +65,11 @@ class Evaluator:
     workers: int
     cache: ImageCache
     world: World = field(default_factory=World)
-    group: Group = field(default_factory=Alone)
+    group: Group = field(default_factory=SingleRank)
     check: Callable[[], None] = lambda: None
 
     def __call__(self, learner: Learner) -> Evaluation | None:
-        """What the first rank finds; None on the others, which have done their share."""
+        """Return the evaluation on the first rank, and None on the others, which have encoded their share."""
         images = self._encode_images(learner)
         texts = self._encode_texts(learner)
         if images is None or texts is None:
@@ -69,7 +79,8 @@ class Evaluator:
         image_of_text = self.captions.image_of_text
         text_ranks, image_ranks = ranks_from_features(images, texts, image_of_text)
         loss, reason = self._loss(images, texts, learner.logit_scale())
-        return Evaluation(recall_metrics(text_ranks, image_ranks), loss, reason, text_ranks, image_ranks)
+        recall = recall_metrics(text_ranks, image_ranks)
+        return Evaluation(recall, loss, reason, text_ranks, image_ranks, image_of_text)
 
     def _encode_images(self, learner: Learner) -> np.ndarray | None:
         batches = _batches(np.arange(len(self.fetch.split)), self.image_batch)
@@ -80,11 +91,11 @@ class Evaluator:
         return self._gather(learner, features, batches)
 
     def _pixels(self, batches: Sequence[np.ndarray]) -> Iterator[Any]:
-        """This rank's batches: transformed once, then from the cache, as far as it goes."""
+        """Yield the pixels of this rank's batches: transformed once, then from the cache if all of them fit into it."""
         if self.cache.complete:
             yield from self.cache.batches()
             return
-        loader = self.engine.loader(self.fetch, self.workers)
+        loader = self.engine.loader(self.fetch, self.workers, self.device)
         try:
             for (pixels,) in loader.batches([batch.tolist() for batch in batches]):
                 self.cache.add(np.asarray(pixels))
@@ -105,22 +116,22 @@ class Evaluator:
         return self._gather(learner, features, batches)
 
     def _gather(self, learner: Learner, features: Sequence[Any], batches: Sequence[np.ndarray]) -> np.ndarray | None:
-        """Features of all ranks' batches, each row where its index says, on the first rank; None on the others."""
+        """Return the features of all ranks' batches in the order of their indices on the first rank, else None."""
         shares = [_share(batches, World(rank, 0, self.world.size)) for rank in range(self.world.size)]
         rows = [sum(map(len, share)) for share in shares]
-        mine = learner.gather(features) if features else None
-        widths = self.group.all_gather(np.array([0 if mine is None else mine.shape[1]]))
+        own = learner.gather(features) if features else None
+        widths = self.group.all_gather(np.array([0 if own is None else own.shape[1]]))
         width = int(max(array[0] for array in widths))
-        if mine is None:  # fewer batches than ranks
-            mine = np.empty((0, width), np.float32)
+        if own is None:  # fewer batches than ranks
+            own = np.empty((0, width), np.float32)
         gathered = np.empty((sum(rows), width), np.float32) if self.world.rank == 0 else None
-        places = [np.concatenate(share) if share else np.empty(0, np.int64) for share in shares]
+        indices = [np.concatenate(share) if share else np.empty(0, np.int64) for share in shares]
         piece = max(1, GATHER_BYTES // (4 * width))
         for start in range(0, max(rows), piece):
-            pieces = self.group.all_gather(mine[start : start + piece])
+            pieces = self.group.all_gather(own[start : start + piece])
             if gathered is not None:
-                for place, rank_rows in zip(places, pieces, strict=True):
-                    gathered[place[start : start + piece]] = rank_rows
+                for rank_indices, rank_rows in zip(indices, pieces, strict=True):
+                    gathered[rank_indices[start : start + piece]] = rank_rows
         return gathered
 
     def _loss(self, images: np.ndarray, texts: np.ndarray, logit_scale: float) -> tuple[float | None, str | None]:
@@ -137,19 +148,19 @@ class Evaluator:
 
 
 def check_not_collapsed(kind: str, features: np.ndarray) -> None:
-    """Raise CaseFailedError where all features (n, d) are the same but for rounding: recall would be a lottery."""
+    """Raise CaseFailedError where all features (n, d) are equal up to rounding: every query would be a tie."""
     blocks = (features[start : start + 4096].astype(np.float64) for start in range(0, len(features), 4096))
-    least = np.finfo(np.float64).tiny
+    tiny = np.finfo(np.float64).tiny
     first: np.ndarray | None = None
     for block in blocks:
-        unit = block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), least)
+        unit = block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), tiny)
         first = unit[0] if first is None else first
         if not np.abs(unit - first).max() < COLLAPSED:  # NaN is not less
             return
     if len(features) > 1:
         raise CaseFailedError(
             f"the model has collapsed: all {len(features)} {kind}s have the same feature, "
-            "so every query is a tie and no recall can be told"
+            "so every query is a tie and recall has no meaning"
         )
 
 

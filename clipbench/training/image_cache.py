@@ -14,8 +14,8 @@ import numpy as np
 class ImageCache:
     """Batches of uint8 pixels, kept in order: up to ``budget`` bytes in memory, the rest in a file in ``folder``.
 
-    The file has no name from the start, so that it goes with the process, however that ends. Where there is no
-    ``folder``, or no room in it, nothing is kept: the images are then transformed again.
+    The file has no name, so that it goes with the process, however that ends. Where there is no ``folder``, or no room
+    in it, nothing is kept: the images are then transformed again.
     """
 
     def __init__(self, budget: int, folder: Path | None) -> None:
@@ -40,7 +40,7 @@ class ImageCache:
             self.drop()
 
     def finish(self) -> None:
-        """All batches were added: from here on they can be had."""
+        """Note that all batches were added: ``complete`` says whether they can be had from here."""
         if self._file is not None:
             try:
                 self._file.flush()
@@ -49,7 +49,7 @@ class ImageCache:
         self.complete = not self._given_up
 
     def batches(self) -> Iterator[np.ndarray]:
-        """The batches, in the order in which they were added; those in the file are mapped, not read."""
+        """Yield the batches in the order in which they were added; those in the file are mapped into memory."""
         for kept in self._batches:
             if isinstance(kept, np.ndarray):
                 yield kept
@@ -59,7 +59,7 @@ class ImageCache:
                 yield np.memmap(self._file, np.uint8, "r", offset, shape)
 
     def drop(self) -> None:
-        """Forget everything, for good."""
+        """Remove everything, and keep nothing from here on."""
         self._given_up, self.complete = True, False
         self._batches.clear()
         if self._file is not None:

@@ -1,7 +1,8 @@
 """Retrieval ranks, recalls and the validation loss.
 
-A rank counts the rivals that score at least as high, from 0: a tie counts against the model, so that one which gives
-everything the same score finds nothing. "Text" is image -> text, "image" is text -> image, as published.
+A query's rank counts the negatives that score at least as high as the right answer, from 0: a tie counts against the
+model, so that one which gives everything the same score has a recall of 0. "Text" is image -> text, "image" is
+text -> image, as published.
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from clipbench.errors import CaseFailedError
+from clipbench.results.metrics import RECALL_AT
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
-
-RECALL_AT = (1, 5, 10)
 
 
 def ranks_from_scores(scores: Floats, image_of_text: npt.ArrayLike) -> tuple[Ints, Ints]:
@@ -43,7 +43,7 @@ def ranks_from_features(
     """Return what ``ranks_from_scores`` does for the cosines of features, without holding all the scores.
 
     Features are (images, d) and (texts, d), of any length; cosines are taken in float32.
-    ``block`` images (then texts) are held against everything at a time: about ``5 * block * texts`` bytes.
+    ``block`` images (then texts) are compared with everything at a time: about ``5 * block * texts`` bytes.
     Raises CaseFailedError when features are not finite or zero, naming the side, or when an image has no caption.
     """
     owner = _checked_owner(image_of_text, len(image_features), len(text_features))

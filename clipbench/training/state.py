@@ -1,64 +1,74 @@
-"""How far a run is: all that is beside the learner's own state in a checkpoint."""
+"""How far a run is: all of a checkpoint that is not the learner's own state."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from clipbench.training.throughput import Window
-
-Record = dict[str, Any]
+from clipbench.api import EpochRecord, QueryRanks, Window
+from clipbench.api.plain import leaves
+from clipbench.api.result import Attempt
 
 
 @dataclass
-class Partial:
-    """The epoch under way: ``steps`` taken, what they came to, and the timed windows of each rank.
+class EpochProgress:
+    """The epoch under way: the steps taken, what they reported, and the timed windows of each rank.
 
-    ``flops`` are of all ranks; ``seconds`` are those of training before this process went on with it.
+    ``flops`` are of all ranks; ``seconds`` were spent on training up to the last save.
     """
 
     steps: int = 0
     losses: list[float] = field(default_factory=list)
     grad_norms: list[float] = field(default_factory=list)
-    skipped: int = 0
+    skipped_steps: int = 0
     flops: float = 0.0
     seconds: float = 0.0
-    windows: list[list[Window]] = field(default_factory=list)
+    windows_of_ranks: list[list[Window]] = field(default_factory=list)
 
 
 @dataclass
 class RunState:
-    """Epochs that are done, the one under way, the ranks of the last evaluation, and every start of the run.
+    """The epochs that are done, the one under way, the query ranks of the last evaluation, and every start of the run.
 
-    ``skipped_in_a_row`` counts steps up to the last one that the gradient scaler has withheld.
+    ``skipped_in_a_row`` counts the steps, up to the last one, that the gradient scaler has withheld.
     """
 
-    epochs: list[Record] = field(default_factory=list)
-    partial: Partial = field(default_factory=Partial)
-    ranks: dict[str, Any] | None = None
+    epochs: list[EpochRecord] = field(default_factory=list)
+    progress: EpochProgress = field(default_factory=EpochProgress)
+    query_ranks: QueryRanks | None = None
     skipped_in_a_row: int = 0
-    attempts: list[dict[str, Any]] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; ``from_dict`` gives the state back."""
-        return asdict(self)
+    @property
+    def steps_done(self) -> int:
+        """Steps of the whole run."""
+        return sum(record.steps for record in self.epochs) + self.progress.steps
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> RunState:
-        return cls(**{**data, "partial": Partial(**data["partial"])})
+    def finish_epoch(self, record: EpochRecord) -> None:
+        """Add the record of the epoch under way, and begin the next."""
+        self.epochs.append(record)
+        self.progress = EpochProgress()
 
 
-def differences(then: Any, now: Any, at: str = "") -> list[str]:  # noqa: ANN401
-    """One phrase for every value in which two plain data differ, by its dotted path."""
-    if isinstance(then, Mapping) and isinstance(now, Mapping):
-        keys = [*then, *(key for key in now if key not in then)]
-        return [
-            phrase
-            for key in keys
-            for phrase in differences(then.get(key), now.get(key), f"{at}.{key}" if at else str(key))
-        ]
-    return [] if then == now else [f"{at} was {_short(then)} and is {_short(now)}"]
+@dataclass(frozen=True)
+class SavedRun:
+    """What a checkpoint holds beside the learner; ``identity`` is what a run must have to be resumed from it."""
+
+    identity: Mapping[str, Any]
+    state: RunState
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return one phrase for every value in which two nested mappings differ, by its dotted path."""
+    old, new = (
+        {path: value for path, value in leaves(section) if value not in ({}, None)} for section in (before, now)
+    )
+    return [
+        f"{path} was {_short(old.get(path))} and is {_short(new.get(path))}"
+        for path in {**old, **new}
+        if old.get(path) != new.get(path)
+    ]
 
 
 def _short(value: object) -> str:

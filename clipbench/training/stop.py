@@ -1,4 +1,4 @@
-"""The wish that a run should end in order, as it reaches the processes that train."""
+"""Graceful-stop requests: a signal or the stop file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Stopped(Exception):
-    """A case has ended early because it was asked to; ``checkpoint`` is the folder to go on from, if any."""
+    """A case has ended early on request; ``checkpoint`` is the folder to resume from, if any."""
 
     def __init__(self, checkpoint: Path | None) -> None:
         super().__init__("stopped")
@@ -17,23 +17,24 @@ class Stopped(Exception):
 
 @dataclass
 class StopRequest:
-    """Asked for by a file that ``clipbench run`` makes, or by a signal to this very process.
+    """Requested by a file that ``clipbench run`` creates, or by SIGTERM to this process.
 
-    A file, because it reaches every rank alike, whatever stands between it and the one who asks. The signal, because
-    batch systems send theirs to every process there is.
+    The file reaches every rank alike, also through a launcher. The signal is there because batch systems send theirs to
+    every process.
     """
 
-    path: Path | None = None
+    path: Path
     _signalled: bool = field(default=False, init=False)
 
     def asked(self) -> bool:
-        return self._signalled or (self.path is not None and self.path.exists())
+        """Return whether this process was asked to stop."""
+        return self._signalled or self.path.exists()
 
     def on_signals(self) -> None:
-        """Take SIGTERM as a wish to stop, and leave Ctrl-C to the process that started this one."""
+        """Take SIGTERM as a request to stop, and leave Ctrl-C to the process that started this one."""
 
-        def note(_number: int, _frame: object) -> None:
+        def request(_number: int, _frame: object) -> None:
             self._signalled = True
 
-        signal.signal(signal.SIGTERM, note)
+        signal.signal(signal.SIGTERM, request)
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,20 +1,20 @@
-"""Where the time of an epoch goes: windows between synchronised readings of the clock."""
+"""Throughput: windows of steps between synchronised readings of the clock, and the figures they give."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
-Window = tuple[int, float, float]  # steps, seconds, seconds of them spent waiting for data
+from clipbench.api import Window
 
 
 @dataclass
-class Stopwatch:
-    """Times steps in windows; the first ``warmup_steps`` of a run are taken but left out of every figure.
+class WindowTimer:
+    """Times steps in windows; the first ``warmup_steps`` of a process are taken but left out of every figure.
 
     ``clock`` returns seconds; it is read after the caller has synchronised the device.
     """
@@ -22,63 +22,67 @@ class Stopwatch:
     warmup_steps: int
     window_steps: int
     clock: Callable[[], float] = time.perf_counter
-    steps: int = 0
-    windows: list[Window] = field(default_factory=list)
-    _opened: float = 0.0
-    _window_steps: int = 0
-    _waited: float = 0.0
-
-    def open(self) -> None:
-        """Begin an epoch's first window."""
-        self.windows = []
-        self.restart()
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Time inside is time spent waiting for the loader."""
-        begun = self.clock()
-        yield
-        self._waited += self.clock() - begun
-
-    def step(self) -> bool:
-        """Count a step; True when its window is full (the caller synchronises, then calls ``close``)."""
-        self.steps += 1
-        self._window_steps += 1
-        return self.steps == self.warmup_steps or self._window_steps >= self.window_steps
-
-    def close(self) -> Window | None:
-        """Read the clock at the end of a window and begin the next; None for an empty or warm-up window."""
-        window = (self._window_steps, self.clock() - self._opened, self._waited)
-        self.restart()
-        if not window[0] or self.steps <= self.warmup_steps:
-            return None
-        self.windows.append(window)
-        return window
+    _steps: int = field(default=0, init=False)
+    _window: Window = field(default=Window(0, 0.0, 0.0), init=False)  # the steps and the wait of the one under way
+    _started: float = field(default=0.0, init=False)
 
     def restart(self) -> None:
-        """Begin the window under way anew: what was done since its beginning, such as saving, is not training."""
-        self._opened, self._window_steps, self._waited = self.clock(), 0, 0.0
+        """Start a window now: what was done since the last one, such as saving, is not training."""
+        self._started, self._window = self.clock(), Window(0, 0.0, 0.0)
+
+    @contextmanager
+    def waiting_for_data(self) -> Iterator[None]:
+        """Count the time inside the block as time spent waiting for the loader."""
+        started = self.clock()
+        yield
+        self._window = self._window._replace(data_wait=self._window.data_wait + self.clock() - started)
+
+    def step(self) -> bool:
+        """Count a step; return True when its window is full: the caller synchronises, then calls ``end_window``."""
+        self._steps += 1
+        self._window = self._window._replace(steps=self._window.steps + 1)
+        return self._steps == self.warmup_steps or self._window.steps >= self.window_steps
+
+    def end_window(self) -> Window | None:
+        """Return the window that ends now and start the next; None for an empty one or one of the warm-up."""
+        window = self._window._replace(seconds=self.clock() - self._started)
+        self.restart()
+        return window if window.steps and self._steps > self.warmup_steps else None
 
 
 @dataclass(frozen=True)
-class Timing:
-    """What the windows of an epoch say: all None where there was no window past the warm-up."""
+class Throughput:
+    """What windows add up to; all None where there was no window after the warm-up.
 
-    samples_per_second: float | None
-    data_wait: float | None
-    step_seconds: dict[str, float] | None
+    ``data_wait`` is a share of 0..1, ``step_seconds`` has percentiles of the windows' mean step times.
+    """
+
+    samples_per_second: float | None = None
+    data_wait: float | None = None
+    step_seconds: Mapping[str, float] | None = None
 
 
-def summarise(windows: list[Window], batch_size: int) -> Timing:
-    """Throughput over all windows, share of waiting, and percentiles of the windows' mean step times."""
-    seconds = sum(window[1] for window in windows)
+def measure(windows: Sequence[Window], batch_size: int) -> Throughput:
+    """Return the throughput over all ``windows`` of steps of ``batch_size`` pairs."""
+    seconds = sum(window.seconds for window in windows)
     if not windows or seconds <= 0:
-        return Timing(None, None, None)
-    steps = sum(window[0] for window in windows)
-    step_times = np.asarray([window[1] / window[0] for window in windows])
+        return Throughput()
+    steps = sum(window.steps for window in windows)
+    step_times = np.asarray([window.seconds / window.steps for window in windows])
     percentiles = {f"p{p}": float(np.percentile(step_times, p)) for p in (5, 50, 95)}
-    return Timing(
+    return Throughput(
         samples_per_second=steps * batch_size / seconds,
-        data_wait=min(1.0, sum(window[2] for window in windows) / seconds),
+        data_wait=min(1.0, sum(window.data_wait for window in windows) / seconds),
         step_seconds=percentiles | {"max": float(step_times.max())},
     )
+
+
+def slowest_windows(windows_of_ranks: Sequence[Sequence[Window]]) -> tuple[Window, ...]:
+    """Return, of each window, that of the rank that took longest; ranks have the same number of windows."""
+    return tuple(max(same, key=lambda window: window.seconds) for same in zip(*windows_of_ranks, strict=True))
+
+
+def slowest_rank(windows_of_ranks: Sequence[Sequence[Window]]) -> int | None:
+    """Return the first rank whose windows took longest in sum; None where nothing was timed."""
+    seconds = [sum(window.seconds for window in windows) for windows in windows_of_ranks]
+    return seconds.index(max(seconds)) if seconds and max(seconds) > 0 else None
