@@ -9,7 +9,7 @@ STEPS = 3
 
 
 def losses_on(device, precision, **changes):
-    """Losses of a few steps, and what the learner says of itself."""
+    """Losses of a few steps, and the learner's description."""
     import torch
 
     from clipbench_torch.engine import TorchEngine
@@ -20,11 +20,11 @@ def losses_on(device, precision, **changes):
     for step in range(STEPS):
         learner.train_step(*make_batch(n=8, seed=step), lr=1e-3)
     learner.synchronize()
-    place = {parameter.device.type for parameter in learner._model.parameters()}
+    device_types = {parameter.device.type for parameter in learner._model.parameters()}
     pixels, tokens = make_batch()
     features = learner.gather([learner.encode_images(pixels), learner.encode_texts(tokens)])
     assert torch.isfinite(torch.from_numpy(features)).all()
-    return {"losses": [step.loss for step in learner.drain_steps()], "place": sorted(place), **learner.describe()}
+    return {"losses": [step.loss for step in learner.drain_steps()], "device_types": sorted(device_types), **learner.describe()}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""Jobs for the torch tests, as small as they can be."""
+"""Jobs for the torch tests, as small as they can be, on devices that are ready as the core makes them."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from clipbench.api import LearnerJob, LossConfig, ModelSpec, OptimizerConfig
-from clipbench.clip.config import CLIP_TINY
+from clipbench.api import CLIP_TINY, LearnerJob, LossConfig, ModelSpec, OptimizerConfig, World
 from clipbench_torch.device import CpuDevice
 
 ADAMW = OptimizerConfig(betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, decay_norms_and_biases=True)
@@ -15,18 +14,24 @@ SMALL = replace(
 )  # fmt: skip
 
 
-def make_job(config=SMALL, **changes):
+def make_job(config=SMALL, device=None, seed=0, world=None, **changes):
+    """A job on ``device`` (the processor's by default), selected, seeded and tuned."""
+    device, world = device or CpuDevice(), world or World()
+    device.select(world.local_rank)
+    device.seed(seed)
     spec = ModelSpec("test", "torch", "for tests", config, "clipbench_torch.model:Clip")
     job = LearnerJob(
         model=spec,
         config=config,
-        device=CpuDevice(),
+        device=device,
         precision="float32",
         autocast_text=True,
         weights=None,
         optimizer=ADAMW,
         loss=LossConfig(reduction="sum", negatives="local"),
-        seed=0,
+        seed=seed,
+        world=world,
+        tuning=device.tune(),
     )
     return replace(job, **changes)
 

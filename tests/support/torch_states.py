@@ -10,19 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch.distributed as dist
 
-from clipbench.api import World
-from clipbench.errors import NotReadyError
+from clipbench.api import NotReadyError, World
 from clipbench.training import checkpoints
 from clipbench_torch.device import CpuDevice
 from clipbench_torch.learner import TorchLearner
 from tests.support.torch_jobs import SMALL, make_batch, make_job
 
-RANKS = 2
+WORLD_SIZE = 2
 
 
 def train(learner, rank, steps, first):
     for step in range(first, first + steps):
-        learner.train_step(*make_batch(seed=RANKS * step + rank), lr=1e-3)
+        learner.train_step(*make_batch(seed=WORLD_SIZE * step + rank), lr=1e-3)
     return [report.loss for report in learner.drain_steps()]
 
 
@@ -38,7 +37,9 @@ def on_stand_in(folder):
     train(whole, 0, 3, 0)
     checkpoints.save(folder / "kept", "step-00000003", whole.state(), {}, None)
     resumed.restore(checkpoints.latest(folder / "kept").state)
-    assert {tensor.device for kept in resumed._optimizer.state.values() for tensor in kept.values()} == {resumed._place}
+    assert {tensor.device for kept in resumed._optimizer.state.values() for tensor in kept.values()} == {
+        resumed._torch_device
+    }
     write(folder / "whole0.npz", whole, train(whole, 0, 3, 3))
     write(folder / "resumed0.npz", resumed, train(resumed, 0, 3, 3))
 
@@ -46,9 +47,9 @@ def on_stand_in(folder):
 def main(rank, folder, what):
     if what == "stand-in":
         return on_stand_in(folder)
-    CpuDevice.tune = lambda self: {"float32_products": "default"}
-    dist.init_process_group("gloo", rank=rank, world_size=RANKS)
-    job = make_job(world=World(rank=rank, local_rank=rank, size=RANKS))
+    CpuDevice.tune = lambda self, earlier=None: {"float32_products": "default"}
+    dist.init_process_group("gloo", rank=rank, world_size=WORLD_SIZE)
+    job = make_job(world=World(rank=rank, local_rank=rank, size=WORLD_SIZE))
     whole = TorchLearner(job)
     train(whole, rank, 3, 0)
     if rank == 0:

@@ -1,12 +1,21 @@
 """PyTorch for clipbench: the engine, its devices ``cpu`` and ``cuda``, and OpenAI's CLIP models.
 
-Hooks only: torch is imported when a case needs it, never by listing plugins.
+Hooks only: torch is imported when a case needs it, not when plugins are listed.
 """
 
 from __future__ import annotations
 
-from clipbench.api import DeviceSpec, EngineSpec, ModelSpec, hookimpl
-from clipbench.clip import config
+from clipbench.api import (
+    CLIP_TINY,
+    CLIP_VIT_B16,
+    CLIP_VIT_B32,
+    CLIP_VIT_L14,
+    CLIP_VIT_L14_336,
+    DeviceSpec,
+    EngineSpec,
+    ModelSpec,
+    hookimpl,
+)
 
 MODEL = "clipbench_torch.model:Clip"
 
@@ -27,11 +36,9 @@ def clipbench_devices() -> list[DeviceSpec]:
 @hookimpl
 def clipbench_models() -> list[ModelSpec]:
     return [
-        ModelSpec("clip-vit-b16", "torch", "OpenAI's ViT-B/16, 150 M parameters", config.CLIP_VIT_B16, MODEL),
-        ModelSpec("clip-vit-b32", "torch", "OpenAI's ViT-B/32, 151 M parameters", config.CLIP_VIT_B32, MODEL),
-        ModelSpec("clip-vit-l14", "torch", "OpenAI's ViT-L/14, 428 M parameters", config.CLIP_VIT_L14, MODEL),
-        ModelSpec(
-            "clip-vit-l14-336", "torch", "OpenAI's ViT-L/14@336px, 428 M parameters", config.CLIP_VIT_L14_336, MODEL
-        ),
-        ModelSpec("clip-tiny", "torch", "one million parameters, learns in a minute", config.CLIP_TINY, MODEL),
+        ModelSpec("clip-vit-b16", "torch", "OpenAI's ViT-B/16, 150 M parameters", CLIP_VIT_B16, MODEL),
+        ModelSpec("clip-vit-b32", "torch", "OpenAI's ViT-B/32, 151 M parameters", CLIP_VIT_B32, MODEL),
+        ModelSpec("clip-vit-l14", "torch", "OpenAI's ViT-L/14, 428 M parameters", CLIP_VIT_L14, MODEL),
+        ModelSpec("clip-vit-l14-336", "torch", "OpenAI's ViT-L/14@336px, 428 M parameters", CLIP_VIT_L14_336, MODEL),
+        ModelSpec("clip-tiny", "torch", "one million parameters, learns in a minute", CLIP_TINY, MODEL),
     ]

@@ -1,4 +1,4 @@
-"""The host's memory allocator, told to keep what is freed for the next step."""
+"""The host's memory allocator, set to keep freed memory for the next step."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX
 
 
 def keep_freed_memory() -> bool:
-    """Have glibc serve blocks of up to 1 GiB from memory that it keeps; whether it took that.
+    """Have glibc serve blocks of up to 1 GiB from memory that it keeps; return whether it accepted that.
 
-    By itself it gives big blocks back to the system when they are freed, so that every step on a processor asks for
-    its activations anew and pays for each page. The peak stays the same. Left alone where the user has set it.
+    By default it returns big blocks to the system when they are freed, so that every step on a processor allocates its
+    activations again, page by page. The peak stays the same. Settings of the user are not changed.
     """
     if any(name in os.environ for name in SETTINGS):
         return False
@@ -23,6 +23,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library
         return False
-    # Some releases take no threshold beyond 32 MiB; they may still serve no block apart.
+    # Some releases accept no threshold beyond 32 MiB, but accept that no block is mapped by itself.
     kept = mallopt(M_MMAP_THRESHOLD, LARGE) or mallopt(M_MMAP_MAX, 0)
     return bool(kept) and bool(mallopt(M_TRIM_THRESHOLD, LARGE * 2 - 1))

@@ -15,7 +15,7 @@ from clipbench_torch.device import TorchDevice, lines_of
 
 
 class CudaDevice(TorchDevice):
-    """NVIDIA GPUs through CUDA (and whatever else answers to ``torch.cuda``)."""
+    """NVIDIA GPUs through CUDA, and other GPUs whose build of torch offers them as ``torch.cuda``."""
 
     name = "cuda"
     pin_memory = True
@@ -88,7 +88,7 @@ class CudaDevice(TorchDevice):
         return torch.cuda.mem_get_info()[0]
 
     def others(self) -> Sequence[str] | None:
-        """Processes that compute on any GPU of this machine, as nvidia-smi lists them: in a container, maybe none."""
+        """Return the processes on all GPUs of this machine, as nvidia-smi lists them; a container may see none."""
         lines = lines_of(["nvidia-smi", "--query-compute-apps=pid,process_name,used_memory", "--format=csv,noheader"])
         return None if lines is None else [f"process {line}" for line in lines]
 
@@ -108,15 +108,15 @@ class CudaDevice(TorchDevice):
             "NCCL_ALGO", "NCCL_PROTO", "NCCL_P2P_DISABLE", "NCCL_IB_DISABLE", "OMP_NUM_THREADS",
         )  # fmt: skip
 
-    def tune(self) -> Mapping[str, Any]:
-        """Keep float32 what it says, whatever this build's defaults are, and let attention choose its fused kernels."""
+    def tune(self, earlier: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """Turn TF32 off, whatever this build's defaults are; torch's attention chooses its fused kernels itself."""
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.allow_tf32 = False
         return {"tf32": False, "flash_attention": torch.backends.cuda.flash_sdp_enabled()}
 
 
 def cuda_peak_flops(device_name: str, precision: Precision) -> float | None:
-    """Peak dense FLOP/s of the GPU that calls itself ``device_name``, or None where it is not in the table."""
+    """Return the peak dense FLOP/s of the GPU of this name, or None where it is not in the table."""
     if "MIG" in device_name:
         return None  # a slice of a GPU
     for pattern, float32, float16 in CudaDevice.PEAK_TFLOPS:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import platform
 import subprocess
 import time
@@ -17,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipbench.api import DeviceInfo, Precision
-from clipbench_torch.attention import KERNEL, PRODUCTS, AttentionKind
+from clipbench_torch.attention import MATH, SDPA, AttentionBackend
 from clipbench_torch.processor import cpuinfo, processor_flags
 
 DTYPES: Mapping[Precision, torch.dtype] = {
@@ -25,96 +23,115 @@ DTYPES: Mapping[Precision, torch.dtype] = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }
-# Who computes float32 products on a processor, and the matmul precision at which torch asks them.
+# Libraries that compute float32 products on a processor, and the matmul precision at which torch calls each.
 PATHS = {"default": "highest", "onednn": "medium"}
 # True float32 gives 3e-7 on the product below, TF32 and bfloat16 give 4e-4 and 3e-3.
 FLOAT32_ERROR_LIMIT = 1e-5
 TIMED_PRODUCTS = 5
-# Where oneDNN is worth it, it is 1.1 to 2 times as fast. A gain that noise could turn round is not taken, for two runs
-# on one machine have to compute alike: by the time measured below, 1.10 was never seen as less than 1.08 there.
+# Where oneDNN is worth it, it is 1.1 to 2 times as fast. A gain within the noise is not taken, because two runs on one
+# machine must compute alike: a true 1.10 was never measured below 1.08.
 WORTHWHILE_SPEEDUP = 1.05
 
 
 class TorchDevice:
-    """A Device for the torch engine: subclass it, and override what differs from stock PyTorch.
+    """A Device for the torch engine: everything that the engine asks, and all that clipbench.api.Device does.
 
-    Beyond clipbench.api.Device, the engine asks for ``torch_device(local_rank)`` (where tensors and the model go) and
-    ``pin_memory`` (whether copies from page-locked host memory are faster); ``float32_hint`` says how to get products
-    in full float32 where they are not. A subclass sets ``name``, the device type that torch knows it by, and writes at
-    least ``unavailable``, ``info``, ``synchronize`` and ``collective_backend``. ``precisions``, ``autocast`` and
-    ``grad_scaler`` suit every device type that ``torch.autocast`` supports.
+    Subclass it and override what differs from stock PyTorch. A subclass sets ``name``, the device type that torch knows
+    it by, and writes at least ``unavailable``, ``info``, ``synchronize`` and ``collective_backend``. ``precisions``,
+    ``autocast`` and ``grad_scaler`` suit every device type that ``torch.autocast`` supports.
+
+    ``pin_memory``: whether copies from page-locked host memory are faster. ``float32_hint``: how to get full float32
+    where a product is shorter. ``compile_backend``: torch.compile's back end, by name or as a function.
     """
 
     name: str
     pin_memory: bool = False
     float32_hint: str = ""
+    compile_backend: str | Callable[..., Any] = "inductor"
 
-    def unavailable(self) -> str | None:
-        raise NotImplementedError
-
-    def info(self) -> DeviceInfo:
-        raise NotImplementedError
-
-    def synchronize(self) -> None:
-        raise NotImplementedError
-
-    def collective_backend(self) -> str:
-        raise NotImplementedError
+    # --- what the engine asks of its devices ------------------------------------------------------------------------
 
     def torch_device(self, local_rank: int) -> torch.device:
-        """Where rank ``local_rank`` of this machine computes."""
+        """Return where rank ``local_rank`` of this machine computes."""
         return torch.device(self.name, local_rank)
 
-    def select(self, local_rank: int) -> None:
-        """Make device ``local_rank`` this process's own."""
-
-    def seed(self, seed: int) -> None:
-        torch.manual_seed(seed)
-
-    def reset_peak_memory(self) -> None:
-        """Start a new peak; nothing where peaks are not counted."""
-
-    def peak_memory(self) -> int | None:
-        return None
-
-    def free_memory(self) -> int | None:
-        """Bytes of the selected device that are free, for ``clipbench doctor``."""
-        return None
-
-    def others(self) -> Sequence[str] | None:
-        """What else is done on these devices, a line each, for ``clipbench doctor``; None where it cannot be known.
-
-        Asked before ``select``.
-        """
-        return None
-
-    def precisions(self) -> Sequence[Precision]:
-        return ("float32", "float16", "bfloat16")
+    def synchronize(self) -> None:
+        """Return when all work given to the device has been done."""
+        raise NotImplementedError
 
     def autocast(self, precision: Precision) -> AbstractContextManager[Any]:
+        """Return a context in which products are computed in ``precision``."""
         if precision == "float32":
             return nullcontext()
         return torch.autocast(self.name, dtype=DTYPES[precision])
 
     def grad_scaler(self, precision: Precision) -> Any:  # noqa: ANN401 -- vendors bring scalers of their own
+        """Return a gradient scaler for ``precision``, or None where none is needed."""
         return torch.amp.GradScaler(self.name) if precision == "float16" else None
 
-    def attention_kind(self, dtype: torch.dtype) -> AttentionKind:
-        """How models attend on this device to tensors of this type; asked of a tuned device."""
-        return KERNEL
+    def collective_backend(self) -> str:
+        """Return the back end of torch.distributed that connects these devices."""
+        raise NotImplementedError
+
+    def attention_backend(self, dtype: torch.dtype) -> AttentionBackend:
+        """Return how models compute attention of tensors of this type here; called after ``tune``."""
+        return SDPA
+
+    def compiles(self) -> str | None:
+        """Return why torch.compile cannot be used here, or None where it can or must be tried."""
+        return None
+
+    # --- what the core asks of any device ---------------------------------------------------------------------------
+
+    def unavailable(self) -> str | None:
+        """Return why this device cannot be used here and what to do about it, or None when it can."""
+        raise NotImplementedError
+
+    def others(self) -> Sequence[str] | None:
+        """Return a line for each other process on the devices, or None where that cannot be known."""
+        return None
+
+    def select(self, local_rank: int) -> None:
+        """Make device ``local_rank`` this process's own; do nothing where there is one device."""
+
+    def seed(self, seed: int) -> None:
+        """Seed torch's generators, the device's included."""
+        torch.manual_seed(seed)
+
+    def tune(self, earlier: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """Turn on what is fast and exact here, as in ``earlier`` if given; return what was turned on."""
+        return {}
+
+    def info(self) -> DeviceInfo:
+        """Return what a result records of the device."""
+        raise NotImplementedError
+
+    def precisions(self) -> Sequence[Precision]:
+        """Return the supported precisions; the first that is not float32 is what ``amp`` means here."""
+        return ("float32", "float16", "bfloat16")
 
     def peak_flops(self, precision: Precision) -> float | None:
+        """Return the peak FLOP/s of one device in ``precision``, or None where it is not known."""
+        return None
+
+    def free_memory(self) -> int | None:
+        """Return the free bytes of the selected device, or None where that cannot be known."""
+        return None
+
+    def reset_peak_memory(self) -> None:
+        """Start a new peak; do nothing where peaks are not counted."""
+
+    def peak_memory(self) -> int | None:
+        """Return the peak bytes in use since the last reset, or None where that cannot be known."""
         return None
 
     def environment_variables(self) -> Sequence[str]:
+        """Return the names of environment variables that change numerics or speed."""
         return ()
-
-    def tune(self) -> Mapping[str, Any]:
-        return {}
 
 
 class CpuDevice(TorchDevice):
-    """The processor. Its memory is the host's, which the core records, so there is no device peak to report."""
+    """The processor. Its memory is the host's, which the core records, so it reports no peak of its own."""
 
     name = "cpu"
 
@@ -128,7 +145,7 @@ class CpuDevice(TorchDevice):
         return DeviceInfo(name=_processor_name(), count=1)
 
     def synchronize(self) -> None:
-        """Nothing to wait for: work is done when the call that asked for it returns."""
+        """Do nothing: work is done when the call that asked for it returns."""
 
     def collective_backend(self) -> str:
         return "gloo"
@@ -137,19 +154,20 @@ class CpuDevice(TorchDevice):
         return torch.device("cpu")
 
     def precisions(self) -> Sequence[Precision]:
-        # bfloat16 before float16, which has no fast products on any processor that is common today.
+        # bfloat16 first: no processor in common use has fast float16 products.
         return ("float32", "bfloat16", "float16")
 
-    def attention_kind(self, dtype: torch.dtype) -> AttentionKind:
-        """torch's kernel for processors cuts attention into many small products. Those in bfloat16 are slow without
-        AMX, and those in float32 are slow as soon as float32 products go to oneDNN.
+    def attention_backend(self, dtype: torch.dtype) -> AttentionBackend:
+        """Return MATH where torch's kernel is slow.
 
-        A fact of the processor decides and not a stopwatch: two runs on one machine have to round alike.
+        The kernel cuts attention into many small products. Those in bfloat16 are slow without AMX, and those in float32
+        are slow when float32 products go to oneDNN. The processor's flags decide, not a measurement: two runs on one
+        machine must round alike.
         """
         if dtype == torch.bfloat16:
-            return PRODUCTS if "avx512_bf16" in processor_flags() and "amx_bf16" not in processor_flags() else KERNEL
+            return MATH if "avx512_bf16" in processor_flags() and "amx_bf16" not in processor_flags() else SDPA
         to_onednn = dtype == torch.float32 and torch.get_float32_matmul_precision() != PATHS["default"]
-        return PRODUCTS if to_onednn else KERNEL
+        return MATH if to_onednn else SDPA
 
     def environment_variables(self) -> Sequence[str]:
         return (
@@ -159,39 +177,37 @@ class CpuDevice(TorchDevice):
             "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_MAX_CPU_ISA", "LD_PRELOAD", "MALLOC_CONF",
         )  # fmt: skip
 
-    def tune(self) -> Mapping[str, Any]:
+    def tune(self, earlier: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """Send float32 products to oneDNN where that is faster and still float32.
 
-        torch sends them there at matmul precision "medium", which also permits bfloat16: on some processors that is
-        what one gets. So products are compared with float64 before the setting is kept.
+        torch sends them there at matmul precision "medium", which also permits bfloat16, and some processors then use
+        it. So products are compared with float64 before the setting is kept.
         """
         if self._products is None:  # once: a second timing might decide otherwise
-            self._products = choose_float32_products()
+            self._products = choose_float32_products((earlier or {}).get("float32_products"))
         return self._products
 
 
-def choose_float32_products() -> dict[str, Any]:
+def choose_float32_products(earlier: str | None = None) -> dict[str, Any]:
     """Keep matmul precision "medium" if its products are true float32 and faster than the default's here.
 
     Returns ``float32_products`` ("onednn" or "default") and their relative error against float64: the worst of a
-    linear layer's output and its two gradients, by Frobenius norm. Takes some 0.2 s. A run that goes on
-    (CLIPBENCH_TUNING has what it was tuned to) keeps its choice where that is still float32.
+    linear layer's output and its two gradients, by Frobenius norm. Takes about 0.2 s. An ``earlier`` choice is kept
+    without timing, unless its products are not float32 here.
     """
     generator = torch.Generator().manual_seed(0)
     products = [torch.randn(size, generator=generator) for size in ((256, 768), (1536, 768), (256, 1536))]
     # A part is enough to tell formats apart, and float64 is slow.
-    few = [
+    parts = [
         tensor[:rows, :columns] for tensor, rows, columns in zip(products, (48, 512, 48), (768, 768, 512), strict=True)
     ]
-    exact = _linear_products(*(tensor.double() for tensor in few))
+    exact = _linear_products(*(tensor.double() for tensor in parts))
     error = dict.fromkeys(PATHS, 0.0)
     for path, precision in PATHS.items():
         torch.set_float32_matmul_precision(precision)
-        for got, want in zip(_linear_products(*few), exact, strict=True):
+        for got, want in zip(_linear_products(*parts), exact, strict=True):
             error[path] = max(error[path], float((got.double() - want).norm() / want.norm()))
-    path = json.loads(os.environ.get("CLIPBENCH_TUNING") or "{}").get("float32_products")
-    if path is None:
-        path = "onednn" if _onednn_is_faster(*products) else "default"
+    path = earlier or ("onednn" if _onednn_is_faster(*products) else "default")
     if error["onednn"] >= FLOAT32_ERROR_LIMIT:
         path = "default"
     torch.set_float32_matmul_precision(PATHS[path])
@@ -201,7 +217,7 @@ def choose_float32_products() -> dict[str, Any]:
 def _onednn_is_faster(x: Tensor, weight: Tensor, gradient: Tensor) -> bool:
     seconds = {path: [math.inf] * 3 for path in PATHS}
     threads = torch.get_num_threads()
-    # One thread and its own time: on a busy machine, wall time says who was interrupted and not what is faster.
+    # One thread and its CPU time: on a busy machine, wall time measures interruptions.
     torch.set_num_threads(1)
     for _ in range(TIMED_PRODUCTS):
         for path, best in seconds.items():
@@ -231,7 +247,7 @@ def _processor_name() -> str:
 
 
 def lines_of(command: Sequence[str]) -> list[str] | None:
-    """What ``command`` prints, or None where it is not installed, fails or hangs."""
+    """Return the lines that ``command`` prints, or None where it is not installed, fails or hangs."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

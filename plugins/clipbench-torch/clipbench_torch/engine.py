@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipbench.api import LearnerJob, Precision, Probe, World
@@ -28,11 +29,8 @@ SPIN_COUNT = "2000"  # tens of microseconds: about what waking a thread costs
 class TorchEngine:
     """PyTorch, reduced to what the core needs of it."""
 
-    def __init__(self) -> None:
-        self._pin_memory = False
-
     def problem(self) -> str | None:
-        """Why the installed torch cannot be used and what to do about it, or None."""
+        """Return why the installed torch cannot be used and what to do about it, or None."""
         if sys.version_info < PYTHON_FLOOR:
             return f"Python {_dotted(PYTHON_FLOOR)} or newer is needed, this is {_dotted(sys.version_info[:3])}"
         _end_busy_waiting()
@@ -52,36 +50,35 @@ class TorchEngine:
         return None
 
     def versions(self) -> Mapping[str, str]:
-        """Versions that a result records, by package."""
+        """Return the versions that a result records, by package."""
         import torch
 
         return {"torch": str(torch.__version__), "numpy": version("numpy")}
 
     def probe(self, device: TorchDevice, precision: Precision, local_rank: int) -> Sequence[Probe]:
-        """Whether the device computes and waits as it says; see clipbench_torch.probes."""
+        """Test whether the device computes and waits as it says; see clipbench_torch.probes."""
         from clipbench_torch.probes import probe_device
 
         return probe_device(device, precision, local_rank)
 
     def learner(self, job: LearnerJob) -> TorchLearner:
-        """A Learner for ``job``; with several ranks, ``join`` comes first."""
+        """Return a Learner for ``job``; with several ranks, ``join`` comes first."""
         from clipbench_torch.learner import TorchLearner
 
-        self._pin_memory = getattr(job.device, "pin_memory", False)
         return TorchLearner(job)
 
-    def loader(self, fetch: Callable[[Any], tuple[np.ndarray, ...]], workers: int) -> TorchLoader:
-        """A Loader over ``fetch``. Built before the learner, its workers' server starts while the learner is built."""
+    def loader(self, fetch: Callable[[Any], tuple[np.ndarray, ...]], workers: int, device: TorchDevice) -> TorchLoader:
+        """Return a Loader over ``fetch``; the server of its workers starts now, while the learner is built."""
         from clipbench_torch.loader import TorchLoader
 
-        return TorchLoader(fetch, workers, pin_memory=lambda: self._pin_memory)
+        return TorchLoader(fetch, workers, pin_memory=device.pin_memory)
 
-    def launcher(self, ranks: int) -> list[str]:
-        """Command of torch's elastic launcher for ``ranks`` processes here, up to the module that each runs."""
-        return [sys.executable, "-m", "clipbench_torch.launch", str(ranks)]
+    def launcher(self, world_size: int, report: Path) -> list[str]:
+        """Return the command of torch's elastic launcher, up to the module that each rank runs."""
+        return [sys.executable, "-m", "clipbench_torch.launch", str(world_size), str(report)]
 
-    def join(self, device: Any, world: World, timeout: float) -> TorchGroup:  # noqa: ANN401
-        """Join the ranks that MASTER_ADDR and MASTER_PORT bring together."""
+    def join(self, device: TorchDevice, world: World, timeout: float) -> TorchGroup:
+        """Join the ranks that meet at MASTER_ADDR and MASTER_PORT."""
         from clipbench_torch.group import join
 
         atexit.register(_leave)
@@ -89,20 +86,20 @@ class TorchEngine:
 
 
 def _end_busy_waiting() -> None:
-    """Have threads that wait for each other give way soon, unless the user has said how they should wait.
+    """Have waiting OpenMP threads sleep soon, unless the user has set how they wait.
 
-    By default GNU's OpenMP spins for milliseconds. Where loader processes or a neighbour want the same core, whoever is
-    waited for is then kept from it: steps of a small model were seen to take several times as long. Read once, when
-    torch is imported.
+    By default GNU's OpenMP spins for milliseconds. Where loader processes or other programs use the same cores, it
+    keeps the thread it waits for from running: steps of a small model took several times as long. The variable is read
+    once, when torch is imported.
     """
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
 
 
 def torch_release(text: str) -> tuple[int, int]:
-    """Major and minor release of a torch version; a vendor's ``2.4.0a0+git1234`` counts as 2.4."""
-    found = re.match(r"(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    """Return major and minor release of a torch version; a vendor's ``2.4.0a0+git1234`` counts as 2.4."""
+    release = re.match(r"(\d+)\.(\d+)", text)
+    return (int(release[1]), int(release[2])) if release else (0, 0)
 
 
 def _leave() -> None:

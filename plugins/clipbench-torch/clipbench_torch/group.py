@@ -1,4 +1,4 @@
-"""The ranks of a run over torch.distributed: collectives, and who of them is still there."""
+"""The ranks of a run over torch.distributed: collectives, and a heartbeat that finds failed ranks."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from clipbench.api import World
 from clipbench_torch.device import TorchDevice
 
 BEAT_SECONDS = 1.0
-SILENCE_SECONDS = 8.0  # a rank that is alive beats every second; one that swaps or is being debugged may miss some
-HOPELESS_SECONDS = 5.0  # for a rank whose peer has failed to notice it in its own collective
-LEAVE_SECONDS = 5.0  # for a beat on its way; the store answers at once, or its connection is gone
-LONG = timedelta(seconds=30)
+SILENCE_SECONDS = 8.0  # a live rank beats every second, but one that swaps or is being debugged may miss some
+NOTICE_SECONDS = 5.0  # for the main thread to notice a peer's failure in its own collective
+LEAVE_SECONDS = 5.0  # for a beat under way; the store answers at once, or its connection is gone
+STORE_TIMEOUT = timedelta(seconds=30)
 
 
 class TorchGroup:
     """A Group (see clipbench.api) over the process group that ``join`` has made.
 
-    A thread of each rank tells the rendezvous' store every second that it is alive and how far it is, and looks there
-    for reports of failure and whether the next rank has gone silent. A collective alone would not tell: on some back
+    A thread of each rank writes to the rendezvous' store every second that it is alive and where it is, and reads there
+    whether a rank has reported a failure or the next rank has gone silent. Collectives are not enough: on some back
     ends the ranks that wait for a dead one wait until their timeout.
     """
 
     def __init__(self, device: TorchDevice, world: World, store: dist.Store) -> None:
-        self._place = device.torch_device(world.local_rank)
+        self._torch_device = device.torch_device(world.local_rank)
         self._world = world
-        self._pulse = _Pulse(world, store)
+        self._heartbeat = Heartbeat(world, store)
 
     def all_gather(self, array: np.ndarray) -> list[np.ndarray]:
-        """Every rank's array, in rank order; they may differ in shape, not in dtype or number of axes."""
+        """Return every rank's array, in rank order; they may differ in shape, not in dtype or number of axes."""
         shapes = self._gather_equal(torch.tensor(array.shape, dtype=torch.int64))
         sizes = [int(shape.prod()) * array.itemsize for shape in shapes]
-        # As 32-bit words: some devices hardly support bytes.
+        # Sent as 32-bit words, because some devices hardly support bytes.
         words = -(-max(sizes) // 4)
         padded = np.zeros(words * 4, np.uint8)
         padded[: array.nbytes] = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
@@ -54,48 +54,46 @@ class TorchGroup:
         ]
 
     def _gather_equal(self, tensor: torch.Tensor) -> list[torch.Tensor]:
-        local = tensor.to(self._place)
+        local = tensor.to(self._torch_device)
         shards = [torch.empty_like(local) for _ in range(self._world.size)]
         dist.all_gather(shards, local)
         return [shard.cpu() for shard in shards]
 
     def at(self, position: str) -> None:
-        """How far this rank is; told to the others at the next beat."""
-        self._pulse.position = position
-        self._pulse.moves += 1
+        """Note how far this rank is; the next beat carries it."""
+        self._heartbeat.position = position
+        self._heartbeat.moves += 1
 
     def fail(self, report: Mapping[str, Any]) -> None:
-        """Tell the others why this rank ends."""
-        self._pulse.fail(report)
+        """Report to the other ranks why this one ends."""
+        self._heartbeat.fail(report)
 
     def failure(self) -> Mapping[str, Any] | None:
-        """The report of the rank that failed first, if one has."""
-        return self._pulse.failure()
+        """Return the report of the rank that was the first to fail or go silent, or None."""
+        return self._heartbeat.failure()
 
     def on_failure(self, act: Callable[[Mapping[str, Any]], None]) -> None:
-        """Call ``act`` from the thread when another rank has failed and this one has not noticed by itself."""
-        self._pulse.act = act
+        """Call ``act`` from the heartbeat's thread if another rank fails and this one's main thread does not notice."""
+        self._heartbeat.act = act
 
     def close(self) -> None:
-        """Leave the others in peace: from here on silence means nothing."""
-        self._pulse.close()
+        """Stop the heartbeat; peers no longer treat silence as failure."""
+        self._heartbeat.close()
 
 
 def join(device: TorchDevice, world: World, timeout: float) -> TorchGroup:
-    """Join the ranks that MASTER_ADDR and MASTER_PORT bring together, on the device's back end."""
-    patience = timedelta(seconds=timeout)
-    backend = device.collective_backend()
+    """Join the ranks that meet at MASTER_ADDR and MASTER_PORT, on the back end of the selected device."""
     if not dist.is_initialized():
-        device.select(world.local_rank)  # back ends bind to the device that is current
-        dist.init_process_group(backend, rank=world.rank, world_size=world.size, timeout=patience)
-    # A connection of its own: torch's may be held for long by a rank that waits.
+        backend, limit = device.collective_backend(), timedelta(seconds=timeout)
+        dist.init_process_group(backend, rank=world.rank, world_size=world.size, timeout=limit)
+    # A second connection: a rank that waits may block torch's own for long.
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = dist.TCPStore(address, port, is_master=False, wait_for_workers=False, timeout=LONG)
+    store = dist.TCPStore(address, port, is_master=False, wait_for_workers=False, timeout=STORE_TIMEOUT)
     return TorchGroup(device, world, dist.PrefixStore("clipbench", store))
 
 
-class _Pulse:
-    """The thread of one rank that beats and listens."""
+class Heartbeat:
+    """A thread of one rank that writes beats to the store and reads those of others."""
 
     def __init__(self, world: World, store: dist.Store) -> None:
         self.position, self.moves = "joining", 0
@@ -104,11 +102,11 @@ class _Pulse:
         self._closed = threading.Event()
         self._failed = False
         self._seen: dict[int, tuple[Any, float]] = {}
-        # So that whoever looks finds every key: reading one that is missing would wait for it.
+        # Written at once: a peer that reads a missing key would wait for it.
         store.set(f"beat/{world.rank}", json.dumps([0, 0, self.position]))
-        self._thread = threading.Thread(target=self._run, daemon=True, name="pulse")
+        self._thread = threading.Thread(target=self._run, daemon=True, name="heartbeat")
         self._thread.start()
-        atexit.register(self.stop)  # a rank that fails beats until it is gone, and is not closed before
+        atexit.register(self.stop)  # a rank that fails beats until its process ends, without a call of close
 
     def _run(self) -> None:
         beats = 0
@@ -116,34 +114,36 @@ class _Pulse:
             beats += 1
             try:
                 self._store.set(f"beat/{self._world.rank}", json.dumps([beats, self.moves, self.position]))
-                found = self._reported() or self._silent((self._world.rank + 1) % self._world.size)
+                failure = self._reported() or self._silent((self._world.rank + 1) % self._world.size)
             except Exception as error:  # the store is gone, and with it the first rank or its launcher
-                found = {"rank": 0, "type": "RankLost", "message": f"the ranks' store has gone: {error}"}
-            if found is not None and not self._failed:
-                self._tell(found)
-                # The main thread mostly notices by itself, and can then say more.
-                if not self._closed.wait(HOPELESS_SECONDS) and not self._failed and self.act:
-                    self.act(found)
+                failure = {"rank": 0, "type": "RankLost", "message": f"the ranks' store has gone: {error}"}
+            if failure is not None and not self._failed:
+                self._report(failure)
+                # The main thread mostly notices by itself, and then reports more.
+                if not self._closed.wait(NOTICE_SECONDS) and not self._failed and self.act:
+                    self.act(failure)
                 return
 
-    def _tell(self, report: Mapping[str, Any]) -> None:
+    def _report(self, report: Mapping[str, Any]) -> None:
         """Put a report into the store unless there is one: the first is the cause."""
         with suppress(Exception):
             if self._store.add("failures", 1) == 1:
                 self._store.set("failure", json.dumps(dict(report)))
 
     def fail(self, report: Mapping[str, Any]) -> None:
+        """Report ``report``, or the failure of another rank where that is its cause."""
         self._failed = True
-        # A collective that breaks may be the first to notice that a rank has been killed: not a cause of its own.
+        # A collective may break because another rank was killed: then that is the cause.
         cause = report
-        if silent := self._who_is_silent():
+        if silent := self._wait_for_beats():
             cause = silent
-        elif "timed out" in str(report.get("message", "")).lower() and (late := self._who_is_late()):
-            rank, words = late
-            cause = {**report, "rank": rank, "type": "RankLate", "message": f"{words}: {report['message']}"}
-        self._tell(cause)
+        elif "timed out" in str(report.get("message", "")).lower() and (late := self._last_behind()):
+            rank, message = late
+            cause = {**report, "rank": rank, "type": "RankLate", "message": f"{message}: {report['message']}"}
+        self._report(cause)
 
     def failure(self) -> Mapping[str, Any] | None:
+        """Return the first report in the store, or None."""
         with suppress(Exception):
             return self._reported()
         return None
@@ -154,8 +154,8 @@ class _Pulse:
         report: Mapping[str, Any] = json.loads(self._store.get("failure"))
         return report
 
-    def _who_is_silent(self) -> Mapping[str, Any] | None:
-        """The first rank that stops beating within the time that it takes to tell; None where all of them go on."""
+    def _wait_for_beats(self) -> Mapping[str, Any] | None:
+        """Wait for a new beat of every other rank; return the report of the first that sends none, or None."""
         deadline = time.monotonic() + SILENCE_SECONDS + 2 * BEAT_SECONDS
         self._seen.clear()
         with suppress(Exception):
@@ -171,6 +171,7 @@ class _Pulse:
         return None
 
     def _silent(self, rank: int) -> Mapping[str, Any] | None:
+        """Return a report if ``rank`` has sent no new beat for SILENCE_SECONDS, or None."""
         if rank == self._world.rank or not self._store.check([f"beat/{rank}"]):
             return None
         beat = json.loads(self._store.get(f"beat/{rank}"))
@@ -184,8 +185,8 @@ class _Pulse:
         message = f"rank {rank} has gone silent: it was killed, or its machine is gone (last seen at {position})"
         return {"rank": rank, "type": "RankLost", "message": message}
 
-    def _who_is_late(self) -> tuple[int, str] | None:
-        """The rank that is furthest behind this one, and a word on it, for a wait that was in vain."""
+    def _last_behind(self) -> tuple[int, str] | None:
+        """Return the rank that is furthest behind this one and a sentence on it, or None."""
         with suppress(Exception):
             beats = self._beats()
             behind = {rank: beat for rank, beat in beats.items() if beat[1] < self.moves and rank != self._world.rank}
@@ -196,6 +197,7 @@ class _Pulse:
         return None
 
     def _beats(self) -> dict[int, list[Any]]:
+        """Return each rank's last beat: its number, the rank's moves and its position."""
         return {
             rank: json.loads(self._store.get(f"beat/{rank}"))
             for rank in range(self._world.size)
@@ -203,12 +205,13 @@ class _Pulse:
         }
 
     def stop(self) -> None:
-        """End the thread: one inside the store when the interpreter goes would take the process down (SIGABRT)."""
+        """End the thread: inside the store at interpreter shutdown, it would abort the process (SIGABRT)."""
         self._closed.set()
         if self._thread is not threading.current_thread():
             self._thread.join(LEAVE_SECONDS)
 
     def close(self) -> None:
+        """End the thread, and note that this rank has left in order."""
         self.stop()
         with suppress(Exception):
             self._store.set(f"beat/{self._world.rank}", json.dumps([-1, self.moves, _GONE]))

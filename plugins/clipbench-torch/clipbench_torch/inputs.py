@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def as_tensor(array: Any) -> Tensor:  # noqa: ANN401 -- the loader's tensors or numpy arrays
-    """The array as a tensor on the host, sharing memory where it may be written to."""
+    """Return the array as a tensor on the host, sharing memory where it may be written to."""
     if isinstance(array, Tensor):
         return array
     # torch has no read-only tensors, and warns about arrays that are (those of a memory-mapped cache).
@@ -17,10 +17,10 @@ def as_tensor(array: Any) -> Tensor:  # noqa: ANN401 -- the loader's tensors or 
 
 
 def longest(tokens: Tensor) -> int:
-    """Number of columns up to the last end token, which is a caption's highest id; of tokens that are on the host."""
+    """Return the number of columns up to the last end token, a caption's highest id; ``tokens`` are on the host."""
     return int(tokens.argmax(dim=1).max()) + 1
 
 
 def cut_to_longest(tokens: Tensor) -> Tensor:
-    """Token ids (n, context) without the columns after the last end token."""
+    """Return token ids (n, context) without the columns after the last end token."""
     return tokens[:, : longest(tokens)]

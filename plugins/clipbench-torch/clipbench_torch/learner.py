@@ -12,12 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from clipbench.api import LearnerJob, LearnerState, StepReport
-from clipbench.clip.flops import training_flops
-from clipbench.errors import NotReadyError
+from clipbench.api import LearnerJob, LearnerState, NotReadyError, StepReport, training_flops
 from clipbench_torch.allocation import keep_freed_memory
-from clipbench_torch.attention import AttentionKind, kernel_for_all
-from clipbench_torch.compiling import compile_towers, padded_length, show_lengths, with_any_length
+from clipbench_torch.attention import AttentionBackend, always_sdpa
+from clipbench_torch.compiling import compile_lengths, compile_towers, padded_length, with_any_length
 from clipbench_torch.device import DTYPES, TorchDevice
 from clipbench_torch.inputs import as_tensor, cut_to_longest, longest
 from clipbench_torch.loss import contrastive_loss
@@ -33,37 +31,35 @@ MAX_LOGIT_SCALE = math.log(100)
 
 
 class TorchLearner:
-    """A Learner (see clipbench.api) for any TorchDevice; with several ranks, the process group must be up."""
+    """A Learner (see clipbench.api) for any TorchDevice; with several ranks, the process group must exist."""
 
     def __init__(self, job: LearnerJob) -> None:
         device: TorchDevice = job.device  # type: ignore[assignment]  # the registry pairs devices with their engine
         self._job, self._device = job, device
-        device.select(job.world.local_rank)
-        self._described = {"freed_memory": "kept" if keep_freed_memory() else "the system's choice"}
-        self._described |= device.tune()
-        self._place = device.torch_device(job.world.local_rank)
-        self._model = build_model(job, self._place)
+        self._torch_device = device.torch_device(job.world.local_rank)
+        freed_memory = "kept" if keep_freed_memory() else "the system's choice"
+        self._model = build_model(job, self._torch_device)
         # A compiler has attention of its own.
-        self._kind_of = device.attention_kind if job.compile is None else kernel_for_all
-        attend_as(self._model, self._kind_of)
-        self._towers = Towers(self._model, job, self._place)
+        self._attention_backend = device.attention_backend if job.compile is None else always_sdpa
+        set_attention_backend(self._model, self._attention_backend)
+        self._towers = Towers(self._model, job, device, self._torch_device)
         if job.compile is not None:
-            compile_towers(self._towers, job, self._place)
-        self._ranked: nn.Module = self._towers
+            compile_towers(self._towers, job, device, self._torch_device)
+        self._parallel: nn.Module = self._towers
         if job.world.size > 1:
-            self._ranked = DistributedDataParallel(
+            self._parallel = DistributedDataParallel(
                 self._towers,
-                device_ids=None if self._place.index is None else [self._place.index],
+                device_ids=None if self._torch_device.index is None else [self._torch_device.index],
                 gradient_as_bucket_view=True,
             )
         # After the move: on some devices moving a module makes new parameters, which the optimiser would not know.
-        self._optimizer, kind = build_optimizer(self._model, job.optimizer, self._place)
-        self._described["optimizer"] = f"AdamW, {kind}"
+        self._optimizer, implementation = build_optimizer(self._model, job.optimizer, self._torch_device)
+        self._described = {"freed_memory": freed_memory, **job.tuning, "optimizer": f"AdamW, {implementation}"}
         self._scaler = device.grad_scaler(job.precision)
         self._log = StepLog(job.world.size)
-        self._one = torch.ones((), device=self._place)
+        self._one = torch.ones((), device=self._torch_device)
         self._flops, self._counts_flops = 0, isinstance(self._model, Clip)
-        self._shown: set[int] = set()
+        self._compiled_sizes: set[int] = set()
         self._steps = 0
 
     def train_step(self, pixels: Any, tokens: Any, lr: float) -> None:  # noqa: ANN401
@@ -94,50 +90,48 @@ class TorchLearner:
         self._steps += 1
 
     def drain_steps(self) -> list[StepReport]:
-        """Steps since the last call, oldest first, losses the mean over ranks; waits for the device and the ranks."""
+        """Return the steps since the last call, losses the mean over ranks; waits for the device and the ranks."""
         return self._log.drain()
 
     def flops(self) -> float | None:
-        """Operations of this rank's training steps so far, by the formula in clipbench.clip.flops; None for a model
-        that is not CLIP as that has it.
-        """
+        """Return the operations of this rank's steps so far, by ``training_flops``; None for models of other kinds."""
         return float(self._flops) if self._counts_flops else None
 
     def not_finite(self) -> str | None:
-        """Name of the first parameter with a value that is not finite, or None; waits for the device."""
+        """Return the name of the first parameter that has a value that is not finite, or None; waits for the device."""
         parameters = dict(self._model.named_parameters())
         # One wait for all of them.
         finite = torch.stack([torch.isfinite(parameter.detach()).all() for parameter in parameters.values()]).tolist()
-        return next((name for name, fine in zip(parameters, finite, strict=True) if not fine), None)
+        return next((name for name, ok in zip(parameters, finite, strict=True) if not ok), None)
 
     def encode_images(self, pixels: Any) -> Tensor:  # noqa: ANN401
-        """Features (n, embed_dim) of uint8 pixels (n, size, size, 3): float32, not normalised, on the device."""
+        """Return features (n, embed_dim) of uint8 pixels (n, size, size, 3): float32, not normalised, on the device."""
         self._model.eval()
         with torch.inference_mode():
             return self._model.encode_image(self._towers.normalise(self._on_device(as_tensor(pixels))))
 
     def encode_texts(self, tokens: Any) -> Tensor:  # noqa: ANN401
-        """Features (n, embed_dim) of token ids (n, context): float32, not normalised, on the device."""
+        """Return features (n, embed_dim) of token ids (n, context): float32, not normalised, on the device."""
         self._model.eval()
         with torch.inference_mode():
             return self._model.encode_text(self._on_device(cut_to_longest(as_tensor(tokens))))
 
     def gather(self, features: Sequence[Tensor]) -> np.ndarray:
-        """Batches of features, concatenated on the host: float32 (n, embed_dim)."""
+        """Return batches of features, concatenated on the host: float32 (n, embed_dim)."""
         return torch.cat(list(features)).float().cpu().numpy()
 
     def logit_scale(self) -> float:
-        """The learnt scale, as its logarithm; waits for the device."""
+        """Return the learnt scale, as its logarithm; waits for the device."""
         return float(self._model.logit_scale.detach())
 
     def state(self) -> LearnerState:
-        """Weights, optimiser and scaler as they are after the last step; read before the next one."""
+        """Return weights, optimiser and scaler as they are after the last step; read before the next one."""
         return read_state(self._model, self._optimizer, self._scaler, self._steps)
 
     def restore(self, state: LearnerState | None) -> None:
-        """Go on from ``state``; ranks other than the first give None. NotReadyError for the state of another model."""
+        """Resume from ``state``; ranks but the first give None. Raises NotReadyError for another model's state."""
         self._steps = restore_state(
-            self._model, self._optimizer, self._scaler, state, self._place, self._job.world.size
+            self._model, self._optimizer, self._scaler, state, self._torch_device, self._job.world.size
         )
 
     def synchronize(self) -> None:
@@ -145,10 +139,10 @@ class TorchLearner:
         self._device.synchronize()
 
     def describe(self) -> Mapping[str, Any]:
-        """What a result records of the compute; waits for the device."""
+        """Return what a result records of the compute; waits for the device."""
         described: dict[str, Any] = {
             "parameter_count": sum(parameter.numel() for parameter in self._model.parameters()),
-            "attention": self._kind_of(DTYPES[self._job.precision]),
+            "attention": self._attention_backend(DTYPES[self._job.precision]),
             "last_block": "pooled token only",
             "text_length": "longest caption of the batch",
             **self._described,
@@ -159,48 +153,46 @@ class TorchLearner:
         return described
 
     def _add_gradients(self, parts: Sequence[Pairs]) -> Tensor:
-        """Add the batch's gradient to ``grad``, multiplied as the scaler has it; its loss, unscaled."""
-        scale = self._scaler.scale if self._scaler is not None else _as_it_is
+        """Add the batch's gradient, multiplied by the scaler's scale, to ``grad``; return the loss, unscaled."""
+        scale = self._scaler.scale if self._scaler is not None else _unscaled
         whole = self._job.loss.negatives == "batch" and len(parts) > 1
-        return (add_gradients_of_whole if whole else add_gradients)(self._ranked, parts, self._loss, scale)
+        return (add_gradients_of_whole if whole else add_gradients)(self._parallel, parts, self._loss, scale)
 
     def _loss(self, images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
         with self._device.autocast(self._job.precision):
             return contrastive_loss(images, texts, logit_scale, self._job.loss)
 
     def _begin_compiled_step(self, pixels: Tensor) -> None:
-        """Before the first step on so many pairs, have the towers compiled for every length that captions may have."""
-        if len(pixels) not in self._shown:
-            self._shown.add(len(pixels))
-            show_lengths(self._towers, self._on_device(pixels), self._job.config)
+        """Compile the towers for all caption lengths before the first step with this number of pairs."""
+        if len(pixels) not in self._compiled_sizes:
+            self._compiled_sizes.add(len(pixels))
+            compile_lengths(self._towers, self._on_device(pixels), self._job.config)
         torch.compiler.cudagraph_mark_step_begin()
 
     def _on_device(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self._place, non_blocking=True)
+        return tensor.to(self._torch_device, non_blocking=True)
 
     def _tokens(self, tokens: Tensor) -> Tensor:
-        """Token ids on the device, cut to the longest caption while still on the host, where that costs no wait."""
+        """Return token ids on the device, cut to the longest caption on the host, where that waits for nothing."""
         if self._job.compile is None:
             return self._on_device(cut_to_longest(tokens))
         return with_any_length(self._on_device(tokens[:, : padded_length(longest(tokens), tokens.shape[1])]))
 
     def _count_flops(self, tokens: Tensor, rows: Sequence[slice]) -> None:
-        ranks, negatives = self._job.world.size, self._job.loss.negatives
+        world_size = 1 if self._job.loss.negatives == "local" else self._job.world.size
         pairs = rows[0].stop
-        rivals = len(tokens) if negatives == "batch" else pairs
-        if negatives != "local":
-            rivals *= ranks
-        products = 1 if negatives == "local" or ranks == 1 else 2
+        negatives = world_size * (len(tokens) if self._job.loss.negatives == "batch" else pairs)
+        products = 1 if world_size == 1 else 2
         for part in rows:
-            self._flops += training_flops(self._job.config, pairs, longest(tokens[part]), rivals, products)
+            self._flops += training_flops(self._job.config, pairs, longest(tokens[part]), negatives, products)
 
 
-def _as_it_is(loss: Tensor) -> Tensor:
+def _unscaled(loss: Tensor) -> Tensor:
     return loss
 
 
-def build_model(job: LearnerJob, place: torch.device) -> Clip:
-    """The job's model on ``place``, float32: its weights from the job's file, else drawn from its seed.
+def build_model(job: LearnerJob, torch_device: torch.device) -> Clip:
+    """Return the job's model on ``torch_device``, float32, with weights from the job's file or drawn from its seed.
 
     What ``job.model.load`` names is called with the config, and gives a module with Clip's members.
     """
@@ -212,19 +204,19 @@ def build_model(job: LearnerJob, place: torch.device) -> Clip:
     else:
         load_strictly(model, read_weights(job.weights), job.weights)
     if job.grad_checkpointing:
-        keep_no_activations(model, job.model.name)
-    return model.to(place)
+        checkpoint_activations(model, job.model.name)
+    return model.to(torch_device)
 
 
-def attend_as(model: nn.Module, kind_of: Callable[[torch.dtype], AttentionKind]) -> None:
-    """Have the model's attention computed as ``kind_of`` says for a type; another's own blocks are left as they are."""
+def set_attention_backend(model: nn.Module, backend: Callable[[torch.dtype], AttentionBackend]) -> None:
+    """Have Clip's blocks compute attention by the ``backend`` of a type; other blocks stay as they are."""
     for module in model.modules():
         if isinstance(module, Attention):
-            module.kind_of = kind_of
+            module.backend = backend
 
 
-def keep_no_activations(model: nn.Module, name: str) -> None:
-    """Have backward compute the blocks' activations again; NotReadyError for a model without this module's blocks."""
+def checkpoint_activations(model: nn.Module, name: str) -> None:
+    """Have backward compute the blocks' activations again; raise NotReadyError for a model without Clip's blocks."""
     towers = [module for module in model.modules() if isinstance(module, Transformer)]
     if not towers:
         raise NotReadyError(f"train.grad_checkpointing: model {name!r} has no blocks that can be computed again")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -18,11 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from clipbench.api import Batch
-from clipbench.errors import ClipbenchError
+from clipbench.api import Batch, ClipbenchError, exit_with_parent
 
 PREFETCH = 4  # batches per worker
-OWNER_SECONDS = 2.0
 
 Fetch = Callable[[Any], tuple[np.ndarray, ...]]
 Sample = tuple[np.ndarray, ...]
@@ -31,11 +27,11 @@ Sample = tuple[np.ndarray, ...]
 class TorchLoader:
     """A Loader: ``fetch(key)`` gives one sample's arrays, ``batches`` stacks them as tensors.
 
-    ``fetch`` must pickle where ``workers`` is not 0. ``pin_memory`` is asked at the first batch, when the device is
-    known. One iteration runs at a time: asking for new batches drops those of an earlier, unfinished call.
+    ``fetch`` must pickle where ``workers`` is not 0. ``pin_memory`` puts batches into page-locked memory. One iteration
+    runs at a time: asking for new batches drops those of an earlier, unfinished call.
     """
 
-    def __init__(self, fetch: Fetch, workers: int, pin_memory: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, fetch: Fetch, workers: int, *, pin_memory: bool = False) -> None:
         self._samples = _Samples(fetch)
         self._keys = _KeySampler()
         self._workers = workers
@@ -44,7 +40,7 @@ class TorchLoader:
         self._loader: DataLoader[Sample] | None = None
 
     def batches(self, keys: Sequence[Sequence[Any]]) -> Iterator[Batch]:
-        """One batch for each list of keys, in order: tensors stacked along a new first axis.
+        """Yield one batch for each list of keys, in order: tensors stacked along a new first axis.
 
         An exception in ``fetch`` ends the iteration; a ClipbenchError arrives as it was raised.
         """
@@ -67,7 +63,7 @@ class TorchLoader:
         if shutdown is not None:
             workers = list(getattr(self._loader._iterator, "_workers", ()))
             shutdown()
-            # They do not heed SIGTERM, which is all that multiprocessing would send them at the end.
+            # They ignore SIGTERM, which is all that multiprocessing would send them at the end.
             for worker in workers:
                 worker.kill()
         self._loader = None
@@ -81,8 +77,8 @@ class TorchLoader:
             multiprocessing_context=self._context,
             persistent_workers=self._workers > 0,
             prefetch_factor=PREFETCH if self._workers else None,
-            worker_init_fn=partial(_belong_to, os.getpid()),
-            pin_memory=self._pin_memory(),
+            worker_init_fn=partial(_init_worker, os.getpid()),
+            pin_memory=self._pin_memory,
             # DataLoader draws a seed for its workers; not from the generator that the model may draw from.
             generator=torch.Generator(),
         )
@@ -119,31 +115,20 @@ def _stack(samples: list[Sample] | ClipbenchError) -> tuple[Tensor, ...] | Clipb
     return tuple(torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True))
 
 
-def _belong_to(owner: int, worker: int) -> None:
-    """Leave signals to ``owner``, the process that wants the samples, and go when it has gone.
+def _init_worker(owner: int, worker: int) -> None:
+    """Ignore signals, which process ``owner`` handles, and end when it has ended.
 
-    Ctrl-C reaches the whole process group, a batch system's SIGTERM every process there is; the owner ends its workers
-    when it is done with them. Where it was killed nobody would: a worker's parent is the fork server, which stays as
-    long as there are workers.
+    Ctrl-C reaches the whole process group, a batch system's SIGTERM every process; ``owner`` ends its workers when it
+    has read what it needs. If it is killed, nothing else would end them: a worker's parent is the fork server, which
+    stays as long as there are workers.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-
-    def watch() -> None:
-        while True:
-            time.sleep(OWNER_SECONDS)
-            try:
-                os.kill(owner, 0)
-            except ProcessLookupError:
-                os._exit(1)
-            except PermissionError:
-                pass
-
-    threading.Thread(target=watch, daemon=True, name="owner-watch").start()
+    exit_with_parent(owner)
 
 
 @contextmanager
-def _unheeded(number: signal.Signals) -> Iterator[None]:
+def _ignored(number: signal.Signals) -> Iterator[None]:
     try:
         before = signal.signal(number, signal.SIG_IGN)
     except ValueError:  # not in the main thread
@@ -156,7 +141,7 @@ def _unheeded(number: signal.Signals) -> Iterator[None]:
 
 
 def _warm_context() -> BaseContext:
-    """The context that workers start in, its server already importing torch.
+    """Return the context that workers start in, its server already importing torch.
 
     Not fork: a process that computes has threads, and back ends for collectives forbid it.
     """
@@ -166,6 +151,6 @@ def _warm_context() -> BaseContext:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    with _unheeded(signal.SIGTERM):  # what starts now inherits that
+    with _ignored(signal.SIGTERM):  # the server inherits that
         ensure_running()
     return cast(BaseContext, context)

@@ -13,7 +13,7 @@ from clipbench.api import LossConfig
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, logit_scale: Tensor, config: LossConfig) -> Tensor:
-    """Cross-entropy of image to text and of text to image, as a float32 scalar (Radford et al. 2021, figure 3).
+    """Return the cross-entropy of image to text and of text to image, float32 (Radford et al. 2021, figure 3).
 
     ``images`` and ``texts`` are this rank's features (n, d), not normalised; row i of each belongs to the same pair.
     Logits are exp(``logit_scale``) times the cosine; the product runs in autocast's type where autocast is on.
@@ -23,7 +23,7 @@ def contrastive_loss(images: Tensor, texts: Tensor, logit_scale: Tensor, config:
     images = F.normalize(images.float(), dim=-1)
     texts = F.normalize(texts.float(), dim=-1)
     all_images, all_texts, offset = images, texts, 0
-    if config.negatives != "local" and _ranks() > 1:
+    if config.negatives != "local" and _world_size() > 1:
         all_images, all_texts = _Gather.apply(images), _Gather.apply(texts)
         offset = dist.get_rank() * len(images)
     scale = logit_scale.exp()
@@ -36,10 +36,10 @@ def contrastive_loss(images: Tensor, texts: Tensor, logit_scale: Tensor, config:
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all ranks, in rank order; backward sums what every rank wants of this rank's rows.
+    """Rows of all ranks, in rank order; backward sums every rank's gradient of this rank's rows.
 
-    The sum is an all-reduce of the whole gradient, of which this rank keeps its own rows: a reduce-scatter would move
-    less, but collectives beyond all-gather and all-reduce are not to be had on every back end.
+    The sum is an all-reduce of the whole gradient, of which this rank keeps its own rows. A reduce-scatter would move
+    less, but not every back end has collectives beyond all-gather and all-reduce.
     """
 
     @staticmethod
@@ -57,5 +57,5 @@ class _Gather(torch.autograd.Function):
         return gradient[first : first + ctx.rows]
 
 
-def _ranks() -> int:
+def _world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1

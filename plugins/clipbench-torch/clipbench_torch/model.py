@@ -11,15 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from clipbench.clip.config import Activation, ClipConfig
-from clipbench_torch.attention import AttentionKind, attend, kernel_for_all
+from clipbench.api import ClipConfig
+from clipbench_torch.attention import AttentionBackend, always_sdpa, attend
 
 QUICK_GELU_SLOPE = 1.702
 INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
 
 
 class Clip(nn.Module):
-    """A vision and a text transformer that meet in one embedding space (Radford et al. 2021, arXiv:2103.00020).
+    """A vision and a text transformer with one embedding space (Radford et al. 2021, arXiv:2103.00020).
 
     Parameters have OpenAI's names and are uninitialised: load a checkpoint into them, or call ``initialize``.
     """
@@ -38,11 +38,11 @@ class Clip(nn.Module):
         self.logit_scale = _parameter()
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """Image features (n, embed_dim), not normalised, of normalised float pixels (n, 3, size, size)."""
+        """Return image features (n, embed_dim), not normalised, of normalised float pixels (n, 3, size, size)."""
         return self.visual(pixels)
 
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """Text features (n, embed_dim), not normalised, of token ids (n, length), ``length`` up to the context.
+        """Return text features (n, embed_dim), not normalised, of token ids (n, length), ``length`` up to the context.
 
         The feature is read at the end token, which has the highest id of a caption. The tower is causal, so whatever
         follows the last end token of the batch may be cut off beforehand without changing anything.
@@ -63,7 +63,7 @@ class Clip(nn.Module):
         self.token_embedding.weight.normal_(std=0.02, generator=generator)
         self.positional_embedding.normal_(std=0.01, generator=generator)
         self.logit_scale.fill_(INITIAL_LOGIT_SCALE)
-        # The text tower has a rule of its own; the blocks of the vision tower keep the defaults.
+        # openai/CLIP initialises the text tower's blocks itself; those of the vision tower keep the defaults.
         width, layers = self.config.text_width, self.config.text_layers
         residual_std = width**-0.5 * (2 * layers) ** -0.5
         for block in self.transformer.resblocks:
@@ -116,22 +116,22 @@ class Transformer(nn.Module):
     last one's, which it would need at once.
     """
 
-    def __init__(self, width: int, layers: int, heads: int, activation: Activation, *, causal: bool) -> None:
+    def __init__(self, width: int, layers: int, heads: int, activation: str, *, causal: bool) -> None:
         super().__init__()
         self.causal = causal
         self.checkpointing = False
         self.resblocks = nn.ModuleList(Block(width, heads, activation) for _ in range(layers))
 
     def forward(self, x: Tensor, pooled_at: Tensor | None = None) -> Tensor:
-        """Output (n, width) at one token of every row, from tokens (n, length, width).
+        """Return the output (n, width) at one token of every row, from tokens (n, length, width).
 
         ``pooled_at`` (n,) is that token's index, None means the first. Nothing else reads the last block's output, so
-        leaving its other tokens out is exact, gradients included.
+        leaving out its other tokens is exact, gradients included.
         """
         *blocks, last = self.resblocks
         for block in blocks:
             if self.checkpointing and torch.is_grad_enabled():
-                # Nothing is drawn in a block, so there is no generator to wind back.
+                # Blocks draw no random numbers, so there is no generator's state to restore.
                 x = checkpoint(block, x, self.causal, use_reentrant=False, preserve_rng_state=False)
             else:
                 x = block(x, self.causal)
@@ -141,7 +141,7 @@ class Transformer(nn.Module):
 class Block(nn.Module):
     """Attention and a two-layer perceptron, each on the normalised stream and added back to it."""
 
-    def __init__(self, width: int, heads: int, activation: Activation) -> None:
+    def __init__(self, width: int, heads: int, activation: str) -> None:
         super().__init__()
         self.attn = Attention(width, heads)
         self.ln_1 = nn.LayerNorm(width)
@@ -153,7 +153,7 @@ class Block(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
     def at(self, x: Tensor, index: Tensor | None, causal: bool) -> Tensor:
-        """What ``forward`` gives at token ``index`` (n,) of each row, or at the first, as (n, width)."""
+        """Return what ``forward`` gives at token ``index`` (n,) of each row, or at the first: (n, width)."""
         normed = self.ln_1(x)
         visible = None
         if causal and index is not None:
@@ -165,7 +165,7 @@ class Block(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention; query, key and value come from one product.
 
-    ``kind_of`` says for a type how to attend, which is its device's to say.
+    ``backend`` gives the attention backend for a type, as the device has it.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -174,17 +174,17 @@ class Attention(nn.Module):
         self.in_proj_weight = _parameter(3 * width, width)
         self.in_proj_bias = _parameter(3 * width)
         self.out_proj = Linear(width, width)
-        self.kind_of: Callable[[torch.dtype], AttentionKind] = kernel_for_all
+        self.backend: Callable[[torch.dtype], AttentionBackend] = always_sdpa
 
     def forward(self, x: Tensor, causal: bool) -> Tensor:
         n, length, width = x.shape
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         q, k, v = qkv.view(n, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
-        y = attend(self.kind_of(q.dtype), q, k, v, causal=causal)
+        y = attend(self.backend(q.dtype), q, k, v, causal=causal)
         return self.out_proj(y.transpose(1, 2).reshape(n, length, width))
 
     def at(self, token: Tensor, tokens: Tensor, visible: Tensor | None) -> Tensor:
-        """Output (n, width) for one query ``token`` (n, width) over ``tokens`` (n, length, width).
+        """Return the output (n, width) for one query ``token`` (n, width) over ``tokens`` (n, length, width).
 
         ``visible`` (n, length) is true where the token may look; None means everywhere.
         """
@@ -196,13 +196,13 @@ class Attention(nn.Module):
         kv = F.linear(tokens, kv_weight, kv_bias)
         k, v = kv.view(n, length, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
         mask = None if visible is None else visible[:, None, None, :]
-        return self.out_proj(attend(self.kind_of(q.dtype), q, k, v, visible=mask).reshape(n, width))
+        return self.out_proj(attend(self.backend(q.dtype), q, k, v, visible=mask).reshape(n, width))
 
 
 class Mlp(nn.Module):
     """Two layers, four times as wide inside."""
 
-    def __init__(self, width: int, activation: Activation) -> None:
+    def __init__(self, width: int, activation: str) -> None:
         super().__init__()
         self.activation = activation
         self.c_fc = Linear(width, 4 * width)
@@ -215,7 +215,7 @@ class Mlp(nn.Module):
 
 
 class Linear(nn.Linear):
-    """torch's own, left uninitialised: drawing weights that a checkpoint overwrites takes most of a start."""
+    """torch's own, left uninitialised: drawing weights that a file overwrites takes most of the start-up time."""
 
     def reset_parameters(self) -> None:
         pass
@@ -244,7 +244,7 @@ class _QuickGelu(torch.autograd.Function):
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """``x * sigmoid(1.702 x)``, the activation of OpenAI's weights (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+    """Return ``x * sigmoid(1.702 x)``, OpenAI's activation (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
     return _QuickGelu.apply(x)
 
 
@@ -261,7 +261,7 @@ def _rows_at(x: Tensor, index: Tensor | None) -> Tensor:
 
 
 def _initialize_by_default(module: nn.Module, generator: torch.Generator) -> None:
-    """What torch's own constructors give these layers, drawn from ``generator``."""
+    """Initialise these layers as torch's own constructors do, drawing from ``generator``."""
     if isinstance(module, nn.LayerNorm):
         module.weight.fill_(1)
         module.bias.zero_()

@@ -1,4 +1,4 @@
-"""AdamW as a suite asks for it, by the fastest implementation that a device has."""
+"""AdamW with a suite's settings, in the fastest implementation that works on a device."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from clipbench.api import OptimizerConfig
 
 
 def build_optimizer(
-    model: nn.Module, config: OptimizerConfig, place: torch.device
+    model: nn.Module, config: OptimizerConfig, torch_device: torch.device
 ) -> tuple[torch.optim.Optimizer, str]:
-    """AdamW over the model's parameters, and the name of its fastest implementation that works on ``place``."""
-    kind = adamw_implementation(place)
+    """Return AdamW over the model's parameters, and the name of its implementation, the fastest that works here."""
+    implementation = adamw_implementation(torch_device)
     optimizer = torch.optim.AdamW(
         decay_groups(model, config),
         lr=0.0,
         betas=config.betas,
         eps=config.eps,
-        **_adamw_flags(kind),
+        **_adamw_flags(implementation),
     )
-    return optimizer, kind
+    return optimizer, implementation
 
 
 def decay_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """Parameter groups by weight decay: one group, or a second one without decay for all that is not a matrix."""
+    """Return parameter groups by weight decay: one, or a second one without decay for all that is not a matrix."""
     parameters = list(model.parameters())
     if config.decay_norms_and_biases:
         return [{"params": parameters, "weight_decay": config.weight_decay}]
@@ -37,32 +37,32 @@ def decay_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, An
     ]
 
 
-def adamw_implementation(place: torch.device) -> str:
-    """Name of the first of "fused", "foreach" and "loop" that takes a correct step on ``place``.
+def adamw_implementation(torch_device: torch.device) -> str:
+    """Return the first of "fused", "foreach" and "loop" that takes a correct step on ``torch_device``.
 
-    Tried rather than looked up: a device may be on torch's list of fused devices and still have no such kernel.
+    Tried, not looked up: a device may be on torch's list of fused devices and still lack the kernel.
     """
-    for kind in ("fused", "foreach"):
-        parameter = nn.Parameter(torch.ones(4, device=place))
+    for implementation in ("fused", "foreach"):
+        parameter = nn.Parameter(torch.ones(4, device=torch_device))
         parameter.grad = torch.ones_like(parameter)
         try:
-            torch.optim.AdamW([parameter], lr=0.1, weight_decay=0.0, **_adamw_flags(kind)).step()
+            torch.optim.AdamW([parameter], lr=0.1, weight_decay=0.0, **_adamw_flags(implementation)).step()
         except (RuntimeError, NotImplementedError):
             continue
         # The first step of Adam is the learning rate, whatever the gradient's size.
         if torch.allclose(parameter.detach().cpu(), torch.full((4,), 0.9), atol=1e-4):
-            return kind
+            return implementation
     return "loop"
 
 
-def _adamw_flags(kind: str) -> dict[str, Any]:
-    return {"fused": True} if kind == "fused" else {"foreach": kind == "foreach"}
+def _adamw_flags(implementation: str) -> dict[str, Any]:
+    return {"fused": True} if implementation == "fused" else {"foreach": implementation == "foreach"}
 
 
 def steps_taken(optimizer: torch.optim.Optimizer) -> Tensor:
-    """Steps that changed the weights, a scalar wherever the optimiser keeps it; those a scaler withheld do not count.
+    """Return how many steps changed the weights, a scalar on the device where the optimiser keeps it.
 
-    A copy, so that it can be read when later steps have been taken.
+    Steps that a gradient scaler withheld do not count. It is a copy, which later steps do not change.
     """
     for state in optimizer.state.values():
         return torch.as_tensor(state["step"]).detach().clone()
@@ -70,7 +70,7 @@ def steps_taken(optimizer: torch.optim.Optimizer) -> Tensor:
 
 
 def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
-    """Euclidean norm of all gradients together, a float32 scalar on their device; waits for nothing."""
+    """Return the Euclidean norm of all gradients together, a float32 scalar on their device; waits for nothing."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     try:
         norms = torch._foreach_norm(gradients)  # what torch.nn.utils.get_total_norm calls, on releases without it too

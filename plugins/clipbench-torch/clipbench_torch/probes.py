@@ -1,4 +1,4 @@
-"""Questions to a device before anything is timed: does it compute in what it says, rightly, and wait when asked to?
+"""Tests of a device before anything is timed: its precision, its results, and whether ``synchronize`` waits.
 
 Each probe takes some tens of milliseconds and of megabytes, and draws nothing from the run's random numbers.
 """
@@ -34,44 +34,44 @@ Results = tuple[Tensor, ...]
 
 
 def probe_device(device: TorchDevice, precision: Precision, local_rank: int) -> list[Probe]:
-    """All probes of device ``local_rank`` for a run in ``precision``; one that raises has failed."""
-    place = device.torch_device(local_rank)
+    """Return all probes of device ``local_rank`` for a run in ``precision``; one that raises has failed."""
+    torch_device = device.torch_device(local_rank)
     return [
-        _ask("autocast", "run", lambda: probe_autocast(device, precision, place)),
-        _ask("matmul", "run", lambda: probe_matmul(device, precision, place)),
-        _ask("attention", "run", lambda: probe_attention(device, precision, place)),
-        _ask("synchronize", "timing", lambda: probe_synchronize(device, place)),
+        _probe("autocast", "run", lambda: probe_autocast(device, precision, torch_device)),
+        _probe("matmul", "run", lambda: probe_matmul(device, precision, torch_device)),
+        _probe("attention", "run", lambda: probe_attention(device, precision, torch_device)),
+        _probe("synchronize", "timing", lambda: probe_synchronize(device, torch_device)),
     ]
 
 
-def _ask(name: str, refuses: Literal["run", "timing"], question: Callable[[], Probe]) -> Probe:
+def _probe(name: str, refuses: Literal["run", "timing"], probe: Callable[[], Probe]) -> Probe:
     try:
-        return question()
-    except Exception as error:  # whatever a driver may raise, it is this probe's answer
+        return probe()
+    except Exception as error:  # a driver may raise anything
         first_line = str(error).strip().partition("\n")[0]
         return Probe(name, False, f"it raised {type(error).__name__}: {first_line}", refuses)
 
 
-# --- what it computes -----------------------------------------------------------------------------------------------
+# --- results --------------------------------------------------------------------------------------------------------
 
 
-def probe_autocast(device: TorchDevice, precision: Precision, place: torch.device) -> Probe:
-    """Whether a product under autocast really comes out in ``precision``."""
+def probe_autocast(device: TorchDevice, precision: Precision, torch_device: torch.device) -> Probe:
+    """Test whether a product under autocast has the type ``precision``."""
     if precision not in device.precisions():
         return Probe("autocast", False, f"{precision} is not offered; there are {', '.join(device.precisions())}")
-    ones = torch.ones(8, 8, device=place)
+    ones = torch.ones(8, 8, device=torch_device)
     with device.autocast(precision):
-        got = str((ones @ ones).dtype).removeprefix("torch.")
-    detail = f"products in {precision} come out as {got}"
-    if got != precision:
-        detail += "; torch and the device's autocast do not suit each other, so choose another precision"
-    return Probe("autocast", got == precision, detail, measured={"dtype": got})
+        dtype = str((ones @ ones).dtype).removeprefix("torch.")
+    detail = f"products in {precision} have the type {dtype}"
+    if dtype != precision:
+        detail += "; torch and the device's autocast do not fit together, so choose another precision"
+    return Probe("autocast", dtype == precision, detail, measured={"dtype": dtype})
 
 
-def probe_matmul(device: TorchDevice, precision: Precision, place: torch.device) -> Probe:
-    """Whether a linear layer and its gradients are as exact as ``precision`` should be.
+def probe_matmul(device: TorchDevice, precision: Precision, torch_device: torch.device) -> Probe:
+    """Test whether a linear layer and its gradients are as exact as ``precision`` should be.
 
-    Beside a half precision, what is left in float32 is measured too, and does not decide.
+    Beside a half precision, float32 is measured too; it does not decide.
     """
     x, weight, gradient = _random((256, 768), (256, 768), (256, 256))
 
@@ -79,18 +79,18 @@ def probe_matmul(device: TorchDevice, precision: Precision, place: torch.device)
         y = F.linear(x, weight)
         return (y, *torch.autograd.grad(y, (x, weight), gradient.to(y.dtype)))
 
-    wanted = _exactly(products, x, weight, gradient)
+    exact = _in_float64(products, x, weight, gradient)
     errors = {
-        name: _worst_error(_on_device(device, name, place, products, x, weight, gradient), wanted)
+        name: _worst_error(_on_device(device, name, torch_device, products, x, weight, gradient), exact)
         for name in dict.fromkeys((precision, "float32"))
     }
     return _verdict("matmul", errors, precision, errors[precision], device)
 
 
-def probe_attention(device: TorchDevice, precision: Precision, place: torch.device) -> Probe:
-    """Whether attention and its gradients agree with the definition, in the three forms that the model uses.
+def probe_attention(device: TorchDevice, precision: Precision, torch_device: torch.device) -> Probe:
+    """Test whether attention and its gradients agree with the definition, in the three forms that the model uses.
 
-    They are ``full``, ``causal``, and ``masked``: the last block's one query of each row, with a mask of its own.
+    They are ``full``, ``causal``, and ``masked``: the last block's one query of each row, with a mask for each.
     """
     length = 77
     last_seen = torch.tensor([[[[length // 2]]], [[[length - 1]]]])
@@ -103,9 +103,9 @@ def probe_attention(device: TorchDevice, precision: Precision, place: torch.devi
     for form, mask in masks.items():
         queries = 1 if form == "masked" else length
         inputs = _random((2, 4, queries, 64), (2, 4, length, 64), (2, 4, length, 64), (2, 4, queries, 64))
-        wanted = _exactly(partial(_defined_attention, mask), *inputs)
+        exact = _in_float64(partial(_defined_attention, mask), *inputs)
         fused = partial(_attention_of_models, device, form, mask, DTYPES[precision])
-        errors[form] = _worst_error(_on_device(device, precision, place, fused, *inputs), wanted)
+        errors[form] = _worst_error(_on_device(device, precision, torch_device, fused, *inputs), exact)
     return _verdict("attention", errors, precision, max(errors.values()), device)
 
 
@@ -127,57 +127,61 @@ def _attention_of_models(
     v: Tensor,
     gradient: Tensor,
 ) -> Results:
-    given = mask.to(q.device) if form == "masked" and mask is not None else None
-    # Autocast hands attention what its products made: queries, keys and values that are already short.
-    short = (tensor.to(dtype) for tensor in (q, k, v))
-    y = attend(device.attention_kind(dtype), *short, causal=form == "causal", visible=given)
+    visible = mask.to(q.device) if form == "masked" and mask is not None else None
+    # Under autocast, queries, keys and values come out of products and have their type.
+    cast = (tensor.to(dtype) for tensor in (q, k, v))
+    y = attend(device.attention_backend(dtype), *cast, causal=form == "causal", visible=visible)
     return (y, *torch.autograd.grad(y, (q, k, v), gradient.to(y.dtype)))
 
 
 def _random(*shapes: tuple[int, ...]) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(0)  # of its own: the run's random numbers stay as they were
+    generator = torch.Generator().manual_seed(0)  # not the run's, which stays as it is
     return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
-def _exactly(function: Callable[..., Results], *inputs: Tensor) -> Results:
+def _in_float64(function: Callable[..., Results], *inputs: Tensor) -> Results:
     return function(*(tensor.double().requires_grad_() for tensor in inputs))
 
 
 def _on_device(
-    device: TorchDevice, precision: Precision, place: torch.device, function: Callable[..., Results], *inputs: Tensor
+    device: TorchDevice,
+    precision: Precision,
+    torch_device: torch.device,
+    function: Callable[..., Results],
+    *inputs: Tensor,
 ) -> Results:
-    there = [tensor.to(place).requires_grad_() for tensor in inputs]
+    moved = [tensor.to(torch_device).requires_grad_() for tensor in inputs]
     with device.autocast(precision):
-        return function(*there)
+        return function(*moved)
 
 
-def _worst_error(got: Results, wanted: Results) -> float:
+def _worst_error(results: Results, exact: Results) -> float:
     errors = [
-        float((here.detach().cpu().double() - want).norm() / want.norm())
-        for here, want in zip(got, (tensor.detach() for tensor in wanted), strict=True)
+        float((result.detach().cpu().double() - right).norm() / right.norm())
+        for result, right in zip(results, (tensor.detach() for tensor in exact), strict=True)
     ]
     return math.inf if any(map(math.isnan, errors)) else max(errors)
 
 
 def _verdict(name: str, errors: Mapping[str, float], precision: Precision, worst: float, device: TorchDevice) -> Probe:
-    """The probe of relative errors by part, of which ``worst`` decides."""
+    """Return the probe for these relative errors by part; ``worst`` decides."""
     limit = TOLERANCES[precision]
     detail = f"relative error {worst:.1e}, {precision} allows {limit:.0e}"
     ok = worst <= limit
     if not ok and precision == "float32" and worst < WRONG:
-        detail += f": it computes in something shorter; {device.float32_hint or 'choose --set precision=amp'}"
+        detail += f": it computes in a shorter format; {device.float32_hint or 'choose --set precision=amp'}"
     elif not ok:
-        detail += ": what comes out is wrong"
+        detail += ": the results are wrong"
     measured = {part: float(f"{error:.4g}") if math.isfinite(error) else None for part, error in errors.items()}
     return Probe(name, ok, detail, measured={"limit": limit, "relative_error": measured})
 
 
-# --- whether it waits -----------------------------------------------------------------------------------------------
+# --- waiting --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Waited:
-    """Seconds that asking for a piece of work took, then waiting for the device, reading the result, and once more."""
+    """Seconds of one round: launching the work, synchronising, reading the result, and reading it again."""
 
     launch: float
     synchronize: float
@@ -185,52 +189,52 @@ class Waited:
     read_again: float
 
     @property
-    def whole(self) -> float:
+    def total(self) -> float:
         return self.launch + self.synchronize + self.read
 
     @property
     def early(self) -> bool:
-        """Whether much of the work was still to be done when the wait was over."""
-        return self.read - self.read_again > EARLY_SHARE * self.whole
+        """Whether ``synchronize`` returned while much of the work was still to be done."""
+        return self.read - self.read_again > EARLY_SHARE * self.total
 
 
-def probe_synchronize(device: TorchDevice, place: torch.device) -> Probe:
-    """Whether work is done when ``synchronize`` returns: reading its result must then take no longer than ever.
+def probe_synchronize(device: TorchDevice, torch_device: torch.device) -> Probe:
+    """Test whether work is done when ``synchronize`` returns: reading its result must then take no extra time.
 
-    A processor that pauses this process at the wrong moment looks as bad, but not again and again: one of two verdicts
-    needs ROUNDS rounds that agree.
+    A pause of this process at the wrong moment looks the same, but does not repeat: either verdict needs ROUNDS rounds
+    that agree.
     """
-    work = _work(place)
+    work = _work(torch_device)
     rounds: list[Waited] = []
     while max(count := [sum(r.early == early for r in rounds) for early in (False, True)]) < ROUNDS:
         rounds.append(_round(work, device.synchronize))
     ok = count[False] == ROUNDS
-    typical = sorted((r for r in rounds if r.early != ok), key=lambda r: r.whole)[ROUNDS // 2]
+    typical = sorted((r for r in rounds if r.early != ok), key=lambda r: r.total)[ROUNDS // 2]
     measured = {part: round(seconds, 6) for part, seconds in vars(typical).items()}
     launch, waited, read, _ = (f"{1000 * seconds:.1f} ms" for seconds in measured.values())
-    detail = f"{launch} to ask, {waited} to wait, {read} to read"
+    detail = f"{launch} to launch, {waited} to wait, {read} to read"
     if not ok:
-        detail += ": synchronize() returns before the work is done, so no time taken here means anything"
+        detail += ": synchronize() returns before the work is done, so times measured here mean nothing"
     return Probe("synchronize", ok, detail, "timing", {"rounds": len(rounds), "seconds": measured})
 
 
 def _round(work: Callable[[], Tensor], synchronize: Callable[[], None]) -> Waited:
     start = time.perf_counter()
     result = work()
-    asked = time.perf_counter()
+    launched = time.perf_counter()
     synchronize()
     waited = time.perf_counter()
-    float(result[0, 0])  # cannot be known before the work is done
+    float(result[0, 0])  # needs the work to be done
     read = time.perf_counter()
     float(result[0, 0])  # what reading takes when there is nothing to wait for
-    return Waited(asked - start, waited - asked, read - waited, time.perf_counter() - read)
+    return Waited(launched - start, waited - launched, read - waited, time.perf_counter() - read)
 
 
-def _work(place: torch.device) -> Callable[[], Tensor]:
-    """Products of ``place`` that take about WORK_SECONDS together, each long against the asking for it."""
+def _work(torch_device: torch.device) -> Callable[[], Tensor]:
+    """Return a function that computes for about WORK_SECONDS, in products that each take longer than their launch."""
     size = SMALLEST_PRODUCT
     while True:
-        matrix = torch.ones(size, size, device=place)
+        matrix = torch.ones(size, size, device=torch_device)
         float((matrix @ matrix)[0, 0])  # the first one may load kernels
         start = time.perf_counter()
         float((matrix @ matrix)[0, 0])

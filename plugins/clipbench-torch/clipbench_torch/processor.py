@@ -1,4 +1,4 @@
-"""What Linux says of the processor."""
+"""Facts about the processor, from Linux."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 @functools.cache
 def cpuinfo(key: str) -> str | None:
-    """The first value of ``key`` in /proc/cpuinfo; None where there is none of the kind."""
+    """Return the first value of ``key`` in /proc/cpuinfo, or None."""
     try:
         text = Path("/proc/cpuinfo").read_text(errors="replace")
     except OSError:
         return None
-    found = re.search(rf"^{key}\s*:\s*(.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else None
+    match = re.search(rf"^{key}\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1].strip() if match else None
 
 
 def processor_flags() -> frozenset[str]:
-    """What an x86 processor says that it can do, in Linux's words; empty elsewhere."""
+    """Return the feature flags of an x86 processor, as Linux names them; empty elsewhere."""
     return frozenset((cpuinfo("flags") or "").split())

@@ -1,4 +1,4 @@
-"""All that a learner needs to go on exactly, as tensors by name and values, and back into a learner."""
+"""Save and restore a learner: all that it needs to resume exactly, as tensors by name and plain values."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from clipbench.api import LearnerState, TensorRef
-from clipbench.errors import NotReadyError
+from clipbench.api import LearnerState, NotReadyError, TensorRef
 
 MODEL, OPTIMIZER = "model.", "optimizer."
 SHOWN = 5
@@ -52,7 +51,7 @@ def read_state(
     scaler: Any,  # noqa: ANN401 -- vendors bring scalers of their own
     steps: int,
 ) -> LearnerState:
-    """The state of a learner after ``steps`` steps; its tensors are read from where they are, one at a time.
+    """Return the state of a learner after ``steps`` steps; its tensors are read one at a time, when asked for.
 
     ``model.<name>`` for parameters and buffers, ``optimizer.<parameter>.<key>`` for what the optimizer keeps of each.
     """
@@ -77,31 +76,32 @@ def restore_state(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     scaler: Any,  # noqa: ANN401
-    given: LearnerState | None,
-    place: torch.device,
-    ranks: int = 1,
+    state: LearnerState | None,
+    torch_device: torch.device,
+    world_size: int = 1,
 ) -> int:
-    """Go on from ``given``, tensor by tensor into what is there; the number of steps taken so far.
+    """Copy ``state``, tensor by tensor, into model, optimiser and scaler; return the number of steps taken so far.
 
-    With several ``ranks``, all of them call this: the first has the state, the others give None and receive it.
+    With several ranks, all of them call this: the first has the state, the others give None and receive it.
     Raises NotReadyError, on every rank, for the state of another model; nothing is changed then.
     """
     header: dict[str, Any] = {}
-    if given is not None:
-        layouts = {name: Layout(ref.dtype, ref.shape) for name, ref in given.tensors.items()}
+    if state is not None:
+        layouts = {name: Layout(ref.dtype, ref.shape) for name, ref in state.tensors.items()}
         header = {
-            "problem": _problem(model, scaler, layouts, given.values),
-            "values": dict(given.values),
+            "problem": _problem(model, scaler, layouts, state.values),
+            "values": dict(state.values),
             "optimizer": [
                 (name, layout.dtype.str, layout.shape) for name, layout in layouts.items() if name.startswith(OPTIMIZER)
             ],
         }
-    if ranks > 1:
-        header = _broadcast_json(header, place)
+    if world_size > 1:
+        header = _broadcast_json(header, torch_device)
     if header["problem"]:
         raise NotReadyError(header["problem"])
     values = header["values"]
-    _copy_in(_targets(model, optimizer, header["optimizer"], values["optimizer"]), given, place, ranks)
+    targets = _targets(model, optimizer, header["optimizer"], values["optimizer"])
+    _copy_in(targets, state, torch_device, world_size)
     if scaler is not None:
         scaler.load_state_dict(values["scaler"])
     return int(values["steps"])
@@ -113,7 +113,7 @@ def _targets(
     kept_tensors: Sequence[tuple[str, str, Sequence[int]]],
     kept_values: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor to be filled, in the order that all ranks share; the optimizer's are made as they are reached."""
+    """Yield every tensor to be filled, in the same order on all ranks; the optimizer's are made here, one by one."""
     for name, tensor in model.state_dict().items():
         yield MODEL + name, tensor
     parameters = dict(model.named_parameters())
@@ -127,15 +127,15 @@ def _targets(
     for name, dtype, shape in kept_tensors:
         owner, _, key = name.removeprefix(OPTIMIZER).rpartition(".")
         parameter = parameters[owner]
-        kind = _TORCH[np.dtype(dtype)]
+        torch_dtype = _TORCH[np.dtype(dtype)]
         if key == "step":  # counted on the host, except by kernels that read it
             tensor = torch.empty(
-                tuple(shape), dtype=kind, device=parameter.device if id(parameter) in on_device else "cpu"
+                tuple(shape), dtype=torch_dtype, device=parameter.device if id(parameter) in on_device else "cpu"
             )
         elif tuple(shape) == tuple(parameter.shape):
-            tensor = torch.empty_like(parameter, dtype=kind, requires_grad=False)
+            tensor = torch.empty_like(parameter, dtype=torch_dtype, requires_grad=False)
         else:
-            tensor = torch.empty(tuple(shape), dtype=kind, device=parameter.device)
+            tensor = torch.empty(tuple(shape), dtype=torch_dtype, device=parameter.device)
         optimizer.state[parameter][key] = tensor
         yield name, tensor
     for name, values in kept_values.items():
@@ -144,21 +144,21 @@ def _targets(
 
 @torch.no_grad()
 def _copy_in(
-    targets: Iterator[tuple[str, Tensor]], given: LearnerState | None, place: torch.device, ranks: int
+    targets: Iterator[tuple[str, Tensor]], state: LearnerState | None, torch_device: torch.device, world_size: int
 ) -> None:
     for name, target in targets:
-        if given is not None:
-            target.copy_(_tensor(given.tensors[name].read()))
-        if ranks > 1:
-            # Back ends want what they send contiguous and on the device; some tensors are neither.
-            sent = target.detach().to(place).contiguous()
+        if state is not None:
+            target.copy_(_tensor(state.tensors[name].read()))
+        if world_size > 1:
+            # Back ends send tensors that are contiguous and on the device; some of these are neither.
+            sent = target.detach().to(torch_device).contiguous()
             dist.broadcast(sent, 0)
-            if given is None and sent.data_ptr() != target.data_ptr():
+            if state is None and sent.data_ptr() != target.data_ptr():
                 target.copy_(sent)
 
 
 def _read(tensor: Tensor) -> np.ndarray:
-    """The tensor on the host: itself where it lies there in one piece, else a copy."""
+    """Return the tensor on the host: itself where it is there and contiguous, else a copy."""
     host = tensor.detach().cpu().contiguous()
     if host.dtype == torch.bfloat16:
         return host.view(torch.int16).numpy().view(_BFLOAT16)
@@ -176,7 +176,7 @@ def _tensor(array: np.ndarray) -> Tensor:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A scaler's state as JSON has it; some keep one-element tensors in it."""
+    """Return a scaler's state as JSON has it; some scalers keep one-element tensors in it."""
     return {name: value.item() if isinstance(value, Tensor) else value for name, value in values.items()}
 
 
@@ -186,26 +186,26 @@ def _problem(
     layouts: Mapping[str, Layout],
     values: Mapping[str, Any],
 ) -> str | None:
-    """Why this state is not this learner's, or None."""
+    """Return why this state is not this learner's, or None."""
     own = {
         MODEL + name: Layout(_NUMPY[tensor.dtype], tuple(tensor.shape)) for name, tensor in model.state_dict().items()
     }
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     unexpected = [OPTIMIZER + name for name in values.get("optimizer", {}) if name not in shapes]
-    unlike = []
+    mismatched = []
     for name, layout in layouts.items():
         owner = name.removeprefix(OPTIMIZER).rpartition(".")[0]
         if name.startswith(OPTIMIZER) and owner in shapes:
             if layout.dtype not in _TORCH or layout.shape not in ((), (1,), shapes[owner]):
-                unlike.append(f"{name} is {layout}, its parameter {own[MODEL + owner]}")
+                mismatched.append(f"{name} is {layout}, its parameter {own[MODEL + owner]}")
         elif name not in own:
             unexpected.append(name)
         elif layout != own[name]:
-            unlike.append(f"{name} is {layout}, the model's is {own[name]}")
+            mismatched.append(f"{name} is {layout}, the model's is {own[name]}")
     problems = [
         *_listed("missing", [*(name for name in own if name not in layouts), *_incomplete(layouts)]),
         *_listed("unexpected", unexpected),
-        *_listed("of another shape or type", unlike),
+        *_listed("of another shape or type", mismatched),
     ]
     if lacking := {"steps", "optimizer", "scaler"} - set(values):
         problems.append(f"It lacks the values {', '.join(sorted(lacking))}.")
@@ -217,7 +217,7 @@ def _problem(
 
 
 def _incomplete(layouts: Mapping[str, Layout]) -> list[str]:
-    """What the optimizer keeps of some parameters and lacks of others of which it keeps anything."""
+    """Return what the optimizer keeps for some parameters and lacks for others for which it keeps anything."""
     kept: dict[str, set[str]] = {}
     for name in layouts:
         if name.startswith(OPTIMIZER):
@@ -234,15 +234,15 @@ def _listed(what: str, names: list[str]) -> list[str]:
     return [f"{len(names)} {what}: {', '.join(names[:SHOWN])}{more}."]
 
 
-def _broadcast_json(data: dict[str, Any], place: torch.device) -> dict[str, Any]:
-    """Rank 0's ``data``, on every rank; as 32-bit words, for some devices hardly support bytes."""
+def _broadcast_json(data: dict[str, Any], torch_device: torch.device) -> dict[str, Any]:
+    """Return rank 0's ``data`` on every rank; sent as 32-bit words, because some devices hardly support bytes."""
     text = json.dumps(data).encode()
     text += b" " * (-len(text) % 4)
-    length = torch.tensor([len(text) // 4], dtype=torch.int64).to(place)
+    length = torch.tensor([len(text) // 4], dtype=torch.int64).to(torch_device)
     dist.broadcast(length, 0)
     words = torch.zeros(int(length.item()), dtype=torch.int32)
     if dist.get_rank() == 0:
         words = torch.from_numpy(np.frombuffer(text, np.int32).copy())
-    words = words.to(place)
+    words = words.to(torch_device)
     dist.broadcast(words, 0)
     return dict(json.loads(words.cpu().numpy().tobytes()))

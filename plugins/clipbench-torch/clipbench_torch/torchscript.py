@@ -1,4 +1,4 @@
-"""The tensors of a TorchScript archive, taken out of its zip; the code that it brings is neither compiled nor run."""
+"""The tensors of a TorchScript archive, read from its zip; the code in it is neither compiled nor run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clipbench.errors import NotReadyError
+from clipbench.api import NotReadyError
 
 # Structure and code of OpenAI's largest model take less than a megabyte.
 MAX_BYTES = 64 << 20
@@ -40,20 +40,20 @@ _PREFIX = "__torch__"
 
 
 def read_torchscript(path: Path) -> dict[str, Tensor]:
-    """Parameters and buffers by name, on the host, as ``state_dict`` of the loaded module would give them.
+    """Return parameters and buffers by name, on the host, as ``state_dict`` of the loaded module would give them.
 
     Raises NotReadyError where the archive is damaged, or asks for anything but tensors and plain values.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             return _Archive(archive).state()
-    except Exception as error:  # a zip and a pickle from anywhere: whatever is raised, the file is at fault
-        said = (str(error) or type(error).__name__).splitlines()[0]
-        raise NotReadyError(f"{path}: a TorchScript archive that cannot be read ({said})") from error
+    except Exception as error:  # damaged zips and pickles raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise NotReadyError(f"{path}: a TorchScript archive that cannot be read ({reason})") from error
 
 
 class _Archive:
-    """An open archive; what lies in it is under one folder, named as the file was when it was saved."""
+    """An open archive; its content is in one folder, named as the file was when it was saved."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._zip = archive
@@ -80,12 +80,12 @@ class _Archive:
         for name, value in attributes.items():
             if isinstance(value, _Object):
                 yield from self._tensors(value, f"{prefix}{name}.", depth + 1)
-            # A mask, say, is a tensor too, but no part of the state.
+            # Other tensors, such as a mask, are not part of the state.
             elif isinstance(value, Tensor) and (listed is None or name in listed):
                 yield prefix + str(name), value
 
     def _parameters_and_buffers(self, kind: type[_Object]) -> frozenset[str] | None:
-        """Names that the code of a class lists, or None where it lists none: read as text."""
+        """Return the names that the code of a class lists, read as text, or None where it lists none."""
         file = f"code/{kind.module.replace('.', '/')}.py"
         if self._folder + file not in self._zip.namelist():
             return None
@@ -115,7 +115,7 @@ class _Archive:
 
 
 class _Object:
-    """Stands for an instance of a class that the archive's code defines: what was stored of it, and nothing done."""
+    """Stands for an instance of a class that the archive's code defines: its stored state, with no code run."""
 
     module = ""
     state: Any = None
@@ -125,7 +125,7 @@ class _Object:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows tensors and plain values alone; any other name in the file ends the reading."""
+    """Reads tensors and plain values only; raises for any other name in the file."""
 
     def __init__(self, content: bytes, storage: Callable[[torch.dtype, str, int], Tensor]) -> None:
         super().__init__(io.BytesIO(content))

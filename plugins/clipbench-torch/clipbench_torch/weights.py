@@ -1,4 +1,4 @@
-"""Weights from a file, whichever of the usual formats it has, and strict loading of them."""
+"""Weights from a file in any of the usual formats, and strict loading of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clipbench.errors import NotReadyError
+from clipbench.api import NotReadyError
 from clipbench_torch.torchscript import read_torchscript
 
 EXPECTED = "expected a state dict with OpenAI's parameter names (.pt, .pth or .safetensors)"
@@ -22,7 +22,7 @@ SHOWN = 5
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Parameters by name, on the host: float32 whatever floating type the file has.
+    """Return parameters by name, on the host, floating types as float32.
 
     Reads a state dict that torch.save wrote (also one nested under "state_dict" or "model", also with a "module."
     prefix), a safetensors file (also of a run's checkpoint), or OpenAI's TorchScript archive. Nothing is executed.
@@ -48,7 +48,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def read_archive(path: Path, *, mmap: bool = True) -> Any:  # noqa: ANN401 -- whatever was saved
-    """What torch.save or torch.jit.save wrote to ``path``, on the host, memory-mapped where asked and possible."""
+    """Return what torch.save or torch.jit.save wrote to ``path``, on the host, memory-mapped where possible."""
     path = Path(path)
     head = _head(path)
     if not head.startswith(b"PK"):
@@ -66,7 +66,7 @@ def read_archive(path: Path, *, mmap: bool = True) -> Any:  # noqa: ANN401 -- wh
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Copy ``state`` into ``model``; every name and shape must match and every value be finite.
 
-    Else NotReadyError names what does not, with the shapes of both sides.
+    Raises NotReadyError that names what does not match, with both shapes.
     """
     own = model.state_dict()
     problems = [

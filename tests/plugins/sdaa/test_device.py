@@ -278,7 +278,7 @@ def test_steps_on_the_stand_in_are_the_processors(stand_in, api, precision, tole
     )
     assert done.returncode == 0, done.stderr
     got = json.loads(done.stdout)
-    assert got["place"] == ["sdaa"]
+    assert got["device_types"] == ["sdaa"]
     assert got["losses"] == pytest.approx(want["losses"], rel=tolerance)
     assert got["flash_attention"] == (api == "")
     assert got["precisions"] == (["float32", "float16"] if api else ["float32", "float16", "bfloat16"])

@@ -23,7 +23,7 @@ class TracedOnly(CpuDevice):
 
 @pytest.fixture(autouse=True)
 def afresh(monkeypatch):
-    monkeypatch.setattr(CpuDevice, "tune", lambda self: {})
+    monkeypatch.setattr(CpuDevice, "tune", lambda self, earlier=None: {})
     torch._dynamo.reset()
     counters.clear()
 

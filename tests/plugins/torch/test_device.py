@@ -1,5 +1,6 @@
 """Devices: the contract that each of them keeps, and what the processor's tuning may keep."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -54,20 +55,19 @@ def test_tuning_takes_what_is_faster_by_more_than_noise(onednn, default, chosen,
     assert torch.get_float32_matmul_precision() == devices.PATHS[chosen]
 
 
-def test_a_run_that_goes_on_keeps_its_products(monkeypatch):
+def test_a_resumed_run_keeps_its_products(monkeypatch):
     monkeypatch.setattr(devices, "_onednn_is_faster", lambda *_: pytest.fail("timed again"))
-    for kept in ("default", "onednn"):
-        monkeypatch.setenv("CLIPBENCH_TUNING", f'{{"float32_products": "{kept}"}}')
-        monkeypatch.setattr(devices, "FLOAT32_ERROR_LIMIT", 1.0)
-        assert choose_float32_products()["float32_products"] == kept
-    monkeypatch.setattr(devices, "FLOAT32_ERROR_LIMIT", 0.0)  # as on a processor that took bfloat16 for them
-    assert choose_float32_products()["float32_products"] == "default"
+    monkeypatch.setattr(devices, "FLOAT32_ERROR_LIMIT", 1.0)
+    for earlier in ("default", "onednn"):
+        assert CpuDevice().tune({"float32_products": earlier})["float32_products"] == earlier
+    monkeypatch.setattr(devices, "FLOAT32_ERROR_LIMIT", 0.0)  # as on a processor that computes them in bfloat16
+    assert CpuDevice().tune({"float32_products": "onednn"})["float32_products"] == "default"
 
 
 def test_tuning_decides_once(monkeypatch):
     device = CpuDevice()
     first = device.tune()
-    monkeypatch.setattr(devices, "choose_float32_products", lambda: pytest.fail("products timed again"))
+    monkeypatch.setattr(devices, "choose_float32_products", lambda *_: pytest.fail("products timed again"))
     assert device.tune() == first
 
 
@@ -84,40 +84,32 @@ def test_processor():
 
 # --- the contract, for every device of the torch engine ------------------------------------------------------------
 
-# What a device alone knows, and which member of clipbench.api.Device tells it.
-CONTRACT = {
-    "availability, and the reason when not": "unavailable",
-    "selection by local rank": "select",
-    "synchronise": "synchronize",
-    "seed": "seed",
-    "peak memory": "peak_memory",
-    "its reset": "reset_peak_memory",
-    "name, driver, count, total memory": "info",
-    "autocast context": "autocast",
-    "its dtypes": "precisions",
-    "gradient scaler": "grad_scaler",
-    "collective back end": "collective_backend",
-    "peak FLOP/s per dtype, or None": "peak_flops",
-    "environment variables that change numerics or speed": "environment_variables",
-    "how to turn fast attention on": "tune",
-}
+# What the core asks of any device, and what the torch engine asks of its own besides.
+OF_THE_CORE = {
+    "unavailable", "others", "select", "seed", "tune", "info", "precisions", "peak_flops", "free_memory",
+    "reset_peak_memory", "peak_memory", "environment_variables",
+}  # fmt: skip
+OF_THE_ENGINE = {
+    "torch_device", "synchronize", "autocast", "grad_scaler", "collective_backend", "attention_backend", "compiles",
+    "pin_memory", "float32_hint", "compile_backend",
+}  # fmt: skip
 DEVICES = {name: spec for name, spec in load_registry().devices.specs.items() if spec.engine == "torch"}
 
 
-def members(protocol):
-    return {name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")}
+def members(cls):
+    return {name for name, value in vars(cls).items() if not name.startswith("_")}
 
 
-def test_the_contract_is_this_list_and_no_member_is_idle():
-    assert members(Device) == set(CONTRACT.values())
-    sources = [
-        path.read_text(encoding="utf-8")
-        for folder in ("clipbench", "plugins/clipbench-torch")
-        for path in (TOP / folder).rglob("*.py")
-        if path.name not in ("api.py", "device.py", "cuda.py", "examination.py", "probes.py")
-    ]
-    for member in CONTRACT.values():
-        assert any(f"device.{member}(" in source for source in sources), f"nobody asks a device for {member}"
+def sources(folder):
+    return "".join(path.read_text(encoding="utf-8") for path in (TOP / folder).rglob("*.py"))
+
+
+def test_the_contract_is_this_list_and_every_member_is_used():
+    assert members(Device) == OF_THE_CORE
+    assert members(TorchDevice) == OF_THE_CORE | OF_THE_ENGINE
+    for users, contract in (("clipbench", OF_THE_CORE), ("plugins/clipbench-torch", OF_THE_ENGINE)):
+        for member in contract:
+            assert re.search(rf"\bdevice\.{member}\b", sources(users)), f"{users} does not use {member}"
 
 
 def test_every_device_that_ships_is_here():
@@ -125,12 +117,10 @@ def test_every_device_that_ships_is_here():
 
 
 @pytest.mark.parametrize("name", sorted(DEVICES))
-def test_a_device_has_every_member_of_its_own_or_from_stock_torch(name):
+def test_a_device_has_every_member_of_its_own_or_from_the_base_class(name):
     device = load_object(DEVICES[name].load)()
-    assert device.name == name
-    for member in CONTRACT.values():
-        assert callable(getattr(device, member))
-    # What has no answer that suits all devices.
+    assert device.name == name and isinstance(device, TorchDevice)
+    # There is no default for these that suits all devices.
     for member in ("unavailable", "info", "synchronize", "collective_backend"):
         assert getattr(type(device), member) is not getattr(TorchDevice, member)
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -34,7 +35,8 @@ def test_old_torch_is_refused(monkeypatch, version, refused):
 
 
 def test_ranks_are_started_by_a_module_that_calls_torchs_launcher():
-    assert TorchEngine().launcher(4) == [sys.executable, "-m", "clipbench_torch.launch", "4"]
+    command = TorchEngine().launcher(4, Path("killed.json"))
+    assert command == [sys.executable, "-m", "clipbench_torch.launch", "4", "killed.json"]
 
 
 def test_missing_torch_is_explained(monkeypatch):

@@ -99,18 +99,18 @@ def test_a_micro_batch_of_all_ranks_is_one_batch(result_of):
 
 def test_ranks_count_their_own_operations(result_of):
     ranks = [float(rank["flops"]) for rank in result_of("local")]
-    assert sum(ranks) < take_steps("local")["flops"]  # a shard's captions are cut shorter, and it has fewer rivals
+    assert sum(ranks) < take_steps("local")["flops"]  # a shard's captions are cut shorter, and it has fewer negatives
     assert min(ranks) > 0.15 * take_steps("local")["flops"]
 
 
 def test_a_group_that_is_closed_leaves_no_thread_behind(monkeypatch):
-    """One that is inside the store when the interpreter goes takes the process down."""
+    """A thread inside the store at interpreter shutdown would abort the process."""
     monkeypatch.setattr(groups, "BEAT_SECONDS", 0.001)
     store = dist.HashStore()
     group = groups.TorchGroup(CpuDevice(), World(rank=0, local_rank=0, size=2), store)
     while json.loads(store.get("beat/0"))[0] < 3:
         time.sleep(0.001)
-    assert "pulse" in [thread.name for thread in threading.enumerate()]
+    assert "heartbeat" in [thread.name for thread in threading.enumerate()]
     group.close()
-    assert "pulse" not in [thread.name for thread in threading.enumerate()]
+    assert "heartbeat" not in [thread.name for thread in threading.enumerate()]
     assert json.loads(store.get("beat/0"))[0] == -1

@@ -18,7 +18,7 @@ from tests.support.torch_jobs import ADAMW, SMALL, make_batch, make_job
 @pytest.fixture(autouse=True)
 def same_products(monkeypatch):
     """Tuning times products and may choose otherwise at a busy moment: as true, but not bit for bit the same."""
-    monkeypatch.setattr(CpuDevice, "tune", lambda self: {"float32_products": "default"})
+    monkeypatch.setattr(CpuDevice, "tune", lambda self, earlier=None: {"float32_products": "default"})
 
 
 def train(learner, steps=3, lr=1e-3, first=0):

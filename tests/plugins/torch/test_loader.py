@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from clipbench.errors import NotReadyError
+from clipbench_torch.device import CpuDevice
 from clipbench_torch.engine import TorchEngine
 from clipbench_torch.loader import TorchLoader
 
@@ -36,7 +37,7 @@ def loader_of():
     loaders = []
 
     def build(fetch, workers):
-        loaders.append(TorchEngine().loader(fetch, workers))
+        loaders.append(TorchEngine().loader(fetch, workers, CpuDevice()))
         return loaders[-1]
 
     yield build

@@ -14,7 +14,7 @@ from tests.support.torch_jobs import make_batch, make_job
 
 @pytest.fixture(autouse=True)
 def same_products(monkeypatch):
-    monkeypatch.setattr(CpuDevice, "tune", lambda self: {"float32_products": "default"})
+    monkeypatch.setattr(CpuDevice, "tune", lambda self, earlier=None: {"float32_products": "default"})
 
 
 def one_step(pixels, tokens, **changes):
@@ -100,13 +100,13 @@ def test_recomputing_keeps_fewer_bytes_for_backward():
             features = learner._towers(pixels, tokens)
         parameters = {p.untyped_storage().data_ptr() for p in learner._model.parameters()}
         del features
-        return sum(size for place, size in kept.items() if place not in parameters)
+        return sum(size for address, size in kept.items() if address not in parameters)
 
     assert kept_bytes(grad_checkpointing=True) < 0.75 * kept_bytes()
 
 
 def test_a_model_without_such_blocks_is_refused():
-    spec = ModelSpec("other", "torch", "for tests", make_job().config, "test_micro_batches:Other")
+    spec = ModelSpec("other", "torch", "for tests", make_job().config, f"{__name__}:Other")
     with pytest.raises(NotReadyError, match=r"train.grad_checkpointing: model 'other' has no blocks"):
         TorchLearner(make_job(model=spec, grad_checkpointing=True))
 

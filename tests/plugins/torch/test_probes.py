@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from clipbench.api import Probe
 from clipbench_torch import probes
-from clipbench_torch.attention import KERNEL, PRODUCTS
+from clipbench_torch.attention import MATH, SDPA
 from clipbench_torch.device import CpuDevice
 from clipbench_torch.engine import TorchEngine
 
@@ -172,7 +172,7 @@ def test_a_wrong_gradient(monkeypatch):
 
 def lying_attention(monkeypatch, lie):
     honest = F.scaled_dot_product_attention
-    monkeypatch.setattr(CpuDevice, "attention_kind", lambda *_: KERNEL)
+    monkeypatch.setattr(CpuDevice, "attention_backend", lambda *_: SDPA)
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda q, k, v, **options: lie(honest, q, k, v, options))
 
 
@@ -199,7 +199,7 @@ def test_attention_that_is_not_attention(monkeypatch, lie, wrong, precision):
 
 
 def test_attention_from_products_is_probed_too(monkeypatch):
-    monkeypatch.setattr(CpuDevice, "attention_kind", lambda *_: PRODUCTS)
+    monkeypatch.setattr(CpuDevice, "attention_backend", lambda *_: MATH)
     assert failed(CpuDevice(), "float32") == []
     honest = torch.softmax
     monkeypatch.setattr(torch, "softmax", lambda scores, dim: honest(scores * 1.1, dim))

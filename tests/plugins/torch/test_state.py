@@ -28,7 +28,7 @@ KINDS = {"fused": {"fused": True}, "foreach": {"foreach": True}, "loop": {"forea
 @pytest.fixture(autouse=True)
 def same_products(monkeypatch):
     """Tuning times products and may choose otherwise at a busy moment: as true, but not bit for bit the same."""
-    monkeypatch.setattr(CpuDevice, "tune", lambda self: {"float32_products": "default"})
+    monkeypatch.setattr(CpuDevice, "tune", lambda self, earlier=None: {"float32_products": "default"})
 
 
 def train(learner, steps, first=0):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clipbench_torch import optimizer as optimizer_module
-from clipbench_torch.attention import KERNEL
+from clipbench_torch.attention import SDPA
 from clipbench_torch.device import CpuDevice
 from clipbench_torch.learner import TorchLearner
 from clipbench_torch.optimizer import gradient_norm
@@ -121,11 +121,11 @@ class MetaDevice(CpuDevice):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision != "float32"):
             yield
 
-    def tune(self):
+    def tune(self, earlier=None):
         return {}
 
-    def attention_kind(self, dtype):
-        return KERNEL  # it is no processor
+    def attention_backend(self, dtype):
+        return SDPA  # it is no processor
 
 
 @pytest.mark.parametrize(
