@@ -291,11 +291,11 @@ def copy_rate() -> float:
 def show_table(
     head: Sequence[str], rows: Iterable[Sequence[str]], *after: str, title: str | None = None, width: int | None = None
 ) -> None:
-    """Print a table, and lines after it."""
+    """Print a table, and lines below it."""
     table = Table(*head, title=title)
     for row in rows:
         table.add_row(*row)
-    Console(width=width).print(table, *after)
+    Console(width=width).print(table, *after, sep="\n")
 
 
 class Record:

@@ -1,4 +1,4 @@
-"""What the loop adds to a training step: our whole loop around a learner that does nothing, beside a real step.
+"""What the loop adds to a training step: the whole loop around a learner that does nothing, beside a real step.
 
     python -m benchmarks.overhead [--quick] [--out benchmarks/results/overhead.json]
 
@@ -11,17 +11,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.harness import Record, arguments, in_turns, make_batch, make_device, make_learner, parse, show_table
 from clipbench.api import DeviceInfo, StepReport, World
+from clipbench.api.plain import to_plain
 from clipbench.api.registry import load_registry
 from clipbench.suites.loading import find_suite, load_suite
 from clipbench.suites.plan import make_plan
-from clipbench.training.checkpointing import Keeper
-from clipbench.training.collectives import Alone
+from clipbench.training.checkpointing import Checkpointer
+from clipbench.training.collectives import SingleRank
+from clipbench.training.epoch_record import Hardware
 from clipbench.training.loop import Loop
 from clipbench.training.state import RunState
 from clipbench.training.stop import StopRequest
@@ -29,6 +32,8 @@ from clipbench.training.stop import StopRequest
 
 class Nothing:
     """Learner, loader, device and evaluator that do nothing, so that what is left is the loop."""
+
+    workers = 0
 
     def __init__(self) -> None:
         self.steps = 0
@@ -68,10 +73,19 @@ def main() -> None:
     def run_loop() -> None:
         nothing = Nothing()
         Loop(
-            plan=plan, world=World(), device=nothing, info=DeviceInfo("nothing", 1), learner=nothing, loader=nothing,
-            evaluator=nothing, emit=lambda event, **values: json.dumps(values), group=Alone(), state=RunState(),
-            keeper=Keeper(None, case.checkpoint, {}), stop=StopRequest(), hosts=["here"], workers=0,
-        ).run()  # fmt: skip
+            plan=plan,
+            world=World(),
+            group=SingleRank(),
+            device=nothing,
+            hardware=Hardware(DeviceInfo("nothing", 1), ("here",)),
+            learner=nothing,
+            loader=nothing,
+            evaluator=nothing,
+            state=RunState(),
+            checkpointer=Checkpointer(None, case.checkpoint, {}),
+            stop=StopRequest(Path("no-stop-file")),
+            emit=lambda event: json.dumps(to_plain(event)),
+        ).run()
 
     learner = make_learner("clip-tiny", make_device("cpu"), "float32")
     batch = case.train.batch_size
