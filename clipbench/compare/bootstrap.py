@@ -1,4 +1,4 @@
-"""What chance alone does to a recall: images drawn again with replacement, their captions going with them.
+"""Sampling error of recalls, by the bootstrap: images are drawn with replacement, together with their captions.
 
 Pure and seeded: the same ranks give the same answer every time.
 """
@@ -6,15 +6,15 @@ Pure and seeded: the same ranks give the same answer every time.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from clipbench.results.metrics import RECALL_NAMES
-from clipbench.training.retrieval import RECALL_AT
+from clipbench.api.result import QueryRanks
+from clipbench.results.metrics import RECALL_AT, RECALL_NAMES
 
 Floats = npt.NDArray[np.floating[Any]]
 Counts = npt.NDArray[np.uint8]
@@ -40,16 +40,16 @@ class Hits:
         return len(self.table)
 
     def recalls(self) -> dict[str, float]:
-        """All nine recalls in percent, by name."""
+        """Return all nine recalls in percent, by name."""
         values = _recalls(self.table.sum(axis=0, dtype=np.float64, keepdims=True))[0]
         return dict(zip(RECALL_NAMES, map(float, values), strict=True))
 
 
-def hits_of(ranks: Mapping[str, Any] | None) -> Hits | None:
-    """Hits from a result's ``ranks``; None where they are missing, or do not say to which image a caption belongs."""
-    if ranks is None or not ranks.get("image_of_text"):
+def hits_of(ranks: QueryRanks | None) -> Hits | None:
+    """Return the hits of an evaluation; None where its ranks are missing, or do not say whose captions they are."""
+    if ranks is None or len(ranks.image_of_text) == 0:
         return None
-    text, image, owner = (np.asarray(ranks[key]) for key in ("text", "image", "image_of_text"))
+    text, image, owner = (np.asarray(values) for values in (ranks.text, ranks.image, ranks.image_of_text))
     if len(owner) != len(image) or owner.max() >= len(text):
         return None
     table = np.ones((len(text), 8), dtype=np.float32)
@@ -61,17 +61,20 @@ def hits_of(ranks: Mapping[str, Any] | None) -> Hits | None:
 
 
 def mean_hits(runs: Sequence[Hits]) -> Hits:
-    """The mean over runs on the same images."""
+    """Return the mean over runs on the same images."""
     return Hits(np.mean([run.table for run in runs], axis=0, dtype=np.float32))
 
 
 def recall_draws(hits: Hits, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
-    """(resamples, 9): the recalls over images drawn with replacement, in points."""
+    """Return (resamples, 9): the recalls over images drawn with replacement, in points."""
     return _recalls(_resampled(hits.table, resamples, seed))
 
 
 def paired_draws(ours: Hits, theirs: Hits, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
-    """(resamples, 9): ours minus theirs in points, each time over one draw of images for both."""
+    """Return (resamples, 9): ours minus theirs in points, each time over one draw of images for both.
+
+    Raises ValueError for other numbers of images.
+    """
     if ours.images != theirs.images:
         raise ValueError("paired draws need the same images on both sides")
     sums = _resampled(np.concatenate([ours.table, theirs.table], axis=1), resamples, seed)
@@ -79,18 +82,18 @@ def paired_draws(ours: Hits, theirs: Hits, resamples: int = RESAMPLES, seed: int
 
 
 def unpaired_draws(ours: Hits, theirs: Hits, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
-    """(resamples, 9): ours minus theirs in points, each over a draw of its own images."""
+    """Return (resamples, 9): ours minus theirs in points, each over a draw of its own images."""
     return recall_draws(ours, resamples, seed) - recall_draws(theirs, resamples, seed + 1)
 
 
 def recall_errors(hits: Hits, resamples: int = 1_000) -> dict[str, float]:
-    """Half the width of each recall's 95 % interval in points, by name."""
+    """Return half the width of each recall's 95 % interval in points, by name."""
     spread = recall_draws(hits, resamples).std(axis=0)
     return {name: 1.96 * float(value) for name, value in zip(RECALL_NAMES, spread, strict=True)}
 
 
 def _recalls(sums: Floats) -> Floats:
-    """(n, 9) recalls in percent from (n, 8) sums over images, in the order of ``RECALL_NAMES``."""
+    """Return (n, 9) recalls in percent from (n, 8) sums over images, in the order of ``RECALL_NAMES``."""
     sides = [100 * sums[:, first : first + 3] / np.maximum(sums[:, first + 3, None], 1) for first in (0, 4)]
     means = [side.mean(axis=1, keepdims=True) for side in sides]
     columns = [sides[0], means[0], sides[1], means[1], (means[0] + means[1]) / 2]
@@ -98,7 +101,7 @@ def _recalls(sums: Floats) -> Floats:
 
 
 def _resampled(table: Floats, resamples: int, seed: int) -> Floats:
-    """(resamples, columns): sums of the table's rows, each row as often as its image was drawn."""
+    """Return (resamples, columns): sums of the table's rows, each row as often as its image was drawn."""
     counts = _times_drawn(len(table), resamples, seed)
     rows = max(1, SMALL_PRODUCT // table.size)
     blocks = [counts[first : first + rows].astype(np.float32) @ table for first in range(0, resamples, rows)]
@@ -107,7 +110,7 @@ def _resampled(table: Floats, resamples: int, seed: int) -> Floats:
 
 @functools.lru_cache(maxsize=4)
 def _times_drawn(images: int, resamples: int, seed: int) -> Counts:
-    """(resamples, images): how often each image is drawn; drawn once for all results on as many images."""
+    """Return (resamples, images): how often each image is drawn; computed once for all results on as many images."""
     random = np.random.default_rng(seed)
     counts = np.empty((resamples, images), dtype=np.uint8)
     for first in range(0, resamples, BLOCK):

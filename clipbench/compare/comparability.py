@@ -1,4 +1,4 @@
-"""What makes two results comparable: device, ranks, precision, batch, recipe, data, weights, evaluation, engine."""
+"""What makes two results comparable: device, precision, batch, recipe, data, weights, evaluation, engine."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
+from clipbench.api.plain import ABSENT, leaves, value_at
+from clipbench.api.result import Result
 from clipbench.compare.verdicts import Difference
 from clipbench.files import schemas
-from clipbench.results.references import ABSENT, value_at
-from clipbench.results.result import Result
+from clipbench.results.references import describe
 
-ALLOWED = ("device", "ranks", "precision", "batch", "recipe", "data", "weights", "evaluation", "engine", "settings")
-SPEED_METRICS = ("samples_per_second", "seconds_to_quality")
+ALLOWED = (
+    "device",
+    "world_size",
+    "precision",
+    "batch",
+    "recipe",
+    "data",
+    "weights",
+    "evaluation",
+    "engine",
+    "settings",
+)
 
 # The longest prefix decides; "" never counts. What has no entry is part of the recipe: a key that is not known to be
 # harmless counts.
@@ -28,7 +39,7 @@ _NAMES: Mapping[str, str] = {
     **dict.fromkeys(("config.ranks_timeout", "config.checkpoint", "config.observers", "config.timing"), ""),
     **dict.fromkeys(("config.train.workers", "config.train.max_skipped_steps", "config.eval"), ""),
     "config.eval.resize": "evaluation",
-    "config.ranks": "ranks",
+    "config.world_size": "world_size",
     "config.engine": "engine",
     "config.train.batch_size": "batch",
     "config.train.accumulate": "batch",
@@ -37,7 +48,7 @@ _NAMES: Mapping[str, str] = {
     "config.model.autocast_text": "precision",
     "environment.device": "device",
     "environment.device.precision": "precision",
-    "environment.device.ranks": "ranks",
+    "environment.device.world_size": "world_size",
     "dataset": "data",
     "dataset.val": "evaluation",
     "weights": "weights",
@@ -50,7 +61,7 @@ _FACTS = (
     *(f"dataset.train.{key}" for key in ("split", "images", "captions", "annotation_sha256")),
     *(f"dataset.val.{key}" for key in ("split", "images", "captions", "annotation_sha256")),
 )
-# What comparing is there to compare across, and what says where it ran: shown, never in the way.
+# Software and host are what one compares across: shown, never an obstacle.
 _SHOWN = (
     *("environment.packages", "environment.plugins", "environment.python", "environment.device.driver"),
     *("clipbench.version", "clipbench.commit", "environment.os", "environment.variables", "environment.cpu.name"),
@@ -58,7 +69,7 @@ _SHOWN = (
 
 
 def difference_name(path: str) -> str:
-    """What ``--allow`` calls a difference at this path of a result; "" where it never counts."""
+    """Return the value of ``--allow`` for a difference at this path of a result; "" where it never counts."""
     parts = path.split(".")
     for count in range(len(parts), 0, -1):
         name = _NAMES.get(".".join(parts[:count]))
@@ -68,78 +79,49 @@ def difference_name(path: str) -> str:
 
 
 def facts(result: Result) -> dict[str, Any]:
-    """All that two comparable results have in common: dotted path to value, defaults of the suite filled in."""
-    config = schemas.fill_defaults(schemas.load_schema("suite"), result["config"])
-    found = {path: value for path, value in _leaves("config", config) if difference_name(path)}
-    found |= {path: _at(result, path) for path in _FACTS}
-    weights = result["weights"] or {}
-    # A file's name says nothing where its hash is known.
-    found["weights.sha256"] = weights.get("sha256") or weights.get("source")
-    device = value_at(result, "environment.device.name")
-    if device is not ABSENT and device == value_at(result, "environment.cpu.name"):
-        found["environment.device.cores"] = _at(result, "environment.cpu.cores")
-    return found
+    """Return all that two comparable results have in common: dotted path to value, the suite's defaults filled in."""
+    config = schemas.fill_defaults(schemas.load_schema("suite"), result.config)
+    values = {path: value for path, value in leaves({"config": config}) if difference_name(path)}
+    values |= {path: value_at(result, path) for path in _FACTS}
+    # A file's name means nothing where its hash is known.
+    values["weights.sha256"] = value_at(result, "weights.sha256") or value_at(result, "weights.source")
+    if result.device_name is not None and result.device_name == value_at(result, "environment.cpu.name"):
+        values["environment.device.cores"] = value_at(result, "environment.cpu.cores")
+    return values
 
 
 def signature(result: Result, state: bool = False) -> str:
-    """A text that two results share when nothing that counts differs; with ``state``, nor their software and host."""
+    """Return a text that two results share when nothing that counts differs; with ``state``, nor software and host."""
     return json.dumps([facts(result), _state(result) if state else None], sort_keys=True)
 
 
-def _state(result: Result) -> dict[str, Any]:
-    return {key: value for path in _SHOWN for key, value in _leaves(path, _at(result, path))}
-
-
 def find_differences(ours: Result, theirs: Result, allow: Collection[str] = ()) -> tuple[Difference, ...]:
-    """All that differs, what blocks first; ``allow`` has the names of differences that are let through."""
-    found = list(_compared(facts(ours), facts(theirs), allow))
-    sides = [_state(result) for result in (ours, theirs)]
-    found += [
-        Difference("", path, worded(sides[0].get(path)), worded(sides[1].get(path)), "nothing")
-        for path in {**sides[0], **sides[1]}
-        if sides[0].get(path) != sides[1].get(path)
-    ]
-    return tuple(found)
+    """Return all that differs, what blocks first; ``allow`` has the names of differences that are accepted."""
+    differences = []
+    for path, left, right in _unequal(facts(ours), facts(theirs)):
+        name = difference_name(path)
+        blocks: Literal["all", "speed"] = "speed" if name == "settings" else "all"
+        differences.append(Difference(name, path, left, right, blocks, name in allow))
+    for path, left, right in _unequal(_state(ours), _state(theirs), absent=None):
+        differences.append(Difference("", path, left, right, "nothing"))
+    return tuple(differences)
 
 
 def condition_difference(path: str, ours: str, theirs: str, allow: Collection[str]) -> Difference:
-    """A condition of a reference that a result does not meet."""
+    """Return a condition of a reference that a result does not meet, as a difference that rules out everything."""
     name = difference_name(path) or "recipe"
     return Difference(name, path, ours, theirs, "all", name in allow)
 
 
-def bad_images(result: Result) -> str | None:
-    """Why a result that left images out cannot be compared: it trained or was evaluated on other data."""
-    skipped = (result.get("bad_images") or {}).get("skipped", 0)
-    return f"{skipped} images could not be read and were left out" if skipped else None
+def _state(result: Result) -> dict[str, Any]:
+    return dict(leaves({path: value_at(result, path) for path in _SHOWN}))
 
 
-def worded(value: object) -> str:
-    """A value as it is said in a sentence."""
-    if value is None or value is ABSENT:
-        return "absent" if value is ABSENT else "none"
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text[:12] if len(text) in (40, 64) and set(text) <= set("0123456789abcdef") else text
-
-
-def _compared(ours: Mapping[str, Any], theirs: Mapping[str, Any], allow: Collection[str]) -> Iterator[Difference]:
-    for path in (*ours, *(path for path in theirs if path not in ours)):
-        if path in ours and path in theirs and ours[path] == theirs[path]:
-            continue
-        name = difference_name(path)
-        blocks: Literal["all", "speed"] = "speed" if name == "settings" else "all"
-        sides = [worded(side.get(path, ABSENT)) for side in (ours, theirs)]
-        yield Difference(name, path, sides[0], sides[1], blocks, name in allow)
-
-
-def _leaves(path: str, value: object) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _leaves(f"{path}.{key}", inner)
-    else:
-        yield path, value
-
-
-def _at(result: Result, path: str) -> Any:  # noqa: ANN401
-    value = value_at(result, path)
-    return None if value is ABSENT else value
+def _unequal(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], absent: object = ABSENT
+) -> Iterator[tuple[str, str, str]]:
+    """Yield path and both values in words wherever they differ; a path that one side lacks has ``absent`` there."""
+    for path in {**ours, **theirs}:
+        left, right = ours.get(path, absent), theirs.get(path, absent)
+        if left != right:
+            yield path, describe(left), describe(right)

@@ -1,39 +1,34 @@
-"""From paths to a judgement: which results there are, and what each is held against."""
+"""The gate: load what a request names, match, measure and decide, and return one judgement."""
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from clipbench.compare.against_baseline import compare_with_baselines
-from clipbench.compare.against_reference import Terms, compare_all, find_reference
+from clipbench.api.result import Result
+from clipbench.compare.deciding import compare
+from clipbench.compare.matching import Match, Terms, group_repeats, match_baselines, match_reference
 from clipbench.compare.significance import Thresholds
-from clipbench.compare.verdicts import Comparison, Judgement
+from clipbench.compare.verdicts import Judgement
 from clipbench.errors import CaseFailedError, UsageError
-from clipbench.results.baselines import (
-    ADOPTED,
-    FOLDER,
-    Baseline,
-    as_baselines,
-    load_baselines,
-    no_such_baseline,
-)
+from clipbench.results.baselines import FOLDER, Baseline, load_baselines
 from clipbench.results.collect import Collection, collect
 from clipbench.results.references import Reference, load_references, shipped_references
-from clipbench.results.result import Result
 
 OWN = "own"
+ADOPTED = "adopted"
 RESULTS = Path("results")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What ``clipbench compare`` was asked.
+    """What to compare with what.
 
     ``baseline`` is a file, a folder, a run id, the name of an adopted baseline, or ``adopted``; with it, references
-    are held against only where ``reference`` names one, or is ``own``: the one that each result names itself.
+    are compared with only where ``reference`` names one, or is ``own``: the one that each result names itself.
     ``folders`` have further references, ``baselines`` the adopted baselines (None: ``results/baseline``).
     """
 
@@ -43,8 +38,25 @@ class Request:
     baseline: str | None = None
     baselines: Path | None = None
     terms: Terms = field(default_factory=Terms)
-    thresholds: Thresholds = field(default_factory=Thresholds)
     strict: bool = False
+
+    @property
+    def reference_name(self) -> str | None:
+        """The reference for all results; None where each has its own."""
+        return None if self.reference == OWN else self.reference
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a request names, read.
+
+    ``baselines`` are those that it means, None where it asks for none; ``problems`` name each file that was refused.
+    """
+
+    results: tuple[Result, ...]
+    references: Mapping[str, Reference]
+    baselines: tuple[Baseline, ...] | None = None
+    problems: tuple[str, ...] = ()
 
 
 def request_of(
@@ -59,94 +71,108 @@ def request_of(
     least_speed: float,
     strict: bool,
 ) -> Request:
-    """The options of ``clipbench compare`` as a Request; ``least_speed`` is in percent.
+    """Return the options of ``clipbench compare`` as a Request; ``least_speed`` is in percent.
 
-    A number that is not finite would pass everything, and is a UsageError.
+    Raises UsageError for a number that is not finite: it would pass everything.
     """
     numbers = {"--target": target, "--least-recall": least_recall, "--least-speed": least_speed}
     for option, number in numbers.items():
         if number is not None and not math.isfinite(number):
             raise UsageError(f"{option} {number}: expected a finite number")
-    terms = Terms(frozenset(allow), target)
-    thresholds = Thresholds(least_recall, 2 * least_recall, least_speed / 100)
-    return Request(tuple(paths), tuple(folders), reference, baseline, baselines, terms, thresholds, strict)
+    terms = Terms(frozenset(allow), target, Thresholds(least_recall, 2 * least_recall, least_speed / 100))
+    return Request(tuple(paths), tuple(folders), reference, baseline, baselines, terms, strict)
 
 
 def judge(request: Request) -> Judgement:
-    """Hold every result under the request's paths against what it asks for."""
+    """Compare every result under the request's paths with what the request asks for."""
+    inputs = load(request)
+    comparisons = (compare(match, request.terms) for match in match_all(request, inputs))
+    return Judgement(tuple(comparisons), inputs.problems, request.strict)
+
+
+def match_all(request: Request, inputs: Inputs) -> Iterator[Match]:
+    """Yield every match that the request asks for: with baselines first.
+
+    Raises CaseFailedError where the runs of the baseline are all that there is.
+    """
+    results, name = inputs.results, request.reference_name
+    if inputs.baselines is not None:
+        taken = {run for baseline in inputs.baselines for run in baseline.runs}
+        results = tuple(result for result in results if result.run_id not in taken)
+        if inputs.results and not results and not inputs.problems:
+            raise CaseFailedError(f"--baseline {request.baseline}: is all that there is; no result is left to compare")
+
+        def target_of(result: Result) -> float | None:
+            return match_reference(result, inputs.references, name, request.terms).target
+
+        yield from match_baselines(results, inputs.baselines, request.terms, target_of)
+        if request.reference is None:
+            return
+        results = tuple(result for result in results if result.completed)
+    yield from (match_reference(result, inputs.references, name, request.terms) for result in results)
+
+
+# --- loading ------------------------------------------------------------------------------------------------------
+
+
+def load(request: Request) -> Inputs:
+    """Read the results, references and baselines that a request names; raise UsageError for one that is not there."""
     found = collect(request.paths)
     references = {**shipped_references(), **load_references(request.folders), **found.references}
-    name = None if request.reference == OWN else request.reference
+    name = request.reference_name
     if name is not None and name not in references:
         raise UsageError(f"--reference {name}: no such reference; known: {', '.join(sorted(references))}, {OWN}")
-    problems = list(found.problems)
-    comparisons: list[Comparison] = []
-    results = found.results
-    if request.baseline is not None:
-        chosen, refused = choose_baselines(request, found)
-        problems += [problem for problem in refused if problem not in problems]
-        taken = {run for baseline in chosen for run in baseline.runs}
-        results = tuple(result for result in results if result["run_id"] not in taken)
-        if found.results and not results and not problems:
-            raise CaseFailedError(f"--baseline {request.baseline}: is all that there is; no result is left to compare")
-        target_of = _target_of(references, name)
-        comparisons += compare_with_baselines(results, chosen, request.terms, request.thresholds, target_of)
-        if request.reference is not None:
-            results = tuple(result for result in results if result["status"] == "completed")
-    if request.baseline is None or request.reference is not None:
-        comparisons += compare_all(results, references, name, request.terms)
-    return Judgement(tuple(comparisons), tuple(problems), request.strict)
+    inputs = Inputs(found.results, references, None, found.problems)
+    if request.baseline is None:
+        return inputs
+    chosen = choose_baselines(request.baseline, request.baselines, found)
+    problems = (*found.problems, *(problem for problem in chosen.problems if problem not in found.problems))
+    return replace(inputs, baselines=chosen.baselines, problems=problems)
 
 
-def choose_baselines(request: Request, found: Collection) -> tuple[list[Baseline], tuple[str, ...]]:
-    """What ``--baseline`` means, and the files that were refused on the way; a miss is a UsageError."""
-    wanted = request.baseline or ADOPTED
+def choose_baselines(wanted: str, folder: Path | None, found: Collection) -> Collection:
+    """Return the baselines that ``--baseline`` means, and the files refused on the way; raise UsageError for none."""
     if wanted != ADOPTED and Path(wanted).exists():
         return _from_path(Path(wanted))
     adopted = {baseline.name: baseline for baseline in found.baselines}
-    folder = request.baselines or FOLDER
-    if folder.is_dir():
-        adopted |= {baseline.name: baseline for baseline in load_baselines(folder)}
-    elif request.baselines is not None:
+    if (folder or FOLDER).is_dir():
+        adopted |= {baseline.name: baseline for baseline in load_baselines(folder or FOLDER)}
+    elif folder is not None:
         raise UsageError(f"--baselines {folder}: no such folder; expected one with adopted baselines")
     if wanted == ADOPTED:
-        return list(adopted.values()), ()
+        return Collection(baselines=tuple(adopted.values()))
     if wanted in adopted:
-        return [adopted[wanted]], ()
+        return Collection(baselines=(adopted[wanted],))
     run = _run_called(wanted, found.results)
     if run is None and RESULTS.is_dir():
         run = _run_called(wanted, collect([RESULTS]).results)
     if run is None:
-        raise no_such_baseline(wanted, adopted.values(), (result["run_id"] for result in found.results))
+        names = [ADOPTED, *adopted, *(result.run_id for result in found.results)]
+        near = difflib.get_close_matches(wanted, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else "expected a file, a folder, a run id or an adopted baseline"
+        raise UsageError(f"--baseline {wanted}: no such file, run or baseline; {hint}")
     return _of_results(wanted, [run])
 
 
-def _from_path(path: Path) -> tuple[list[Baseline], tuple[str, ...]]:
+def as_baselines(name: str, results: Iterable[Result]) -> tuple[Baseline, ...]:
+    """Return results named on the command line as baselines: one for each group, called by its run if it is one."""
+    return tuple(Baseline(group[0].run_id if len(group) == 1 else name, group) for group in group_repeats(results))
+
+
+def _from_path(path: Path) -> Collection:
     found = collect([path])
-    named, problems = _of_results(str(path), found.results)
-    if not named and not found.baselines and not found.problems:
+    named = _of_results(str(path), found.results)
+    if not named.baselines and not found.baselines and not found.problems:
         raise UsageError(f"--baseline {path}: no result and no baseline there")
-    return [*found.baselines, *named], (*found.problems, *problems)
+    problems = (*found.problems, *named.problems)
+    return Collection(problems=problems, baselines=(*found.baselines, *named.baselines))
 
 
-def _of_results(name: str, results: Sequence[Result]) -> tuple[list[Baseline], tuple[str, ...]]:
-    """Completed results as baselines; a case that did not complete is said, as a refused file is."""
-    completed = [result for result in results if result["status"] == "completed"]
-    problems = tuple(
-        f"{result['run_id']}: the case {result['status']}; it cannot be a baseline"
-        for result in results
-        if result["status"] != "completed"
-    )
-    return as_baselines(name, completed), problems
+def _of_results(name: str, results: Sequence[Result]) -> Collection:
+    """Return completed results as baselines; a case that did not complete is a problem, as a refused file is."""
+    problems = (f"{r.run_id}: the case {r.status}; it cannot be a baseline" for r in results if not r.completed)
+    return Collection(problems=tuple(problems), baselines=as_baselines(name, (r for r in results if r.completed)))
 
 
 def _run_called(run_id: str, results: Sequence[Result]) -> Result | None:
-    return next((result for result in results if result["run_id"] == run_id), None)
-
-
-def _target_of(references: Mapping[str, Reference], name: str | None) -> Callable[[Result], float | None]:
-    def target(result: Result) -> float | None:
-        reference, _ = find_reference(result, references, name)
-        return reference.target if reference else None
-
-    return target
+    return next((result for result in results if result.run_id == run_id), None)

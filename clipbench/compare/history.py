@@ -1,134 +1,162 @@
-"""Many results as series over time: one series for each case on one kind of device, oldest result first."""
+"""Many results over time, each judged: what a page of results is made from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from clipbench.compare.verdicts import Comparison
-from clipbench.results.result import Result
-
-
-@dataclass(frozen=True)
-class Gate:
-    """How one metric was judged: its verdict, and what it was held against (None where there is nothing)."""
-
-    status: str
-    reference: float | None
-    tolerance: float | None
+from clipbench.api.result import Result
+from clipbench.compare.deciding import compare
+from clipbench.compare.gate import Inputs
+from clipbench.compare.matching import Terms, match_baselines, match_reference
+from clipbench.compare.series import SeriesKey, group_by_series, newest_of_each
+from clipbench.compare.verdicts import Comparison, ComparisonStatus, Judgement, Verdict, worst
 
 
 @dataclass(frozen=True)
 class Point:
-    """One result of a series: ``started`` in UTC, as results have it; ``values``, ``units``, ``gates`` by metric."""
+    """One result of a series; ``status`` is the worst of its comparisons.
+
+    ``started`` is UTC, as results have it; ``verdicts`` by metric are those on its reference, none for a case that did
+    not complete.
+    """
 
     run_id: str
     started: str
     commit: str | None
     seed: int
-    status: str
-    values: Mapping[str, float | None]
-    units: Mapping[str, str]
-    gates: Mapping[str, Gate]
+    status: ComparisonStatus
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Series:
-    """All results of one case on one kind of device, oldest first."""
+    """All results of one case on one kind of device, oldest first.
 
-    suite: str
-    case: str
-    device: str
-    precision: str
-    ranks: int
+    ``baselines`` has, by metric, the figure of the newest result's baseline, which holds for the whole series.
+    """
+
+    key: SeriesKey
     points: tuple[Point, ...]
+    baselines: Mapping[str, Band] = field(default_factory=dict)
 
-    @property
-    def name(self) -> str:
-        """What tells the series from others, in words."""
-        device = f"{self.ranks} x {self.device}" if self.ranks > 1 else self.device
-        return ", ".join([self.case, device, self.precision])
+    def bands(self, metric: str) -> tuple[Band, ...]:
+        """Return what ``metric`` is compared with: its baseline, or else what its results' references had."""
+        return (self.baselines[metric],) if metric in self.baselines else bands(self.points, metric)
 
 
 @dataclass(frozen=True)
 class Band:
-    """From the point ``start`` on, until the next band: the value held against, and the tolerance on either side."""
+    """From the point ``start`` on, until the next band: the figure compared with, and the tolerance on either side."""
 
     start: int
     reference: float | None
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
 
 
-def series_of(results: Iterable[Result], comparisons: Iterable[Comparison]) -> tuple[Series, ...]:
-    """Results, each with its comparison, as series; the series with the newest result is first."""
-    groups: dict[tuple[str, str, str, str, int], list[Point]] = {}
-    for result, comparison in zip(results, comparisons, strict=True):
-        key = (
-            result["suite"],
-            result["case"],
-            comparison.device or "device unknown",
-            comparison.precision or "precision unknown",
-            comparison.ranks or 1,
+@dataclass(frozen=True)
+class History:
+    """All results judged: ``judgement`` on their references, as ``clipbench compare`` gives it, and over time.
+
+    ``by_run`` has all comparisons of a run: the one with a baseline first.
+    """
+
+    judgement: Judgement
+    by_run: Mapping[str, tuple[Comparison, ...]]
+    series: tuple[Series, ...]
+
+    @property
+    def newest(self) -> list[Point]:
+        """The newest result of every series and seed, newest first: what holds now."""
+        return newest_of_each([one.points for one in self.series])
+
+
+def judge_history(inputs: Inputs, in_full: Collection[str]) -> History:
+    """Compare every result with its own reference, and those that matter today with the chosen baselines too.
+
+    These are the runs ``in_full`` and the newest of each series and seed. Sampling errors are only computed for runs
+    ``in_full``: they take resampling, and no verdict depends on them.
+    """
+    comparisons = [
+        compare(match_reference(result, inputs.references), errors=result.run_id in in_full)
+        for result in inputs.results
+    ]
+    groups = group_by_series(inputs.results)
+    newest = {result.run_id for result in newest_of_each(groups.values())}
+    with_baseline = _with_baselines(inputs, newest | set(in_full))
+    of_reference = {comparison.runs[0]: comparison for comparison in comparisons}
+    by_run = {run: _counted(with_baseline.get(run), one) for run, one in of_reference.items()}
+    series = [
+        Series(
+            key,
+            tuple(_point(result, of_reference[result.run_id], by_run[result.run_id]) for result in group),
+            _baseline_bands(group, with_baseline),
         )
-        groups.setdefault(key, []).append(point_of(result, comparison))
-    made = [Series(*key, tuple(sorted(points, key=_age))) for key, points in groups.items()]
-    return tuple(sorted(made, key=lambda series: _age(series.points[-1]), reverse=True))
-
-
-def point_of(result: Result, comparison: Comparison) -> Point:
-    """What a history keeps of a result."""
-    # What a broken run had reached before is no measurement of what its case comes to.
-    verdicts = [verdict for verdict in comparison.verdicts if result["status"] == "completed"]
-    return Point(
-        run_id=result["run_id"],
-        started=result["started"],
-        commit=result["clipbench"]["commit"],
-        seed=result["seed"],
-        status=comparison.status,
-        values={verdict.metric: verdict.value for verdict in verdicts},
-        units={verdict.metric: verdict.unit for verdict in verdicts},
-        gates={v.metric: Gate(v.label, v.reference, v.tolerance) for v in verdicts},
-    )
-
-
-def newest_of_each(series: Iterable[Series]) -> tuple[Point, ...]:
-    """The newest result of every series and seed, newest first: what holds now. Older ones are history."""
-    newest: dict[tuple[int, int], Point] = {}
-    for number, one in enumerate(series):
-        newest |= {(number, point.seed): point for point in one.points}  # a later point takes an earlier one's place
-    return tuple(sorted(newest.values(), key=_age, reverse=True))
+        for key, group in groups.items()
+    ]
+    return History(Judgement(tuple(comparisons), inputs.problems), by_run, tuple(series))
 
 
 def bands(points: Sequence[Point], metric: str) -> tuple[Band, ...]:
-    """What ``metric`` was held against along a series, one band for each stretch without a change.
+    """Return what ``metric`` was compared with along a series, one band for each stretch without a change.
 
     A stretch without a reference is a band too, whose ``reference`` is None.
     """
     found: list[Band] = []
     last: tuple[float | None, float | None] = (None, None)
     for index, point in enumerate(points):
-        gate = point.gates.get(metric)
-        now = (gate.reference, gate.tolerance) if gate else (None, None)
-        if now == last:
-            continue
+        verdict = point.verdicts.get(metric)
+        now = (verdict.reference, verdict.tolerance) if verdict else (None, None)
+        if now != last:
+            found.append(band_around(index, *now))
         last = now
-        found.append(band_around(index, *now))
     return tuple(found)
 
 
 def band_around(start: int, reference: float | None, tolerance: float | None) -> Band:
-    """The band from the point ``start`` on; without a tolerance it is a line."""
+    """Return the band from the point ``start`` on; without a tolerance it is a line."""
     if reference is None or tolerance is None:
-        return Band(start, reference, None, None)
+        return Band(start, reference)
     return Band(start, reference, reference - tolerance, reference + tolerance)
 
 
 def commits_of(points: Iterable[Point]) -> tuple[str | None, ...]:
-    """Every commit once, in the order in which each was first measured."""
+    """Return every commit once, in the order in which each was first measured."""
     return tuple(dict.fromkeys(point.commit for point in points))
 
 
-def _age(point: Point) -> tuple[str, str]:
-    # UTC texts sort by time; with and without a fraction of a second they differ in "." and "Z", which sort alike.
-    return point.started.rstrip("Z"), point.run_id
+def _with_baselines(inputs: Inputs, wanted: Collection[str]) -> dict[str, Comparison]:
+    """Return the comparisons of ``wanted`` runs with the chosen baselines, each run on its own, by run."""
+    if inputs.baselines is None:
+        return {}
+    named = {run for baseline in inputs.baselines if baseline.adopted is None for run in baseline.runs}
+
+    def target_of(result: Result) -> float | None:
+        return match_reference(result, inputs.references).target
+
+    return {
+        result.run_id: compare(match)
+        for result in inputs.results
+        if result.run_id in wanted and result.run_id not in named
+        for match in match_baselines([result], inputs.baselines, Terms(), target_of)
+    }
+
+
+def _counted(baseline: Comparison | None, reference: Comparison) -> tuple[Comparison, ...]:
+    """Return both comparisons of a run; one that found nothing to compare with counts only where both did."""
+    both = [one for one in (baseline, reference) if one is not None]
+    return tuple(one for one in both if one.against) or tuple(both[:1])
+
+
+def _point(result: Result, comparison: Comparison, counted: Sequence[Comparison]) -> Point:
+    # What a broken run had reached before is no measurement of what its case comes to.
+    verdicts = {verdict.metric: verdict for verdict in comparison.verdicts} if result.completed else {}
+    status = worst(one.status for one in counted)
+    return Point(result.run_id, result.started, result.clipbench.commit, result.seed, status, verdicts)
+
+
+def _baseline_bands(group: Sequence[Result], comparisons: Mapping[str, Comparison]) -> dict[str, Band]:
+    newest = next((comparisons[r.run_id] for r in reversed(group) if r.run_id in comparisons), None)
+    known = [verdict for verdict in newest.verdicts if verdict.reference is not None] if newest else []
+    return {verdict.metric: band_around(0, verdict.reference, verdict.tolerance) for verdict in known}

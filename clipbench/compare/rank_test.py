@@ -1,6 +1,7 @@
 """Two sets of samples: which is slower, and how sure that is.
 
-Windows of one run are not independent of one another, and runs differ as wholes: blocks and run means take care of it.
+Neighbouring windows of a run are correlated, so their means over blocks are tested; runs differ as wholes, so their
+own spread is tested as well.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ EXACT_UP_TO = 400  # products of two sample sizes for which the rank test counts
 
 
 def rank_test(low: Sequence[float] | Floats, high: Sequence[float] | Floats) -> float:
-    """p of the one-sided Mann-Whitney test, small where ``high`` tends to have higher values than ``low``.
+    """Return p of the one-sided Mann-Whitney test, small where ``high`` tends to have higher values than ``low``.
 
     Exact without ties and for small samples, else by the normal approximation with corrections for ties and
     continuity. Mann and Whitney, Annals of Mathematical Statistics 18 (1947).
@@ -41,7 +42,7 @@ def rank_test(low: Sequence[float] | Floats, high: Sequence[float] | Floats) -> 
 
 
 def block_means(values: Sequence[float] | Floats) -> Floats:
-    """Means of blocks long enough to be about independent: twice the autocorrelation time, at least one value each.
+    """Return means of blocks long enough to be about independent: twice the autocorrelation time.
 
     The remainder that fills no block goes to the last one.
     """
@@ -53,7 +54,7 @@ def block_means(values: Sequence[float] | Floats) -> Floats:
 
 
 def block_length(series: Floats) -> int:
-    """Twice the autocorrelation time, rounded up; 1 where neighbours are not noticeably alike.
+    """Return twice the autocorrelation time, rounded up; 1 where neighbours do not correlate.
 
     Correlations are summed up to the first lag at which they drown in their own error of 1 / sqrt(n).
     """
@@ -72,17 +73,17 @@ def block_length(series: Floats) -> int:
 
 @functools.lru_cache(maxsize=16)
 def student_draws(degrees: int, count: int, seed: int) -> Floats:
-    """``count`` values of Student's t, for errors that were themselves estimated from a few runs; not to be written."""
+    """Return ``count`` values of Student's t, for errors that were themselves estimated from a few runs; read-only."""
     draws = np.random.default_rng(seed).standard_t(degrees, size=count)
     draws.setflags(write=False)
     return draws
 
 
 def spread_of_runs(assumed: float, weight: int, *sides: Sequence[float] | Floats) -> tuple[float, int]:
-    """Standard deviation of a run about its side's mean, and its degrees of freedom.
+    """Return the standard deviation of a run about its side's mean, and its degrees of freedom.
 
-    A few repeats say little of it, so what they say is averaged with ``assumed`` as if that came of ``weight`` more
-    degrees of freedom; without that, two repeats could never be sure of anything, however far apart the sides.
+    A few repeats give a poor estimate. It is averaged with ``assumed``, which counts as ``weight`` more degrees of
+    freedom; without that, two repeats could never be significant, however far apart the sides.
     """
     squares = sum(float(((np.asarray(side) - np.mean(side)) ** 2).sum()) for side in sides)
     degrees = weight + sum(len(side) - 1 for side in sides)
@@ -90,7 +91,7 @@ def spread_of_runs(assumed: float, weight: int, *sides: Sequence[float] | Floats
 
 
 def _orders(n: int, m: int) -> Floats:
-    """How many of all orders of n and m different values have U = 0 ... n * m: a Gaussian binomial coefficient."""
+    """Return how many orders of n and m different values have U = 0 ... n * m: a Gaussian binomial coefficient."""
     counts = np.zeros(n * m + 1)
     counts[0] = 1
     for k in range(1, m + 1):

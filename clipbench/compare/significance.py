@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clipbench.compare.verdicts import VerdictStatus
-from clipbench.results.metrics import RECALL_NAMES
-from clipbench.results.references import finite_number
-from clipbench.results.result import Result
+from clipbench.api.plain import value_at
+from clipbench.api.result import QueryRanks, Result
+from clipbench.compare.verdicts import Bootstrap, TimingTest
+from clipbench.results.metrics import BEST_METRIC, RECALL_NAMES
 
 if TYPE_CHECKING:
     from clipbench.compare.bootstrap import Floats, Hits
@@ -19,204 +19,205 @@ RECALL_ALPHA = 0.005  # chance that any of the nine recalls is called worse thou
 SPEED_ALPHA = 0.002  # the same for throughput
 # Degrees of freedom that assumed spreads weigh as much as: of recalls, of throughput.
 RECALL_WEIGHT, SPEED_WEIGHT = 10, 4
-SEED_SPREAD = 0.5  # of the least effect: how far single seeds are taken to spread until they tell
-REPEAT_SPREAD = 0.25  # of the least effect: how far repeats of one seed are taken to spread until they tell
-RUNS_FOR_RANKS = 6  # repeats on each side from which runs are ranked, not windows
+SEED_SPREAD = 0.5  # of the smallest effect: assumed spread of single seeds, until they show their own
+REPEAT_SPREAD = 0.25  # of the smallest effect: assumed spread of repeats of one seed, until they show their own
+RUNS_TO_RANK = 6  # repeats on each side from which runs are ranked, not windows
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an effect is compared with, in its unit.
+
+    ``min_effect`` is the smallest that counts, ``max_undetected_loss`` the loss that must be ruled out to pass;
+    ``alpha`` and ``warn_alpha`` are the p-values up to which it is sure, and suspicious.
+    """
+
+    min_effect: float
+    max_undetected_loss: float
+    alpha: float
+    warn_alpha: float
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The least effects that count: points of recall, for a mean and for one R@K; a share of throughput."""
+    """The smallest effects that count: points of recall, for a mean and for one R@K; a share of throughput."""
 
     recall_mean: float = 0.5
     recall_at: float = 1.0
     speed: float = 0.03
 
     def of_recall(self, name: str) -> Limits:
+        """Return the limits of one recall, in points."""
         if "@" in name:
             return Limits(self.recall_at, 4 * self.recall_at, RECALL_ALPHA / len(RECALL_NAMES), 0.02)
         return Limits(self.recall_mean, 3 * self.recall_mean, RECALL_ALPHA / len(RECALL_NAMES), 0.02)
 
     def of_speed(self) -> Limits:
+        """Return the limits of throughput, as shares."""
         return Limits(self.speed, 3 * self.speed, SPEED_ALPHA, 0.05)
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What is held against an effect, in its unit: the ``least`` that counts, the loss that must be ruled out to pass
-    (``open``), and the chances at which it is sure (``alpha``) and at which it is suspicious (``doubtful``)."""
-
-    least: float
-    open: float
-    alpha: float
-    doubtful: float
-
-
-@dataclass(frozen=True)
 class Effect:
-    """How one figure differs from the baseline's.
+    """How one figure differs from the baseline's, in points of recall or as a share of the baseline's throughput.
 
     ``gain`` is positive on the good side; ``error`` is half the width of its 95 % interval; ``worse`` and ``better``
-    are the chances of at least so much on either side if nothing had changed; ``doubt`` is what speaks against it.
+    are the chances of at least so much on either side if nothing had changed. ``outliers``: the gain comes of a few
+    windows. ``scale`` is the metric's unit in units of the effect.
     """
 
     gain: float
     error: float
     worse: float
     better: float
-    limits: Limits
-    doubt: str | None = None
+    evidence: Bootstrap | TimingTest
+    outliers: bool = False
+    scale: float = 1.0
 
     @property
-    def chance(self) -> float:
-        """Of so much on the side on which it is."""
+    def p_value(self) -> float:
+        """The chance of so much on the side on which it is."""
         return self.worse if self.gain < 0 else self.better
-
-    def judge(self) -> tuple[VerdictStatus, str | None]:
-        """Status, and why it is inconclusive: fails and is better only where it is both large enough and sure."""
-        large = abs(self.gain) >= self.limits.least
-        if large and not self.doubt and self.chance <= self.limits.alpha:
-            return ("fail", None) if self.gain < 0 else ("better", None)
-        if large and self.gain < 0 and (self.doubt or self.chance <= self.limits.doubtful):
-            return "inconclusive", self.doubt or "it may still be chance"
-        if self.gain - self.error < -self.limits.open:
-            return "inconclusive", f"the error leaves a loss of {self.limits.open:g} open"
-        return "pass", None
 
 
 # --- recall -------------------------------------------------------------------------------------------------------
 
 
-def recall_effects(
-    ours: Sequence[Result], theirs: Sequence[Result], thresholds: Thresholds
-) -> tuple[dict[str, Effect], str | None]:
-    """Effects by recall and how they were found; none where ranks are missing or do not give the stated recall."""
+def recall_effects(ours: Sequence[Result], theirs: Sequence[Result], thresholds: Thresholds) -> dict[str, Effect]:
+    """Return effects by recall, over draws of the images and, with what repeats show, of the runs.
+
+    None at all where query ranks are missing or do not give the recall that the result states.
+    """
     hits = [[hit for hit in map(checked_hits, side) if hit is not None] for side in (ours, theirs)]
     if len(hits[0]) < len(ours) or len(hits[1]) < len(theirs):
-        return {}, None
-    return _recall_effects(hits, ours, theirs, thresholds)
-
-
-def _recall_effects(
-    hits: Sequence[Sequence[Hits]], ours: Sequence[Result], theirs: Sequence[Result], thresholds: Thresholds
-) -> tuple[dict[str, Effect], str]:
-    """Effects by recall, over draws of the images and, with what repeats say, of the runs."""
+        return {}
     import numpy as np
 
-    from clipbench.compare import bootstrap as stats
+    from clipbench.compare import bootstrap
     from clipbench.compare.rank_test import student_draws
 
-    means = [stats.mean_hits(side) for side in hits]
-    same_queries = _same_queries(ours, theirs) and means[0].images == means[1].images
-    draws = (stats.paired_draws if same_queries else stats.unpaired_draws)(means[0], means[1])
-    errors, degrees, words = _run_errors(hits, ours, theirs, thresholds)
-    draws += student_draws(degrees, len(draws), stats.SEED + 2)[:, None] * np.asarray(errors)
+    means = [bootstrap.mean_hits(side) for side in hits]
+    paired = _same_queries(ours[0], theirs[0]) and means[0].images == means[1].images
+    draws = (bootstrap.paired_draws if paired else bootstrap.unpaired_draws)(means[0], means[1])
+    by_seed = [_by_seed(side, results) for side, results in zip(hits, (ours, theirs), strict=True)]
+    errors, degrees = _run_errors(by_seed[0], by_seed[1], thresholds)
+    draws += student_draws(degrees, len(draws), bootstrap.SEED + 2)[:, None] * np.asarray(errors)
+    seeds, same_seeds = (len(by_seed[0]), len(by_seed[1])), by_seed[0].keys() == by_seed[1].keys()
+    evidence = Bootstrap(means[0].images, paired, seeds, same_seeds)
     gains = [a - b for a, b in zip(means[0].recalls().values(), means[1].recalls().values(), strict=True)]
     count = len(draws) + 1
     effects = {}
     for name, gain, column in zip(RECALL_NAMES, gains, draws.T, strict=True):
         low, high = np.percentile(column, [2.5, 97.5])
         worse, better = (1 + int((column >= 0).sum())) / count, (1 + int((column <= 0).sum())) / count
-        effects[name] = Effect(gain, float(high - low) / 2, worse, better, thresholds.of_recall(name))
-    way = "paired" if same_queries else "unpaired"
-    return effects, f"{way} bootstrap over {means[0].images} images; {words}"
+        effects[name] = Effect(gain, float(high - low) / 2, worse, better, evidence)
+    return effects
 
 
-def _run_errors(
-    hits: Sequence[Sequence[Hits]], ours: Sequence[Result], theirs: Sequence[Result], thresholds: Thresholds
-) -> tuple[list[float], int, str]:
-    """Standard error of each recall's difference that comes of runs, its degrees of freedom, and that in words.
+def _by_seed(hits: Sequence[Hits], results: Sequence[Result]) -> dict[int, Floats]:
+    """Return (runs, 9) recalls by seed."""
+    import numpy as np
+
+    runs: dict[int, list[list[float]]] = {}
+    for hit, result in zip(hits, results, strict=True):
+        runs.setdefault(result.seed, []).append(list(hit.recalls().values()))
+    return {seed: np.asarray(recalls) for seed, recalls in runs.items()}
+
+
+def _run_errors(ours: dict[int, Floats], theirs: dict[int, Floats], thresholds: Thresholds) -> tuple[list[float], int]:
+    """Return the standard error of each recall's difference that comes of runs, and its degrees of freedom.
 
     With the same seeds on both sides runs are paired by seed. With other seeds, seeds are what is drawn. What single
-    runs cannot tell is assumed: seeds spread by half the least effect, repeats of one seed by a quarter of it.
+    runs cannot show is assumed: seeds spread by half the smallest effect, repeats of one seed by a quarter of it.
     """
     import numpy as np
 
     from clipbench.compare.rank_test import spread_of_runs
 
-    sides = []
-    for side, results in zip(hits, (ours, theirs), strict=True):
-        by_seed: dict[int, list[list[float]]] = {}
-        for hit, result in zip(side, results, strict=True):
-            by_seed.setdefault(result["seed"], []).append(list(hit.recalls().values()))
-        sides.append({seed: np.asarray(runs) for seed, runs in by_seed.items()})
-    first, second = sides
-    same = first.keys() == second.keys()
-    assumed = [thresholds.of_recall(name).least * (REPEAT_SPREAD if same else SEED_SPREAD) for name in RECALL_NAMES]
-    if same and len(first) > 1:
-        units = [np.asarray([first[seed].mean(axis=0) - second[seed].mean(axis=0) for seed in first])]
+    same = ours.keys() == theirs.keys()
+    share = REPEAT_SPREAD if same else SEED_SPREAD
+    assumed = [thresholds.of_recall(name).min_effect * share for name in RECALL_NAMES]
+    if same and len(ours) > 1:
+        units = [np.asarray([ours[seed].mean(axis=0) - theirs[seed].mean(axis=0) for seed in ours])]
         assumed = [math.sqrt(2) * spread for spread in assumed]
-        words = f"{len(first)} seeds, each on both sides"
     elif same:
-        units = [next(iter(side.values())) for side in sides]
-        words = "one seed on both sides"
+        units = [next(iter(side.values())) for side in (ours, theirs)]
     else:
-        units = [np.asarray([runs.mean(axis=0) for runs in side.values()]) for side in sides]
-        words = f"{len(first)} seeds against {len(second)} others"
+        units = [np.asarray([runs.mean(axis=0) for runs in side.values()]) for side in (ours, theirs)]
     scale = math.sqrt(sum(1 / len(side) for side in units))
     spreads = [
         spread_of_runs(at, RECALL_WEIGHT, *(side[:, column] for side in units)) for column, at in enumerate(assumed)
     ]
-    return [spread * scale for spread, _ in spreads], spreads[0][1], words
+    return [spread * scale for spread, _ in spreads], spreads[0][1]
+
+
+def last_query_ranks(result: Result) -> QueryRanks | None:
+    """Return the query ranks of the last evaluation, or None where they are not stored."""
+    last, ranks = result.metrics.last, result.query_ranks
+    return ranks if last and ranks and ranks.epoch == last.epoch else None
 
 
 def checked_hits(result: Result) -> Hits | None:
-    """Hits of the last evaluation, if they give the recall that the result states."""
+    """Return the hits of the last evaluation, if they give the recall that the result states."""
     from clipbench.compare.bootstrap import hits_of
 
-    last, ranks = result["metrics"]["last"], result["ranks"]
-    if last is None or ranks is None or ranks["epoch"] != last["epoch"]:
-        return None
-    hits = hits_of(ranks)
-    stated = finite_number(last["values"].get("recall_mean", {}).get("value"))
-    agrees = hits is not None and stated is not None and abs(hits.recalls()["recall_mean"] - stated) < 1e-6
+    hits, stated = hits_of(last_query_ranks(result)), result.value(BEST_METRIC)
+    agrees = hits is not None and stated is not None and abs(hits.recalls()[BEST_METRIC] - stated) < 1e-6
     return hits if agrees else None
 
 
-def _same_queries(ours: Sequence[Result], theirs: Sequence[Result]) -> bool:
-    return (ours[0]["dataset"] or {}).get("val") == (theirs[0]["dataset"] or {}).get("val")
+def sampling_errors(result: Result) -> dict[str, float]:
+    """Return half the width of the 95 % interval of every recall, from its query ranks; {} without them."""
+    from clipbench.compare.bootstrap import hits_of, recall_errors
+
+    hits = hits_of(last_query_ranks(result))
+    return recall_errors(hits) if hits else {}
+
+
+def _same_queries(ours: Result, theirs: Result) -> bool:
+    return bool(value_at(ours, "dataset.val") == value_at(theirs, "dataset.val"))
 
 
 # --- speed --------------------------------------------------------------------------------------------------------
 
+Chances = tuple[float, float, float]  # ours is slower for nothing, ours is faster for nothing, half the 95 % interval
 
-def speed_effect(
-    ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]], gain: float, limits: Limits
-) -> tuple[Effect, str]:
-    """Effect on throughput as a share of the baseline's, from each run's seconds per pair, window by window.
 
-    Blocks of windows are ranked, and runs as well from ``RUNS_FOR_RANKS`` on each side. With fewer runs, yet more than
+def speed_effect(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]], limits: Limits) -> Effect:
+    """Return the effect on throughput as a share of the baseline's, from each run's seconds per pair by window.
+
+    Blocks of windows are ranked, and runs instead from ``RUNS_TO_RANK`` on each side. With fewer runs, yet more than
     one, the difference must also stand out from how runs spread.
     """
     import numpy as np
 
-    from clipbench.compare import rank_test as samples
+    from clipbench.compare.rank_test import block_means
 
     runs = [[float(np.mean(run)) for run in side] for side in (ours, theirs)]
-    blocks = [np.concatenate([samples.block_means(run) for run in side]) for side in (ours, theirs)]
-    if min(map(len, runs)) >= RUNS_FOR_RANKS:
-        worse, better, error = _ranked(runs[0], runs[1])
-        detail = f"rank test over {len(runs[0])} and {len(runs[1])} runs"
-    elif math.comb(len(blocks[0]) + len(blocks[1]), len(blocks[0])) > 1 / SPEED_ALPHA:
-        worse, better, error = _ranked(blocks[0], blocks[1])
-        detail = f"rank test over {len(blocks[0])} and {len(blocks[1])} blocks of windows"
-    else:
-        worse, better, error = _spread(blocks[0], blocks[1], limits.least)
-        detail = f"t test over {len(blocks[0])} and {len(blocks[1])} blocks of windows, too few to rank"
-    if max(map(len, runs)) > 1 and min(map(len, runs)) < RUNS_FOR_RANKS:
-        by_runs = _spread(runs[0], runs[1], REPEAT_SPREAD * limits.least)
-        worse, better, error = (max(pair) for pair in zip((worse, better, error), by_runs, strict=True))
-        detail += f", {len(runs[0])} and {len(runs[1])} runs as they spread"
+    blocks = [np.concatenate([block_means(run) for run in side]) for side in (ours, theirs)]
+    counts, sizes = (len(runs[0]), len(runs[1])), (len(blocks[0]), len(blocks[1]))
     medians = [float(np.median(np.concatenate([np.asarray(run) for run in side]))) for side in (ours, theirs)]
     typical = medians[1] / medians[0] - 1
-    doubt = None
-    if abs(gain) >= limits.least and (abs(typical) < limits.least or (gain < 0) != (typical < 0)):
-        doubt = f"the median window is {typical:+.1%}: a few windows make the difference"
-    return Effect(gain, error, worse, better, limits, doubt), detail
+    if min(counts) >= RUNS_TO_RANK:
+        chances, evidence = _ranked(runs[0], runs[1]), TimingTest("runs ranked", counts, typical)
+    elif math.comb(sum(sizes), sizes[0]) > 1 / SPEED_ALPHA:
+        chances, evidence = _ranked(blocks[0], blocks[1]), TimingTest("blocks ranked", sizes, typical)
+    else:
+        chances, evidence = _spread(blocks[0], blocks[1], limits.min_effect), TimingTest("t test", sizes, typical)
+    if max(counts) > 1 and min(counts) < RUNS_TO_RANK:
+        by_runs = _spread(runs[0], runs[1], REPEAT_SPREAD * limits.min_effect)
+        worse, better, error = (max(pair) for pair in zip(chances, by_runs, strict=True))
+        chances = worse, better, error
+        evidence = TimingTest(evidence.test, evidence.samples, typical, counts)
+    reference = pairs_per_second(theirs)
+    gain = pairs_per_second(ours) / reference - 1
+    outliers = abs(gain) >= limits.min_effect and (abs(typical) < limits.min_effect or (gain < 0) != (typical < 0))
+    worse, better, error = chances
+    return Effect(gain, error, worse, better, evidence, outliers, reference)
 
 
-def _ranked(ours: Sequence[float] | Floats, theirs: Sequence[float] | Floats) -> tuple[float, float, float]:
-    """Chances that ours is slower and faster for nothing, by ranks, and half the 95 % interval of the log ratio."""
+def _ranked(ours: Sequence[float] | Floats, theirs: Sequence[float] | Floats) -> Chances:
+    """Return the chances by ranks, and the interval of the log ratio."""
     import numpy as np
 
     from clipbench.compare.rank_test import rank_test
@@ -225,10 +226,8 @@ def _ranked(ours: Sequence[float] | Floats, theirs: Sequence[float] | Floats) ->
     return rank_test(theirs, ours), rank_test(ours, theirs), error
 
 
-def _spread(
-    ours: Sequence[float] | Floats, theirs: Sequence[float] | Floats, assumed: float
-) -> tuple[float, float, float]:
-    """The same by Student's t for few samples, which are taken to spread by ``assumed`` until they tell."""
+def _spread(ours: Sequence[float] | Floats, theirs: Sequence[float] | Floats, assumed: float) -> Chances:
+    """Return the same by Student's t for few samples, whose spread is ``assumed`` until they show their own."""
     import numpy as np
 
     from clipbench.compare.rank_test import spread_of_runs, student_draws
@@ -242,13 +241,13 @@ def _spread(
 
 
 def seconds_per_pair(result: Result) -> list[float]:
-    """Of every timed window of a run; windows cut short by the end of an epoch are left out."""
-    windows = [window for record in result["epochs"] for window in record["windows"] if window[0] > 0 and window[1] > 0]
-    longest = max((window[0] for window in windows), default=0)
-    batch = result["config"]["train"]["batch_size"]
-    return [window[1] / (window[0] * batch) for window in windows if 2 * window[0] > longest]
+    """Return seconds per pair of every timed window; windows cut short by the end of an epoch are left out."""
+    windows = [w for record in result.epochs for w in record.windows if w.steps > 0 and w.seconds > 0]
+    longest = max((w.steps for w in windows), default=0)
+    batch = value_at(result, "config.train.batch_size")
+    return [w.seconds / (w.steps * batch) for w in windows if 2 * w.steps > longest]
 
 
 def pairs_per_second(side: Sequence[Sequence[float]]) -> float:
-    """Pairs per second over all windows of all runs, every run counting the same."""
+    """Return pairs per second over all windows of all runs, every run counting the same."""
     return len(side) / sum(sum(run) / len(run) for run in side)

@@ -250,6 +250,11 @@ class Comparison:
         return self.runs[0] if len(self.runs) == 1 else f"{self.case} ({len(self.runs)} runs)"
 
     @property
+    def unjudged(self) -> bool:
+        """Whether no metric decided its status: the case failed, or could not be compared."""
+        return self.status in ("failed case", "no reference", "no baseline", "not comparable")
+
+    @property
     def blocking(self) -> tuple[Difference, ...]:
         """The differences that make it not comparable."""
         return tuple(d for d in self.differences if d.blocks == "all" and not d.allowed)

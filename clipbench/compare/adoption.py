@@ -1,0 +1,68 @@
+"""Adopting results as the baseline that later ones are compared with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clipbench.api.result import Result
+from clipbench.compare.comparability import find_differences
+from clipbench.compare.matching import images_left_out
+from clipbench.errors import CaseFailedError, UsageError
+from clipbench.results.baselines import Baseline, read_baseline, write_baseline
+from clipbench.results.result import utc_now
+
+
+def adopt(
+    results: Sequence[Result], folder: Path, reason: str, name: str | None = None, by: str | None = None
+) -> Baseline:
+    """Write ``folder/NAME.json``; what the name stood for before is kept in its history, without the figures.
+
+    Raises UsageError for an empty reason, for results of several cases or with differences that count, and for a name
+    that another case or device has; CaseFailedError for a result that is not completed.
+    """
+    if not reason.strip():
+        raise UsageError("--reason: expected why this result is adopted, such as 'driver 1.3 is the new standard'")
+    check_usable(results)
+    name = name or default_name(results[0])
+    path = folder / f"{name}.json"
+    history = _history(read_baseline(path), results[0]) if path.exists() else ()
+    baseline = Baseline(name, tuple(results), reason.strip(), utc_now(), by, history, path)
+    write_baseline(baseline, path)
+    return baseline
+
+
+def check_usable(results: Sequence[Result]) -> None:
+    """Raise UsageError unless the results can be one baseline: of one case, and comparable with one another.
+
+    Raises CaseFailedError for one that is not completed.
+    """
+    first = results[0]
+    for result in results:
+        if not result.completed:
+            raise CaseFailedError(f"{result.run_id}: its status is {result.status}; expected a completed result")
+        if count := images_left_out(result):
+            raise UsageError(
+                f"{result.run_id}: {count} images could not be read and were left out; it cannot be a baseline"
+            )
+        repeats = f"{result.run_id} and {first.run_id} are no repeats of one another"
+        for one in find_differences(result, first):
+            if one.blocks != "nothing":
+                raise UsageError(f"{repeats}: {one.path} is {one.ours}, the other has {one.theirs}")
+        if (result.suite, result.case) != (first.suite, first.case):
+            raise UsageError(f"{repeats}: one is of the case {result.case}, the other of {first.case}")
+
+
+def default_name(result: Result) -> str:
+    """Return case and device, safe as a file name."""
+    label = f"{result.case}-{result.device_name or 'unknown'}"
+    return re.sub(r"[^A-Za-z0-9_.@=,+-]+", "-", label).strip("-.")[:120]
+
+
+def _history(before: Baseline, result: Result) -> tuple[Mapping[str, Any], ...]:
+    if (before.suite, before.case, before.device) != (result.suite, result.case, result.device_name):
+        raise UsageError(f"{before.path}: is the baseline of {before.case} on {before.device}; choose another --name")
+    entry = {"runs": list(before.runs), "reason": before.reason, "adopted": before.adopted, "by": before.by}
+    return (*before.history, entry)

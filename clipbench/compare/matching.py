@@ -1,0 +1,150 @@
+"""Match: each result, or group of repeats, with a reference or baseline, and what differs between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from clipbench.api.result import Result
+from clipbench.compare.comparability import condition_difference, find_differences, signature
+from clipbench.compare.significance import Thresholds
+from clipbench.compare.verdicts import Difference, Failure, Unmatched
+from clipbench.results.baselines import Baseline
+from clipbench.results.references import Conditions, Reference
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all comparisons of a call share.
+
+    ``allow`` has the names of accepted differences, ``target`` replaces the reference's.
+    """
+
+    allow: frozenset[str] = frozenset()
+    target: float | None = None
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+
+@dataclass(frozen=True)
+class Match:
+    """Results of one case, mostly one, and what they are compared with: ``other``, or None where there is nothing.
+
+    ``target`` is the recall mean that the time to quality is taken to.
+    """
+
+    results: tuple[Result, ...]
+    other: Reference | Baseline | None = None
+    unmatched: Unmatched | None = None
+    differences: tuple[Difference, ...] = ()
+    target: float | None = None
+
+    @property
+    def failure(self) -> Failure | None:
+        """How the case ended, if it did not complete: then it is compared with nothing, whatever it had reached."""
+        first = self.results[0]
+        if first.completed:
+            return None
+        lines = [*first.error.message.splitlines(), first.error.type] if first.error else ["no error is stored"]
+        return Failure("interrupted" if first.status == "interrupted" else "failed", lines[0])
+
+    @property
+    def bad_images(self) -> tuple[int, ...]:
+        """How many images each run on either side left out: it trained or was evaluated on other data."""
+        theirs = self.other.results if isinstance(self.other, Baseline) else ()
+        return tuple(count for result in (*self.results, *theirs) if (count := images_left_out(result)))
+
+    @property
+    def refused(self) -> bool:
+        """Whether anything rules all comparing out."""
+        return bool(self.bad_images) or any(d.blocks == "all" and not d.allowed for d in self.differences)
+
+
+def images_left_out(result: Result) -> int:
+    """Return the number of images that could not be read."""
+    return result.bad_images.skipped if result.bad_images else 0
+
+
+# --- references ---------------------------------------------------------------------------------------------------
+
+
+def match_reference(
+    result: Result, references: Mapping[str, Reference], name: str | None = None, terms: Terms | None = None
+) -> Match:
+    """Match a result with the reference called ``name``, else with the one that it names itself."""
+    terms = terms or Terms()
+    if not result.completed:
+        return Match((result,))
+    wanted = name or result.reference
+    reference = references.get(wanted) if wanted else None
+    if reference is None:
+        return Match((result,), unmatched=Unmatched("reference", wanted, tuple(sorted(references))))
+    target = terms.target if terms.target is not None else reference.target
+    return Match((result,), reference, None, unmet(reference.conditions, result, terms), target)
+
+
+def unmet(conditions: Conditions, result: Result, terms: Terms) -> tuple[Difference, ...]:
+    """Return the conditions that a result does not meet."""
+    return tuple(condition_difference(*one, terms.allow) for one in conditions.unmet(result))
+
+
+# --- baselines ----------------------------------------------------------------------------------------------------
+
+
+def match_baselines(
+    results: Iterable[Result],
+    baselines: Sequence[Baseline],
+    terms: Terms,
+    target_of: Callable[[Result], float | None] = lambda _: None,
+) -> Iterator[Match]:
+    """Match each case with a baseline, its repeats and seeds pooled; cases that did not complete come first, alone.
+
+    ``target_of`` returns the recall mean that the time to quality is taken to, unless the terms have one.
+    """
+    results = list(results)
+    yield from (Match((result,)) for result in results if not result.completed)
+    for group in group_repeats((result for result in results if result.completed), state=True):
+        baseline, unmatched = find_baseline(group[0], baselines)
+        if baseline is None:
+            yield Match(group, unmatched=unmatched)
+        else:
+            target = terms.target if terms.target is not None else target_of(group[0])
+            yield match_baseline(group, baseline, terms, target)
+
+
+def match_baseline(results: Sequence[Result], baseline: Baseline, terms: Terms, target: float | None = None) -> Match:
+    """Match repeats and seeds of one case with this baseline."""
+    differences = find_differences(results[0], baseline.results[0], terms.allow)
+    return Match(tuple(results), baseline, None, differences, target)
+
+
+def group_repeats(results: Iterable[Result], state: bool = False) -> list[tuple[Result, ...]]:
+    """Return results of one case that nothing that counts tells apart, in the order given: repeats and seeds.
+
+    With ``state``, results of other software or another host are no repeats: old ones never hide a change in new ones.
+    """
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.suite, result.case, signature(result, state)), []).append(result)
+    return list(map(tuple, groups.values()))
+
+
+def find_baseline(result: Result, baselines: Sequence[Baseline]) -> tuple[Baseline | None, Unmatched | None]:
+    """Return the baseline that differs least from ``result``, of equals the newest; or None, and why there is none.
+
+    Adopted ones are of its suite, case and device. Of results that were named, those of its case, or the only ones
+    there are: what differs then is named by the comparison.
+    """
+    same_case = [b for b in baselines if (b.suite, b.case) == (result.suite, result.case)]
+    choices = [b for b in same_case if b.adopted is None or b.device == result.device_name]
+    if not choices and len(baselines) == 1 and baselines[0].adopted is None:
+        choices = list(baselines)
+    if choices:
+        newest_first = sorted(choices, key=lambda b: (b.adopted is None, b.adopted or ""), reverse=True)
+        return min(newest_first, key=lambda b: _count_blocking(result, b)), None
+    known = sorted({f"{b.case} on {b.device}" for b in same_case or baselines})
+    wanted = f"{result.case} on {result.device_name or 'an unknown device'}"
+    return None, Unmatched("baseline", wanted, tuple(known))
+
+
+def _count_blocking(result: Result, baseline: Baseline) -> int:
+    return sum(d.blocks != "nothing" for d in find_differences(result, baseline.results[0]))
