@@ -1,8 +1,7 @@
-"""The forms that a judgement is put out in, several at once, to the screen and to files."""
+"""The output formats of a judgement: several at once, to the screen and to files."""
 
 from __future__ import annotations
 
-import difflib
 import io
 import json
 import os
@@ -10,27 +9,34 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from clipbench.compare.verdicts import Judgement, comparison_data
-from clipbench.errors import ExitCode, NotReadyError, UsageError
+from clipbench.api.plain import to_plain
+from clipbench.compare.verdicts import Comparison, Judgement, Verdict
+from clipbench.errors import ExitCode, NotReadyError, UsageError, did_you_mean
+from clipbench.report import wording
 from clipbench.report.github import github
 from clipbench.report.junit import junit
 from clipbench.report.markdown import markdown
-from clipbench.report.terminal import comparison_report, verdict_line
+from clipbench.report.terminal import comparison_report
+
+# Fields of a comparison and of a verdict that comparison.schema.json has as they are.
+COMPARISON_FIELDS = ("runs", "suite", "case", "device", "precision", "world_size", "epoch", "status", "differences")
+VERDICT_FIELDS = ("metric", "status", "unit", "direction", "value", "reference", "difference", "tolerance", "error")
 
 
 @dataclass(frozen=True)
 class Output:
-    """One form, to the screen or to ``path``."""
+    """One format, to the screen or to ``path``."""
 
     form: str
     path: Path | None = None
 
 
 def parse_outputs(texts: Sequence[str]) -> tuple[Output, ...]:
-    """``junit=out.xml`` and ``table`` as Outputs; the table comes to the screen where nothing else is to.
+    """Return texts such as ``junit=out.xml`` as Outputs; the table goes to the screen if nothing else does.
 
-    An unknown form, an empty file name and a file named twice are UsageErrors.
+    Raises UsageError for an unknown format, an empty file name and a file named twice.
     """
     outputs = [_parse(text) for text in texts]
     if all(output.path for output in outputs):
@@ -43,9 +49,9 @@ def parse_outputs(texts: Sequence[str]) -> tuple[Output, ...]:
 
 
 def write_outputs(judgement: Judgement, outputs: Sequence[Output]) -> ExitCode:
-    """Put the judgement out, files first; its exit code.
+    """Write the judgement, files first; return its exit code.
 
-    A file that cannot be written costs none of the others, and is a NotReadyError at the end, the verdict with it.
+    Raises NotReadyError, with the verdict in its message, after the rest was written, where a file could not be.
     """
     refused = []
     for output in outputs:
@@ -58,27 +64,25 @@ def write_outputs(judgement: Judgement, outputs: Sequence[Output]) -> ExitCode:
         if output.path is None:
             _show(output.form, judgement)
     if refused:
-        raise NotReadyError("\n".join([*refused, f"the verdict all the same: {verdict_line(judgement)}"]))
+        raise NotReadyError("\n".join([*refused, f"the verdict: {wording.verdict_line(judgement)}"]))
     return judgement.exit_code
 
 
 def _parse(text: str) -> Output:
     form, equals, path = text.partition("=")
     if form not in FORMS:
-        near = difflib.get_close_matches(form, FORMS, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise UsageError(f"--format {text}: expected one of {', '.join(FORMS)}, or FORM=FILE{hint}")
+        raise UsageError(f"--format {text}: expected FORM or FORM=FILE; {did_you_mean(form, FORMS)}")
     if equals and not path:
         raise UsageError(f"--format {text}: expected a file after the =; is the variable that names it set?")
     return Output(form, Path(path) if path else None)
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the file; only what GitHub collects a step's summary in is added to, as it must be."""
+    """Replace the file; append to the one in which GitHub collects a step's summary."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    adding = _is_summary(path)
-    with path.open("a" if adding else "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(f"\n{text}" if adding and file.tell() else text)
+    append = _is_summary(path)
+    with path.open("a" if append else "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(f"\n{text}" if append and file.tell() else text)
 
 
 def _is_summary(path: Path) -> bool:
@@ -99,7 +103,7 @@ def _show(form: str, judgement: Judgement) -> None:
 
 
 def _table(judgement: Judgement) -> str:
-    """As on a terminal of 79 columns, without colour."""
+    """Return what a terminal of 79 columns without colour shows."""
     from rich.console import Console
 
     text = io.StringIO()
@@ -110,6 +114,39 @@ def _table(judgement: Judgement) -> str:
 
 def _json(judgement: Judgement) -> str:
     return json.dumps(comparison_data(judgement), indent=1, ensure_ascii=False) + "\n"
+
+
+def comparison_data(judgement: Judgement) -> dict[str, Any]:
+    """Return the judgement as plain data (comparison.schema.json)."""
+    return {
+        "kind": "clipbench.comparison",
+        "schema_version": 3,
+        "exit_code": int(judgement.exit_code),
+        "meaning": wording.meaning(judgement),
+        "strict": judgement.strict,
+        "problems": list(judgement.problems),
+        "comparisons": [_comparison(comparison) for comparison in judgement.comparisons],
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    against = comparison.against
+    return {
+        **{name: to_plain(getattr(comparison, name)) for name in COMPARISON_FIELDS},
+        "against": {**to_plain(against), "source": wording.source_of(against)} if against else None,
+        "verdicts": [_verdict(verdict, comparison) for verdict in comparison.verdicts],
+        "reasons": wording.comparison_reasons(comparison),
+        "warnings": wording.comparison_warnings(comparison),
+    }
+
+
+def _verdict(verdict: Verdict, comparison: Comparison) -> dict[str, Any]:
+    return {
+        **{name: getattr(verdict, name) for name in VERDICT_FIELDS},
+        "warning": verdict.warning,
+        "reason": wording.reason(verdict, comparison),
+        "detail": wording.detail(verdict),
+    }
 
 
 FORMS: Mapping[str, Callable[[Judgement], str]] = {

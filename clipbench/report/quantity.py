@@ -1,31 +1,50 @@
-"""Values, differences and tolerances as short text, for reports without columns to fit into."""
+"""Numbers as short text: values, differences and tolerances of a report."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from clipbench.compare.verdicts import Verdict
 
 NONE = "-"
+MINUS = "\N{MINUS SIGN}"
+Form = Callable[..., str]  # (value or None, sign) -> text
 
 
-def quantity(value: float | None, sign: str = "") -> str:
-    """A number with two decimals, a small one with three digits, a huge one with an exponent; a dash for None."""
+def quantity(value: float | None, sign: str = "", width: int = 12, small: float = 0.1) -> str:
+    """Return a number with two decimals, or as many as ``width`` has room for; a dash for None.
+
+    Three digits where it is below ``small``, or so large that even no decimals leave no room.
+    """
     if value is None:
         return NONE
-    if abs(value) >= 1e9 or 0 < abs(value) < 0.1:
+    if 0 < abs(value) < small:
         return f"{value:{sign}.3g}"
-    return f"{value + 0.0:{sign}.2f}"  # no "-0.00"
+    rounded = round(value, 2) + 0.0  # no "-0.00"
+    forms = [*(f"{rounded:{sign}.{decimals}f}" for decimals in (2, 1, 0)), f"{value:{sign}.3g}"]
+    return next((form for form in forms if len(form) <= width), f"{value:{sign}.0e}")
 
 
-def difference_text(verdict: Verdict) -> str:
-    """Value minus reference, with half the width of its 95 % interval where that is known."""
-    if verdict.difference is None:
-        return NONE
-    error = "" if verdict.error is None else f" ± {quantity(verdict.error)}"
-    return quantity(verdict.difference, "+") + error
+def figure(value: float | None, unit: str = "", sign: str = "") -> str:
+    """Return a number as its unit is read: percent with two decimals, else four digits that count; a dash for None."""
+    if value is None:
+        return "–"
+    if unit == "percent":
+        text = f"{round(value, 2) + 0.0:{sign}.2f}"
+    elif abs(value) >= 1000:
+        text = f"{value:{sign},.0f}"
+    else:
+        text = f"{value:{sign}.4g}"
+    return text.replace("-", MINUS) if "e" not in text else text
 
 
-def allowed_text(verdict: Verdict) -> str:
-    """How much worse passes, with the sign that worse has."""
-    if verdict.tolerance is None:
-        return NONE
-    return ("-" if verdict.direction == "higher" else "+") + quantity(verdict.tolerance)
+def difference_text(verdict: Verdict, form: Form = quantity) -> str:
+    """Return value minus reference, with half the width of its 95 % interval where that is known."""
+    error = "" if verdict.difference is None or verdict.error is None else f" ± {form(verdict.error)}"
+    return form(verdict.difference, sign="+") + error
+
+
+def allowed_text(verdict: Verdict, form: Form = quantity, minus: str = "-") -> str:
+    """Return how much worse passes, with the sign that worse has."""
+    sign = "" if verdict.tolerance is None else minus if verdict.direction == "higher" else "+"
+    return sign + form(verdict.tolerance)

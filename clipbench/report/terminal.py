@@ -1,15 +1,16 @@
 """Comparisons as text for people: one table, the reasons under it, and what the exit code means.
 
-Plain ASCII and 79 columns, so that it is whole on the narrowest terminal and in any log; colour repeats the words.
+Plain ASCII and 79 columns, so that it fits the narrowest terminal and any log; colour repeats the words.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from clipbench.compare.verdicts import Comparison, Judgement, Verdict
+from clipbench.report import wording
+from clipbench.report.quantity import NONE, quantity
 from clipbench.report.wrapping import wrapped
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ LEGEND = (
 
 
 def comparison_report(judgement: Judgement) -> Group:
-    """Table, reasons for all that does not simply pass, refused files, and the verdict in one line."""
+    """Return the table, reasons for all that does not simply pass, refused files, and the verdict in one line."""
     from rich.console import Group
     from rich.text import Text
 
@@ -62,28 +63,16 @@ def comparison_report(judgement: Judgement) -> Group:
     if judgement.comparisons:
         parts += [comparison_table(judgement), Text(), Text(LEGEND, style="dim"), Text()]
     for comparison in judgement.comparisons:
-        notes = list(_notes(comparison))
-        if notes:
-            parts += [_heading(comparison), *notes, Text()]
+        if notes := list(_notes(comparison)):
+            parts += [_heading(comparison), *map(_bullet, notes), Text()]
     if judgement.problems:
-        parts.append(Text("refused files", style=STYLES["fail"]))
-        parts += [_indented(f"- {problem}") for problem in judgement.problems]
-        parts.append(Text())
-    parts.append(Text(verdict_line(judgement), style="bold"))
+        parts += [Text("refused files", style=STYLES["fail"]), *map(_bullet, judgement.problems), Text()]
+    parts.append(Text(wording.verdict_line(judgement), style="bold"))
     return Group(*parts)
 
 
-def verdict_line(judgement: Judgement) -> str:
-    """How many results came to what, the exit code, and its meaning."""
-    counts = Counter(comparison.status for comparison in judgement.comparisons)
-    said = [f"{count} {status}" for status, count in counts.items()]
-    refused = len(judgement.problems)
-    said += [f"{refused} refused file{'s' if refused > 1 else ''}"] if refused else []
-    return f"{', '.join(said) or 'no results'}: exit code {int(judgement.exit_code)}, {judgement.meaning}"
-
-
 def comparison_table(judgement: Judgement) -> Group:
-    """A block for each result, under one header: its numbers, what they are held against, each gate in a word."""
+    """Return a block for each result, under one header: its figures, those it is compared with, each gate in a word."""
     from rich.console import Group
     from rich.text import Text
 
@@ -102,11 +91,9 @@ def _rows(comparison: Comparison) -> Table:
     verdicts = {verdict.metric: verdict for verdict in comparison.verdicts}
     shown = [verdicts.get(name) for name in COLUMNS]
 
-    def add(label: str, cell: Callable[[Verdict], str | None], styled: bool = False) -> None:
-        cells = [(cell(verdict) if verdict else None, verdict) for verdict in shown]
-        if any(text is not None for text, _ in cells):
-            styles = [_style(verdict.label) if verdict and styled else "" for _, verdict in cells]
-            texts = [Text(text or "-", style) for (text, _), style in zip(cells, styles, strict=True)]
+    def add(label: str, cell: Callable[[Verdict], str], styled: bool = False) -> None:
+        texts = [Text(cell(v), _style(v.label) if styled else "") if v else Text(NONE) for v in shown]
+        if any(text.plain != NONE for text in texts):
             grid.add_row(label, *texts)
 
     add("result", lambda verdict: number(verdict.value), styled=True)
@@ -114,21 +101,17 @@ def _rows(comparison: Comparison) -> Table:
         add(comparison.against.kind, lambda verdict: number(verdict.reference))
         add("diff", lambda verdict: number(verdict.difference, sign="+"))
         add("+/-", lambda verdict: number(verdict.error if verdict.difference is not None else None))
-        add("gate", lambda v: None if v.reference is None and v.value is None else GATE_WORDS[v.label], styled=True)
+        add("gate", lambda v: NONE if v.reference is None and v.value is None else GATE_WORDS[v.label], styled=True)
     return grid
 
 
-def number(value: float | None, sign: str = "") -> str | None:
-    """A number with two decimals, or with as many as fit into a column; None stays None."""
-    if value is None:
-        return None
-    value = round(value, 2) + 0.0  # no "-0.00"
-    forms = [f"{value:{sign}.{decimals}f}" for decimals in (2, 1, 0)]
-    return next((form for form in forms if len(form) <= NUMBER_WIDTH), f"{value:{sign}.0e}")
+def number(value: float | None, sign: str = "") -> str:
+    """Return a number with two decimals, or with as many as fit into a column."""
+    return quantity(value, sign, NUMBER_WIDTH, small=0)
 
 
 def _grid(header: bool) -> Table:
-    """Columns of fixed width, so that the header and the blocks under it line up."""
+    """Return columns of fixed width, so that the header and the blocks under it line up."""
     from rich.table import Table
 
     grid = Table(box=None, show_header=header, padding=(0, 1, 0, 0), pad_edge=False)
@@ -146,59 +129,50 @@ def _heading(comparison: Comparison) -> Text:
 
 
 def _origin(comparison: Comparison) -> str:
-    device = comparison.device or "device unknown"
-    if comparison.ranks and comparison.ranks > 1:
-        device = f"{comparison.ranks} x {device}"
     epoch = "never evaluated" if comparison.epoch is None else f"epoch {comparison.epoch}"
-    against = "nothing to hold against"
+    against = "nothing to compare with"
     if comparison.against:
-        against = f"against {comparison.against.name}"
         runs = len(comparison.against.runs)
-        against += f" ({runs} runs)" if runs > 1 else ""
-    return ", ".join([device, comparison.precision or "precision unknown", epoch, against])
+        against = f"against {comparison.against.name}{f' ({runs} runs)' if runs > 1 else ''}"
+    return f"{wording.machine(comparison.device, comparison.precision, comparison.world_size)}, {epoch}, {against}"
 
 
 def _other_metrics(comparison: Comparison) -> Iterator[Text]:
-    """Figures that have no column of their own: held against something, of a whole run, or shown and no more."""
+    """Yield the figures that have no column: compared with something, of a whole run, or shown and no more."""
     from rich.text import Text
 
     unknown = []
-    for verdict in comparison.verdicts:
-        value = "-" if verdict.value is None else f"{verdict.value:.6g}"
-        if verdict.metric in COLUMNS:
-            continue
+    for verdict in (v for v in comparison.verdicts if v.metric not in COLUMNS):
         if verdict.reference is None and verdict.metric not in WHOLE_RUN:
-            unknown.append(f"{verdict.metric} ({verdict.unit}) {value}")
+            unknown.append(f"{verdict.metric} ({verdict.unit}) {_digits(verdict.value)}")
             continue
-        held = ""
-        if verdict.reference is not None and comparison.against and verdict.metric != "loss_curve":
-            held = f", {comparison.against.kind} {verdict.reference:.6g}"
-        line = f"{verdict.metric} ({verdict.unit}): {value}{held}, gate "
-        yield Text.assemble(line, (GATE_WORDS[verdict.label], _style(verdict.label)))
+        line = f"{verdict.metric} ({verdict.unit}): {_digits(verdict.value)}"
+        if comparison.against and verdict.reference is not None and verdict.metric != "loss_curve":
+            line += f", {comparison.against.kind} {_digits(verdict.reference)}"
+        yield Text.assemble(f"{line}, gate ", (GATE_WORDS[verdict.label], _style(verdict.label)))
     if unknown:
         yield Text(f"ungated: {', '.join(unknown)}", overflow="fold")
 
 
-def _notes(comparison: Comparison) -> Iterator[RenderableType]:
-    """Why it does not pass, what is worth a look, and what differs."""
-    for reason in comparison.reasons:
-        yield _indented(f"- {reason}")
-    for warning in comparison.warnings:
-        yield _indented(f"- warning: {warning}")
-    against = comparison.against.kind if comparison.against else "reference"
-    for difference in comparison.differences:
-        if difference.allowed:
-            yield _indented(f"- allowed: {difference.sentence(against)}")
-    shown = [difference for difference in comparison.differences if difference.blocks == "nothing"]
-    for difference in shown[:MOST_DIFFERENCES]:
-        yield _indented(f"- differs, does not count: {difference.sentence(against)}")
-    if len(shown) > MOST_DIFFERENCES:
-        yield _indented(f"- and {len(shown) - MOST_DIFFERENCES} more such differences (--format json has all)")
+def _digits(value: float | None) -> str:
+    return NONE if value is None else f"{value:.6g}"
+
+
+def _notes(comparison: Comparison) -> Iterator[str]:
+    """Yield why it does not pass, what is worth a look, and what differs."""
+    kind = wording.kind_of(comparison)
+    yield from wording.comparison_reasons(comparison)
+    yield from (f"warning: {warning}" for warning in wording.comparison_warnings(comparison))
+    yield from (f"allowed: {wording.sentence(d, kind)}" for d in comparison.differences if d.allowed)
+    free = [difference for difference in comparison.differences if difference.blocks == "nothing"]
+    yield from (f"differs, does not count: {wording.sentence(d, kind)}" for d in free[:MOST_DIFFERENCES])
+    if len(free) > MOST_DIFFERENCES:
+        yield f"and {len(free) - MOST_DIFFERENCES} more such differences (--format json has all)"
 
 
 def _style(status: str) -> str:
     return "" if status == "ungated" else STYLES.get(status, UNDECIDED)
 
 
-def _indented(line: str) -> RenderableType:
-    return wrapped(line, indent=2)
+def _bullet(line: str) -> RenderableType:
+    return wrapped(f"- {line}", indent=2)

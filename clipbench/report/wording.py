@@ -1,40 +1,56 @@
-"""Every sentence about a comparison, made from the facts of its verdicts."""
+"""Every sentence about a judgement, made from the facts of its verdicts; all outputs share them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from clipbench.compare.verdicts import (
+    Against,
     Bootstrap,
     Cause,
     Comparison,
     CurveMatch,
     Difference,
-    Failure,
     Judgement,
     Kind,
     TimingTest,
     Unmatched,
     Verdict,
-    VerdictStatus,
 )
 from clipbench.errors import ExitCode, did_you_mean
-
-VERDICT_MEANINGS: Mapping[VerdictStatus, str] = {
-    "pass": "within what is allowed; with a warning where it is worse than the warning level",
-    "fail": "worse than is allowed",
-    "better": "better by more than the tolerance: check it, or adopt it as the baseline",
-    "inconclusive": "the runs are too few or too noisy to decide",
-    "not comparable": "conditions differ that change what the figure means",
-    "missing": "gated, but the result has no such figure; fails its gate",
-    "ungated": "shown, decides nothing",
-}
 
 MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.PASS: "every result passes",
     ExitCode.GATE_FAILED: "a gate failed",
     ExitCode.NOT_COMPARABLE: "something could not be compared, or a file was refused",
     ExitCode.CASE_FAILED: "a case failed, or there is no result",
+}
+# Why a verdict is not a plain pass. {apart}: the difference and how sure it is; {limit}: the cause's limit.
+REASONS: Mapping[Cause, str] = {
+    Cause.CASE_FAILED: "{ended}",
+    Cause.UNMATCHED: "{unmatched}",
+    Cause.NO_FIGURE: "the {kind} has no such figure",
+    Cause.NO_LIMIT: "shown, not gated",
+    Cause.OTHER_SEED: "another seed: shown, not gated",
+    Cause.CONDITIONS: "the {kind}'s conditions are not met",
+    Cause.OWN_CONDITIONS: "{differences}",
+    Cause.NO_VALUE: "missing (the result has no such metric)",
+    Cause.NO_QUERY_RANKS: "the query ranks are not stored, or do not give the recall that the result states",
+    Cause.OUTLIERS: "{apart}; the median window differs by {median}: a few windows make the difference",
+    Cause.CHANCE: "{apart}; it may still be chance",
+    Cause.UNDETECTED_LOSS: "{apart}; the error does not rule out a loss of {limit}",
+    Cause.TOLERANCE: "{apart}; up to {limit} passes",
+    Cause.WARN: "{apart}; more than {limit} warns",
+    Cause.BETTER: "{apart}; better by more than {limit}: check it, or adopt it as the baseline",
+}
+REASONS_WITH_NOTE = {Cause.NO_LIMIT: "{note}; shown, not gated", Cause.NO_VALUE: "missing ({note})"}
+# Verdicts of these say what keeps a comparison from passing.
+FAILING = ("fail", "missing", "not comparable")
+TIMING_TESTS = {
+    "runs ranked": "rank test over {} and {} runs",
+    "blocks ranked": "rank test over {} and {} blocks of windows",
+    "t test": "t test over {} and {} blocks of windows, too few to rank",
 }
 
 
@@ -51,25 +67,45 @@ def meaning(judgement: Judgement) -> str:
     return MEANINGS[code]
 
 
+def verdict_line(judgement: Judgement) -> str:
+    """Return how many results have which status, the exit code, and its meaning."""
+    counts = Counter(comparison.status for comparison in judgement.comparisons)
+    parts = [f"{count} {status}" for status, count in counts.items()]
+    refused = len(judgement.problems)
+    parts += [f"{refused} refused file{'s' if refused > 1 else ''}"] if refused else []
+    return f"{', '.join(parts) or 'no results'}: exit code {int(judgement.exit_code)}, {meaning(judgement)}"
+
+
 # --- one comparison -----------------------------------------------------------------------------------------------
+
+
+def machine(device: str | None, precision: str | None, world_size: int) -> str:
+    """Return the device and how it was used: ``2 x NVIDIA H100, float16``."""
+    count = f"{world_size} x " if world_size > 1 else ""
+    return f"{count}{device or 'device unknown'}, {precision or 'precision unknown'}"
+
+
+def kind_of(comparison: Comparison) -> Kind:
+    """Return what the comparison is with; ``reference`` where there was nothing to compare with."""
+    return comparison.against.kind if comparison.against else "reference"
+
+
+def source_of(against: Against) -> str:
+    """Return where a reference was published, or why a baseline was adopted."""
+    return against.source or "named on the command line"
 
 
 def comparison_reasons(comparison: Comparison) -> list[str]:
     """Return a sentence for all that keeps the comparison from passing."""
     if comparison.failure:
-        return [f"{_ended(comparison.failure)}: {comparison.failure.message}"]
+        return [f"{_ended(comparison)}: {comparison.failure.message}"]
     if comparison.unmatched:
-        return [unmatched(comparison.unmatched)]
-    reasons = [f"{count} images could not be read and were left out" for count in comparison.bad_images]
-    reasons += [sentence(difference, kind_of(comparison)) for difference in comparison.blocking]
-    reasons = reasons or [
-        _with_metric(verdict, comparison)
-        for verdict in comparison.verdicts
-        if verdict.status in ("fail", "missing", "not comparable")
-    ]
-    if comparison.status == "not comparable" and not reasons:
-        return ["the reference gates no metric: its figures are for orientation"]
-    return reasons
+        return [_unmatched(comparison.unmatched)]
+    blocking = [f"{count} images could not be read and were left out" for count in comparison.bad_images]
+    blocking += [sentence(difference, kind_of(comparison)) for difference in comparison.blocking]
+    gates = [_with_metric(v, comparison) for v in comparison.verdicts if v.status in FAILING]
+    nothing = ["the reference gates no metric: its figures are for orientation"]
+    return blocking or gates or (nothing if comparison.status == "not comparable" else [])
 
 
 def comparison_warnings(comparison: Comparison) -> list[str]:
@@ -82,12 +118,7 @@ def sentence(difference: Difference, against: Kind) -> str:
     return f"{difference.path} is {difference.ours}, the {against} has {difference.theirs}"
 
 
-def kind_of(comparison: Comparison) -> Kind:
-    """Return what the comparison is with; ``reference`` where there was nothing to compare with."""
-    return comparison.against.kind if comparison.against else "reference"
-
-
-def unmatched(missing: Unmatched) -> str:
+def _unmatched(missing: Unmatched) -> str:
     """Return why there is no reference or baseline to compare with."""
     if missing.kind == "reference":
         if missing.wanted is None:
@@ -98,8 +129,9 @@ def unmatched(missing: Unmatched) -> str:
     return f"there is no baseline for {missing.wanted}, only for {', '.join(missing.known[:5])}"
 
 
-def _ended(failure: Failure) -> str:
-    return "the case was interrupted" if failure.status == "interrupted" else "the case failed"
+def _ended(comparison: Comparison) -> str:
+    interrupted = comparison.failure and comparison.failure.status == "interrupted"
+    return "the case was interrupted" if interrupted else "the case failed"
 
 
 def _with_metric(verdict: Verdict, comparison: Comparison) -> str:
@@ -109,33 +141,22 @@ def _with_metric(verdict: Verdict, comparison: Comparison) -> str:
 # --- one metric ---------------------------------------------------------------------------------------------------
 
 
-_SENTENCES: Mapping[Cause, str] = {
-    Cause.CASE_FAILED: "the case did not complete",
-    Cause.UNMATCHED: "there is nothing to compare it with",
-    Cause.CONDITIONS: "the conditions differ",
-    Cause.NO_FIGURE: "the {kind} has no such figure",
-    Cause.OTHER_SEED: "another seed: shown, not gated",
-    Cause.NO_QUERY_RANKS: "the query ranks are not stored, or do not give the recall that the result states",
-}
-
-
 def reason(verdict: Verdict, comparison: Comparison) -> str | None:
     """Return why the verdict is not a plain pass; None for one that is."""
-    kind = kind_of(comparison)
-    match verdict.cause:
-        case None:
-            return None
-        case Cause.UNMATCHED if comparison.unmatched:
-            return unmatched(comparison.unmatched)
-        case Cause.CASE_FAILED if comparison.failure:
-            return _ended(comparison.failure)
-        case Cause.OWN_CONDITIONS:
-            return "; ".join(sentence(difference, kind) for difference in verdict.differences)
-        case Cause.NO_LIMIT:
-            return f"{verdict.note}; shown, not gated" if verdict.note else "shown, not gated"
-        case Cause.NO_VALUE:
-            return f"missing ({verdict.note or 'the result has no such metric'})"
-    return _SENTENCES[verdict.cause].format(kind=kind) if verdict.cause in _SENTENCES else _judged(verdict, kind)
+    cause, kind = verdict.cause, kind_of(comparison)
+    if cause is None:
+        return None
+    if cause is Cause.TOLERANCE and isinstance(verdict.evidence, CurveMatch):
+        return detail(verdict)
+    template = REASONS_WITH_NOTE.get(cause) if verdict.note else None
+    return (template or REASONS[cause]).format(
+        ended=_ended(comparison),
+        unmatched=_unmatched(comparison.unmatched) if comparison.unmatched else "there is nothing to compare it with",
+        kind=kind,
+        note=verdict.note,
+        differences="; ".join(sentence(difference, kind) for difference in verdict.differences),
+        **_figures(verdict, kind),
+    )
 
 
 def detail(verdict: Verdict) -> str | None:
@@ -145,7 +166,8 @@ def detail(verdict: Verdict) -> str | None:
             way = "paired" if bootstrap.paired else "unpaired"
             return f"{way} bootstrap over {bootstrap.images} images; {_seeds(bootstrap)}"
         case TimingTest() as timing:
-            return _timing(timing)
+            spread = f", with the spread of {timing.runs[0]} and {timing.runs[1]} runs" if timing.runs else ""
+            return TIMING_TESTS[timing.test].format(*timing.samples) + spread
         case CurveMatch() as match:
             return (
                 f"mean relative error {match.relative:.2%} (up to {match.relative_limit:.0%} passes), "
@@ -154,50 +176,35 @@ def detail(verdict: Verdict) -> str | None:
     return None
 
 
-def _judged(verdict: Verdict, kind: Kind) -> str | None:
-    """Return the difference, how sure it is, and what that means."""
-    if isinstance(verdict.evidence, CurveMatch):
-        return detail(verdict)
+def _figures(verdict: Verdict, kind: Kind) -> dict[str, str]:
+    """Return the difference and its limit in words."""
     if isinstance(verdict.evidence, TimingTest):
-        return f"{_speed_apart(verdict)}{_conclusion(verdict)}"
+        return _shares(verdict, verdict.evidence, kind)
     difference, reference = verdict.difference or 0.0, verdict.reference or 0.0
-    side = "below" if difference < 0 else "above"
-    if verdict.p_value is not None:
-        sure = f" (p {_chance(verdict.p_value)}, error {verdict.error or 0.0:.2g})"
-        return f"{abs(difference):.3g} {side} the {kind}'s {reference:.6g}{sure}{_conclusion(verdict)}"
-    error = f" (sampling error {verdict.error:.2g})" if verdict.error else ""
-    apart = f"{abs(difference):.4g} {side} the {kind}'s {reference:.6g}"
-    return f"{verdict.value or 0.0:.6g} is {apart}{error}{_conclusion(verdict)}"
+    apart = f"{abs(difference):.4g} {'below' if difference < 0 else 'above'} the {kind}'s {reference:.6g}"
+    if verdict.p_value is None:
+        apart = f"{verdict.value or 0.0:.6g} is {apart}"
+    if verdict.error is not None:
+        apart += f" ({_sure(verdict)}{verdict.error:.2g})"
+    return {"apart": apart, "limit": f"{verdict.limit or 0.0:.4g}", "median": "an unknown share"}
 
 
-def _speed_apart(verdict: Verdict) -> str:
-    share = (verdict.difference or 0.0) / (verdict.reference or 1.0)
-    error = (verdict.error or 0.0) / (verdict.reference or 1.0)
-    side = "slower" if share < 0 else "faster"
-    return f"{abs(share):.1%} {side} than the baseline (p {_chance(verdict.p_value or 0.0)}, error {error:.1%})"
+def _shares(verdict: Verdict, timing: TimingTest, kind: Kind) -> dict[str, str]:
+    """Return the same for throughput, which is compared as shares of the baseline's rate."""
+    rate = verdict.reference or 1.0
+    share, error, limit = ((figure or 0.0) / rate for figure in (verdict.difference, verdict.error, verdict.limit))
+    way = "slower" if share < 0 else "faster"
+    return {
+        "apart": f"{abs(share):.1%} {way} than the {kind} ({_sure(verdict)}{error:.1%})",
+        "limit": f"{100 * limit:.4g}%",
+        "median": f"{timing.median_gain:+.1%}",
+    }
 
 
-def _conclusion(verdict: Verdict) -> str:
-    limit = verdict.limit or 0.0
-    size = f"{limit:.4g}"
-    if isinstance(verdict.evidence, TimingTest):
-        size = f"{100 * limit / (verdict.reference or 1.0):.4g}%"
-    match verdict.cause:
-        case Cause.TOLERANCE:
-            return f"; up to {size} passes"
-        case Cause.WARN:
-            return f"; more than {size} warns"
-        case Cause.BETTER:
-            return f"; better by more than {size}: check it, or adopt it as the baseline"
-        case Cause.OUTLIERS if isinstance(verdict.evidence, TimingTest):
-            return (
-                f"; the median window differs by {verdict.evidence.median_gain:+.1%}: a few windows make the difference"
-            )
-        case Cause.CHANCE:
-            return "; it may still be chance"
-        case Cause.UNDETECTED_LOSS:
-            return f"; the error does not rule out a loss of {size}"
-    return ""
+def _sure(verdict: Verdict) -> str:
+    if verdict.p_value is None:
+        return "sampling error "
+    return f"p {verdict.p_value:.2g}, error " if verdict.p_value >= 0.0005 else "p < 0.0005, error "
 
 
 def _seeds(bootstrap: Bootstrap) -> str:
@@ -205,19 +212,3 @@ def _seeds(bootstrap: Bootstrap) -> str:
     if not bootstrap.same_seeds:
         return f"{ours} seeds against {theirs} others"
     return f"{ours} seeds, each on both sides" if ours > 1 else "one seed on both sides"
-
-
-def _timing(timing: TimingTest) -> str:
-    ours, theirs = timing.samples
-    text = {
-        "runs ranked": f"rank test over {ours} and {theirs} runs",
-        "blocks ranked": f"rank test over {ours} and {theirs} blocks of windows",
-        "t test": f"t test over {ours} and {theirs} blocks of windows, too few to rank",
-    }[timing.test]
-    if timing.runs:
-        text += f", with the spread of {timing.runs[0]} and {timing.runs[1]} runs"
-    return text
-
-
-def _chance(p_value: float) -> str:
-    return f"{p_value:.2g}" if p_value >= 0.0005 else "< 0.0005"

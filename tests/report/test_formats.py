@@ -56,13 +56,17 @@ def test_a_file_that_cannot_be_written_is_exit_5_and_hides_neither_the_verdict_n
     done = compare("junit=folder", "markdown=file/out.md", "json=out.json")
     assert done.exit_code == 5
     assert "folder: cannot be written (Is a directory)" in done.stderr and "file/out.md: cannot be" in done.stderr
-    assert "the verdict all the same: no results: exit code 4" in done.stderr and "exit code 4" in done.stdout
+    assert "the verdict: no results: exit code 4" in done.stderr and "exit code 4" in done.stdout
     assert json.loads((tmp_path / "out.json").read_text())["exit_code"] == 4
 
 
 @pytest.mark.parametrize(
     ("form", "said"),
-    [("junitt", "did you mean 'junit'"), ("markdown=", "variable"), ("=x", "expected one of table, json")],
+    [
+        ("junitt", "did you mean 'junit'"),
+        ("markdown=", "variable"),
+        ("=x", "expected FORM or FORM=FILE; known: github, json"),
+    ],
 )
 def test_what_is_no_form_is_exit_2(compare, form, said):
     done = compare(form)

@@ -5,8 +5,10 @@ import re
 import pytest
 from hypothesis import given
 
+from clipbench.compare.verdicts import Difference
 from clipbench.report.github import command, github
-from tests.support.judgements import comparison, judgement, judgements, verdict
+from clipbench.report.wording import reason
+from tests.support.judgements import REASONS, comparison, judgement, judgements, verdict
 
 LINE = re.compile(r"::(error|warning|notice) title=([^\r\n]*?)::([^\r\n]*)")
 
@@ -40,7 +42,7 @@ def lines(*comparisons, **changes):
 def test_each_status_has_its_level(status, level, strict_level):
     judged = comparison(verdict("val_loss"), verdict(status=status))
     title = f"mine-20260101T000000Z-abcd: recall_mean: {status}"
-    assert lines(judged)[0] == (level, title, f"because it is {status}")
+    assert lines(judged)[0] == (level, title, REASONS[status])
     assert lines(judged, strict=True)[0][0] == strict_level
 
 
@@ -50,8 +52,10 @@ def test_a_pass_is_one_notice_with_the_verdict():
 
 
 def test_a_result_that_is_not_judged_is_one_error_with_its_reasons():
-    refused = comparison(verdict(status="not comparable"), status="not comparable", reasons=("this", "that"))
-    assert lines(refused)[0] == ("error", "mine-20260101T000000Z-abcd: not comparable", "this\nthat")
+    differences = (Difference("data", "a", "1", "2"), Difference("device", "b", "3", "4"))
+    refused = comparison(verdict(status="not comparable"), differences=differences)
+    said = "a is 1, the reference has 2\nb is 3, the reference has 4"
+    assert lines(refused)[0] == ("error", "mine-20260101T000000Z-abcd: not comparable", said)
     assert len(lines(refused)) == 2
 
 
@@ -61,7 +65,7 @@ def test_what_is_said_of_several_metrics_is_said_once():
     assert first == (
         "warning",
         "mine-20260101T000000Z-abcd: 2 metrics: inconclusive",
-        "text_recall@1, recall_mean: because it is inconclusive",
+        f"text_recall@1, recall_mean: {REASONS['inconclusive']}",
     )
     assert last[0] == "notice"
 
@@ -85,7 +89,5 @@ def test_any_judgement_is_lines_that_read_back(given):
     read_back = [read(line) for line in text]
     assert last == "" and str(int(given.exit_code)) in read_back[-1][2]
     assert any(level == "error" for level, _, _ in read_back) == (given.exit_code != 0)
-    reasons = {
-        v.reason or "fail" for one in given.comparisons for v in one.verdicts if one.status == v.status == "fail"
-    }
+    reasons = {reason(v, one) for one in given.comparisons for v in one.verdicts if one.status == v.status == "fail"}
     assert all(any(message.endswith(reason) for _, _, message in read_back) for reason in reasons)

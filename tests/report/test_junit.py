@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from lxml import etree
 
+from clipbench.compare.verdicts import Cause
 from clipbench.report.junit import clean, junit
-from tests.support.judgements import comparison, judgement, judgements, verdict
+from clipbench.report.wording import comparison_reasons
+from tests.support.judgements import REASONS, comparison, judgement, judgements, verdict
 
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "junit.xsd"))
 
@@ -42,26 +44,29 @@ def test_each_status_in_the_terms_of_junit(status, tag, strict_tag):
         found = outcome(status, strict)
         assert (None if found is None else found.tag) == wanted
         if found is not None:
-            assert (found.get("type"), found.get("message")) == (status, f"because it is {status}")
+            assert (found.get("type"), found.get("message")) == (status, REASONS[status])
 
 
 def test_a_warning_passes_and_fails_when_strict():
-    assert outcome("pass", warning=True, reason="near") is None
-    assert outcome("pass", strict=True, warning=True, reason="near").get("type") == "warn"
+    assert outcome("pass", cause=Cause.WARN) is None
+    assert outcome("pass", strict=True, cause=Cause.WARN).get("type") == "warn"
 
 
 def test_the_figures_are_with_every_metric():
-    text = outcome("fail", reason="too low").text
-    for part in ("value: 90.00 percent, higher is better", "held against: 90.91", "difference: -0.91 ± 0.61", "-1.00"):
+    text = outcome("fail").text
+    for part in ("value: 90.00 percent, higher is better", "compared with: 90.91", "difference: -0.91 ± 0.61", "-1.00"):
         assert part in text
+    assert REASONS["fail"] in text
 
 
 @pytest.mark.parametrize("status", ["failed case", "no reference", "no baseline", "not comparable"])
 def test_a_result_that_cannot_be_judged_is_an_error_of_its_own(status):
-    root = parse(junit(judgement(comparison(verdict(status="not comparable"), status=status))))
+    judged = comparison(verdict(status="not comparable"), status=status)
+    root = parse(junit(judgement(judged)))
     (error,) = root.findall(".//error")
     assert error.getparent().get("name") == "result"
-    assert (error.get("type"), error.get("message"), error.text) == (status, f"it is {status}", f"it is {status}")
+    (why,) = comparison_reasons(judged)
+    assert (error.get("type"), error.get("message"), error.text) == (status, why, why)
 
 
 def test_cases_are_known_by_names_that_do_not_change_from_run_to_run():
@@ -96,7 +101,7 @@ def test_refused_files_and_no_results_are_errors():
 
 def test_what_xml_cannot_hold_is_spelt_out():
     assert clean("a\x00\x1b[31m\ud800\ufffe b\tc\n") == "a\\x00\\x1b[31m\\ud800\\ufffe b\tc\n"
-    assert outcome("fail", reason="<&\x1b>").get("message") == "<&\\x1b>"
+    assert outcome("missing", note="<&\x1b>").get("message") == "missing (<&\\x1b>)"
 
 
 @given(judgements)

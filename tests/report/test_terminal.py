@@ -5,12 +5,13 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from clipbench.compare.verdicts import Against, Comparison, Difference, Judgement, Verdict
+from clipbench.compare.verdicts import Against, Cause, Difference, Judgement, Verdict
 from clipbench.report import terminal
 from clipbench.report.terminal import NUMBER_WIDTH, number
 from clipbench.results.metrics import RECALL_NAMES
+from tests.support.judgements import comparison as any_comparison
+from tests.support.judgements import whole
 
-REFERENCE = Against("reference", "figures", "a source", None, None)
 BASELINE = Against("baseline", "nightly", "driver 2", "2026-01-01T00:00:00Z", "NVIDIA H100", ("a", "b"))
 
 
@@ -22,24 +23,20 @@ def comparison_table(comparisons):
     return terminal.comparison_table(Judgement(tuple(comparisons)))
 
 
-def verdict_line(comparisons, problems=()):
-    return terminal.verdict_line(Judgement(tuple(comparisons), tuple(problems)))
-
-
 def passing(metric, value=85.9, reference=85.7):
-    return Verdict(metric, "pass", "percent", "higher", value, reference, value - reference, 1.5, error=2.1)
+    return Verdict(metric, "pass", "percent", "higher", value, reference, 1.5, error=2.1)
 
 
-SPEED = Verdict("samples_per_second", "ungated", "pairs/s", "higher", 412.3, reason="the reference has no such figure")
+SPEED = Verdict("samples_per_second", "ungated", "pairs/s", "higher", 412.3, cause=Cause.NO_FIGURE)
 PASSING = (*(passing(name) for name in RECALL_NAMES), SPEED)
-LOST = Verdict("text_recall@1", "fail", "percent", "higher", 70.0, 85.7, -15.7, 1.5, "15.7 below")
-GONE = Verdict("text_recall@5", "missing", "percent", "higher", None, 97.3, None, 1.0, "missing (not measured)")
-OTHER = Verdict("image_recall@1", "not comparable", "percent", "higher", 71.0, 71.78, None, 1.0, "another split")
+LOST = Verdict("text_recall@1", "fail", "percent", "higher", 70.0, 85.7, 1.5, cause=Cause.TOLERANCE, limit=1.5)
+GONE = Verdict("text_recall@5", "missing", "percent", "higher", None, 97.3, 1.0, cause=Cause.NO_VALUE, note="no data")
+OTHER = Verdict("image_recall@1", "not comparable", "percent", "higher", 71.0, 71.78, 1.0, cause=Cause.CONDITIONS)
 
 
-def comparison(status="pass", verdicts=PASSING, reasons=(), against=REFERENCE, run_id="run-1", epoch=50, **others):
-    said = (against, status, tuple(verdicts), tuple(reasons))
-    return Comparison((run_id,), "suite", "case", "NVIDIA H100", "float16", 2, epoch, *said, **others)
+def comparison(status="pass", verdicts=PASSING, run_id="run-1", **others):
+    facts = {"runs": (run_id,), "device": "NVIDIA H100", "precision": "float16", "world_size": 2}
+    return any_comparison(*verdicts, status=status, **{**facts, **others})
 
 
 def rendered(renderable, width=80, **options):
@@ -64,7 +61,7 @@ def test_every_number_is_whole_at_every_width(width):
 
 
 def test_a_line_fits_79_columns_of_ascii():
-    text = rendered(comparison_report([comparison(), comparison("fail", (LOST, GONE, OTHER), ["x"])]))
+    text = rendered(comparison_report([comparison(), comparison("fail", (LOST, GONE, OTHER))]))
     assert text.isascii()
     assert max(map(len, text.splitlines())) <= 79
 
@@ -79,10 +76,10 @@ def test_blocks_line_up_under_the_header():
 
 
 def test_words_tell_what_colours_tell():
-    text = rendered(comparison_report([comparison("fail", (LOST, GONE, OTHER), ["text_recall@1: 15.7 below"])]))
+    text = rendered(comparison_report([comparison("fail", (LOST, GONE, OTHER))]), 200)
     assert row(text, "gate")[:5] == ["FAIL", "MISS", "-", "-", "n/c"]
     assert "FAIL  run-1" in text
-    assert "- text_recall@1: 15.7 below" in text
+    assert "- text_recall@1: 70 is 15.7 below the reference's 85.7; up to 1.5 passes" in text
     assert "\x1b" not in text
     assert "\x1b" in rendered(
         comparison_table([comparison("fail", (LOST,))]), color_system="standard", force_terminal=True
@@ -90,17 +87,17 @@ def test_words_tell_what_colours_tell():
 
 
 def test_what_is_neither_pass_nor_fail_has_words_of_its_own():
-    statuses = ("better", "inconclusive", "pass")
+    causes = {"better": Cause.BETTER, "inconclusive": Cause.CHANCE, "pass": Cause.WARN}
     verdicts = [
-        Verdict(name, status, "percent", "higher", 90.0, 85.0, 5.0, 1.0, "why", 0.6, status == "pass")
-        for name, status in zip(RECALL_NAMES, statuses, strict=False)
+        Verdict(name, status, "percent", "higher", 90.0, 85.0, 1.0, 0.6, cause, 1.0, 0.04)
+        for name, (status, cause) in zip(RECALL_NAMES, causes.items(), strict=False)
     ]
-    shown = comparison("inconclusive", verdicts, against=BASELINE, warnings=("text_recall@1: why",))
+    shown = comparison("inconclusive", verdicts, against=BASELINE)
     text = rendered(comparison_report([shown]))
     assert row(text, "gate")[:3] == ["BETTER", "unsure", "warn"]
     assert row(text, "baseline")[:3] == ["85.00"] * 3
     assert "against nightly (2 runs)" in text
-    assert "- warning: text_recall@1: why" in text
+    assert "- warning: text_recall@5: 5 above the baseline's 85 (p 0.04, error 0.6);" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -117,8 +114,8 @@ def test_what_differs_is_said_and_what_was_allowed():
 
 def test_figures_of_a_whole_run_are_shown_with_their_gate():
     verdicts = (
-        Verdict("seconds_to_quality", "missing", "s", "lower", None, 10.0, reason="never reached"),
-        Verdict("loss_curve", "pass", "percent", "lower", 1.5, 0.0, 1.5, 5.0),
+        Verdict("seconds_to_quality", "missing", "s", "lower", None, 10.0, cause=Cause.NO_VALUE, note="never reached"),
+        Verdict("loss_curve", "pass", "percent", "lower", 1.5, 0.0, 5.0),
     )
     text = rendered(comparison_table([comparison("fail", verdicts)]))
     assert "seconds_to_quality (s): -, reference 10, gate MISS" in text
@@ -126,29 +123,30 @@ def test_figures_of_a_whole_run_are_shown_with_their_gate():
 
 
 def test_metrics_that_the_reference_does_not_know_are_listed_as_ungated():
-    unknown = Verdict("val_loss", "ungated", "nats", "lower", 0.25, reason="the reference has no such figure")
+    unknown = Verdict("val_loss", "ungated", "nats", "lower", 0.25, cause=Cause.NO_FIGURE)
     text = rendered(comparison_table([comparison(verdicts=(*PASSING, unknown))]))
     assert "ungated: val_loss (nats) 0.25" in text
 
 
 def test_a_result_without_reference_shows_its_own_numbers():
-    text = rendered(comparison_report([comparison("no reference", (SPEED,), ["the suite names no reference"], None)]))
+    text = rendered(
+        comparison_report([comparison("no reference", (SPEED,), against=None, **whole("no reference", None))])
+    )
     assert row(text, "result")[-1] == "412.30"
     assert "- the suite names no reference" in text
     assert not any(line.startswith(("reference", "gate ")) for line in text.splitlines())
 
 
 def test_a_gated_figure_without_a_column_is_shown_too():
-    verdicts = (Verdict("val_loss", "fail", "nats", "lower", 0.5, 0.25, 0.25, 0.1, "0.25 above"),)
+    verdicts = (Verdict("val_loss", "fail", "nats", "lower", 0.5, 0.25, 0.1, cause=Cause.TOLERANCE),)
     assert "val_loss (nats): 0.5, reference 0.25, gate FAIL" in rendered(
         comparison_table([comparison("fail", verdicts)])
     )
 
 
 def test_brackets_in_names_and_reasons_are_text():
-    text = rendered(
-        comparison_report([comparison("fail", (), ["[red]x[/red] [/]"], run_id="run[bold]")], ["[x].json: [/y]"])
-    )
+    failed = comparison("failed case", run_id="run[bold]", **whole("failed case", "[red]x[/red] [/]"))
+    text = rendered(comparison_report([failed], ["[x].json: [/y]"]))
     for part in ("run[bold]", "[red]x[/red] [/]", "[x].json: [/y]"):
         assert part in text
 
@@ -159,9 +157,6 @@ def test_a_long_run_id_is_folded_not_cut():
 
 
 def test_the_last_line_is_the_verdict():
-    assert verdict_line([comparison()]) == "1 pass: exit code 0, every result passes"
-    assert verdict_line([comparison(), comparison("fail")]) == "1 pass, 1 fail: exit code 1, a gate failed"
-    assert verdict_line([]) == "no results: exit code 4, a case failed, or there is no result"
     text = rendered(comparison_report([], ["x.json: broken"]))
     assert "- x.json: broken" in text
     assert "1 refused file: exit code 3" in text.splitlines()[-2] + text.splitlines()[-1]
@@ -170,7 +165,7 @@ def test_the_last_line_is_the_verdict():
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (None, None),
+        (None, "-"),
         (100.0, "100.00"),
         (1234.56, "1234.6"),
         (123456.7, "123457"),
@@ -183,4 +178,4 @@ def test_a_number_fits_its_column(value, text):
 
 
 def test_sizes_of_a_metric_fit():
-    assert all(len(number(value) or "") <= NUMBER_WIDTH for value in (0.0, 99.999, 99_999.9, -99.99, 5e-9, 999_999.4))
+    assert all(len(number(value)) <= NUMBER_WIDTH for value in (0.0, 99.999, 99_999.9, -99.99, 5e-9, 999_999.4))

@@ -1,43 +1,83 @@
-"""Judgements for tests of what they are put out as: one by hand, and any at all."""
+"""Judgements for tests of reports: one by hand, and any at all."""
 
 from hypothesis import strategies as st
 
-from clipbench.compare.verdicts import Against, Comparison, Difference, Judgement, Verdict, overall
+from clipbench.compare.verdicts import (
+    Against,
+    Bootstrap,
+    Cause,
+    Comparison,
+    CurveMatch,
+    Difference,
+    Failure,
+    Judgement,
+    TimingTest,
+    Unmatched,
+    Verdict,
+    overall,
+)
 from clipbench.results.metrics import UNITS_AND_DIRECTIONS
 
 UNJUDGED = ("not comparable", "no reference", "no baseline", "failed case")
+# A cause for each status whose sentence is known in advance, and the field that the sentence needs.
+CAUSES = {
+    "pass": None,
+    "fail": Cause.TOLERANCE,
+    "better": Cause.BETTER,
+    "inconclusive": Cause.NO_QUERY_RANKS,
+    "not comparable": Cause.OWN_CONDITIONS,
+    "missing": Cause.NO_VALUE,
+    "ungated": Cause.NO_FIGURE,
+}
+SPLIT = Difference("data", "dataset.val.split", "en_val", "en_test")
+REASONS = {
+    "fail": "90 is 0.91 below the reference's 90.91 (sampling error 0.61); up to 1 passes",
+    "better": "90 is 0.91 below the reference's 90.91 (sampling error 0.61); better by more than 1: "
+    "check it, or adopt it as the baseline",
+    "inconclusive": "the query ranks are not stored, or do not give the recall that the result states",
+    "not comparable": "dataset.val.split is en_val, the reference has en_test",
+    "missing": "missing (not measured)",
+    "ungated": "the reference has no such figure",
+}
 
 
 def verdict(metric="recall_mean", status="pass", **changes):
+    """A verdict of 90.00 against 90.91, whose reason is that of ``REASONS``."""
     unit, direction = UNITS_AND_DIRECTIONS.get(metric, ("percent", "higher"))
-    values = {"value": 90.0, "reference": 90.91, "difference": -0.91, "tolerance": 1.0, "error": 0.61}
-    if status != "pass":
-        values["reason"] = f"because it is {status}"
+    values = {"value": 90.0, "reference": 90.91, "tolerance": 1.0, "error": 0.61, "limit": 1.0}
+    values |= {"cause": CAUSES[status], "note": "not measured" if status == "missing" else None}
+    values |= {"differences": (SPLIT,)} if status == "not comparable" else {}
     return Verdict(metric, status, unit, direction, **{**values, **changes})
 
 
 def comparison(*verdicts, status=None, **changes):
+    """A comparison of one run with a reference; one that was not judged has the reason of ``whole``."""
     verdicts = verdicts or (verdict(),)
     status = status or overall(verdicts)
-    said = [f"{v.metric}: {v.reason}" for v in verdicts]
-    reasons = [
-        line for v, line in zip(verdicts, said, strict=True) if v.status in ("fail", "missing", "not comparable")
-    ]
     values = {
         "runs": ("mine-20260101T000000Z-abcd",),
         "suite": "mine",
         "case": "mine",
         "device": "a processor",
         "precision": "float32",
-        "ranks": 1,
+        "world_size": 1,
         "epoch": 50,
         "against": Against("reference", "figures", "a source", None, "SDAA"),
         "status": status,
         "verdicts": tuple(verdicts),
-        "reasons": tuple(reasons) if status not in UNJUDGED else (f"it is {status}",),
-        "warnings": tuple(line for v, line in zip(verdicts, said, strict=True) if v.level() == "warning"),
+        **whole(status),
     }
     return Comparison(**{**values, **changes})
+
+
+def whole(status, text="mine"):
+    """The facts that a comparison of ``status`` has beside its verdicts, with ``text`` in them."""
+    return {
+        "failed case": {"failure": Failure("failed", text)},
+        "no reference": {"unmatched": Unmatched("reference", text)},
+        "no baseline": {"unmatched": Unmatched("baseline", text)},
+        "not comparable": {"differences": (Difference("data", "dataset.name", text, "theirs"),)},
+    }.get(status, {})
 
 
 def judgement(*comparisons, problems=(), strict=False):
@@ -48,18 +88,42 @@ def judgement(*comparisons, problems=(), strict=False):
 
 texts = (
     st.text(max_size=30)
-    | st.text(alphabet="_*`|~a0 \\<&@#[].\n", max_size=14)
+    | st.text(alphabet="_*`|~a0 \\<&@#[].\n{}", max_size=14)
     | st.sampled_from(
-        ["a|b", "<b>&", "__a_ b_c_ _d__e __0__ *f*", "x\x1b[31m\x00", "`` ` ", "50%\r\n::error::x", "\ud800"]
+        ["a|b", "<b>&", "__a_ b_c_ _d__e __0__ *f*", "x\x1b[31m\x00", "`` ` ", "50%\r\n::error::x", "\ud800", "{kind}"]
     )
 )
-numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
-statuses = st.sampled_from(["pass", "fail", "better", "inconclusive", "not comparable", "missing", "ungated"])
+finite = st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.none() | finite
+counts = st.integers(1, 9)
+differences = st.builds(
+    Difference, texts, texts, texts, texts, st.sampled_from(["all", "speed", "nothing"]), st.booleans()
+)
+evidence = (
+    st.builds(Bootstrap, counts, st.booleans(), st.tuples(counts, counts), st.booleans())
+    | st.builds(
+        TimingTest,
+        st.sampled_from(["runs ranked", "blocks ranked", "t test"]),
+        st.tuples(counts, counts),
+        finite,
+        st.none() | st.tuples(counts, counts),
+    )
+    | st.builds(CurveMatch, finite, finite, finite, finite)
+)
+CAUSES_OF = {
+    "pass": (None, Cause.WARN),
+    "fail": (Cause.TOLERANCE,),
+    "better": (Cause.BETTER,),
+    "inconclusive": (Cause.NO_QUERY_RANKS, Cause.OUTLIERS, Cause.CHANCE, Cause.UNDETECTED_LOSS),
+    "not comparable": (Cause.CONDITIONS, Cause.OWN_CONDITIONS),
+    "missing": (Cause.NO_VALUE,),
+    "ungated": (Cause.CASE_FAILED, Cause.UNMATCHED, Cause.NO_FIGURE, Cause.NO_LIMIT, Cause.OTHER_SEED),
+}
 
 
 @st.composite
 def verdicts(draw):
-    status = draw(statuses)
+    status = draw(st.sampled_from(sorted(CAUSES_OF)))
     return Verdict(
         metric=draw(texts),
         status=status,
@@ -67,18 +131,15 @@ def verdicts(draw):
         direction=draw(st.sampled_from(["higher", "lower"])),
         value=draw(numbers),
         reference=draw(numbers),
-        difference=draw(numbers),
         tolerance=draw(numbers),
-        reason=draw(texts if status != "pass" else st.none() | texts),
         error=draw(numbers),
-        warning=draw(st.booleans()) if status == "pass" else False,
-        detail=draw(st.none() | texts),
+        cause=draw(st.sampled_from(CAUSES_OF[status])),
+        limit=draw(numbers),
+        p_value=draw(st.none() | st.floats(0, 1)),
+        evidence=draw(st.none() | evidence),
+        note=draw(st.none() | texts),
+        differences=tuple(draw(st.lists(differences, max_size=2))),
     )
-
-
-differences = st.builds(
-    Difference, texts, texts, texts, texts, st.sampled_from(["all", "speed", "nothing"]), st.booleans()
-)
 
 
 @st.composite
@@ -91,10 +152,8 @@ def comparisons(draw):
         case=draw(texts),
         device=draw(st.none() | texts),
         verdicts=tuple(found),
-        reasons=(draw(texts),),
-        warnings=tuple(f"{v.metric}: {v.reason}" for v in found if v.level() == "warning"),
-        differences=tuple(draw(st.lists(differences, max_size=2))),
-        against=draw(st.none() | st.just(Against("baseline", "b|ase", "", None, None))),
+        against=draw(st.none() | st.just(Against("baseline", "b|ase", None, None, None))),
+        **{"differences": tuple(draw(st.lists(differences, max_size=2))), **whole(status, draw(texts))},
     )
 
 
