@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import errno
+from importlib import import_module
 from typing import Any
 
 import click
 
 from clipbench import __version__
-from clipbench.commands.judging import baseline, compare, report, trend
-from clipbench.commands.looking import list_, validate
-from clipbench.commands.running import doctor, run, runs, show
 from clipbench.errors import ClipbenchError, ExitCode
+
+COMMANDS = ("baseline", "compare", "doctor", "list", "report", "run", "runs", "show", "trend", "validate")
 
 
 class Main(click.Group):
-    """The one place where an error becomes a message and an exit code."""
+    """Imports a command when it is needed, and turns errors into a message and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return the command of that name, which the module of that name defines."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"clipbench.commands.{name}"), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
         try:
@@ -24,7 +34,7 @@ class Main(click.Group):
             click.echo(f"clipbench: {error}", err=True)
             ctx.exit(error.exit_code)
         except OSError as error:
-            if error.errno == errno.EPIPE:  # whoever read the output has left, which click ends quietly
+            if error.errno == errno.EPIPE:  # the reader of the output has closed it; click ends quietly
                 raise
             where = f"{str(error.filename)[:200]}: " if error.filename else ""
             click.echo(f"clipbench: {where}{error.strerror or error}", err=True)
@@ -42,9 +52,5 @@ def main() -> None:
     \b
     Exit codes: 0 pass, 1 a gate failed, 2 usage or configuration,
     3 not comparable or a refused file, 4 a case failed or is missing,
-    5 the machine is not ready, 130 interrupted.
+    5 the machine is not ready, 130 interrupted, 143 terminated.
     """
-
-
-for command in (doctor, run, runs, show, compare, baseline, trend, report, list_, validate):
-    main.add_command(command)

@@ -1,1 +1,1 @@
-"""The commands, a room each: they parse, call and print."""
+"""The commands, one file each: they read, call and hand over to report."""

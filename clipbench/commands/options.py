@@ -1,8 +1,7 @@
-"""What several commands take, and what they do with it."""
+"""What several commands share: options, the plugins, the chosen suite, output as JSON."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from clipbench.api.registry import Registry
     from clipbench.suites.loading import Suite
 
+PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 FORMAT = click.option(
     "--format",
@@ -34,7 +34,7 @@ REFERENCES = click.option(
     "folders",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of further references. Repeatable.",
+    help="Folder with more references. Repeatable.",
 )
 
 OUT = click.option(
@@ -45,33 +45,40 @@ OUT = click.option(
     help="Folder that results are written to.",
 )
 
+CASES = click.option(
+    "--case", "cases", multiple=True, metavar="NAME", help="Only this case; shell wildcards work. Repeatable."
+)
+
+DEVICE = click.option("--device", help="Device plugin, or auto. Short for --set device=...")
+
+SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a key of the suite, such as train.batch_size=16. Repeatable.",
+)
+
+_SUITE_OPTIONS = (
+    click.argument("suite"),
+    DEVICE,
+    SET,
+    CASES,
+    click.option("--nproc", metavar="N", help="Ranks on this machine, one device each. Short for --set world_size=..."),
+    click.option("--seed", metavar="N", help="Short for --set seed=..."),
+    click.option("--max-steps", metavar="N", help="Stop training after this many steps, then evaluate."),
+)
+
 
 def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that choose and change what a suite runs."""
-    options = (
-        click.argument("suite"),
-        click.option("--device", help="Device plugin, or auto. Short for --set device=..."),
-        click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Set a key of the suite, such as train.batch_size=16. Repeatable.",
-        ),
-        click.option(
-            "--case", "cases", multiple=True, metavar="NAME", help="This case alone; shell wildcards. Repeatable."
-        ),
-        click.option("--nproc", metavar="N", help="Ranks on this machine, one device each. Short for --set ranks=..."),
-        click.option("--seed", metavar="N", help="Short for --set seed=..."),
-        click.option("--max-steps", metavar="N", help="Stop training after so many steps, then evaluate."),
-    )
-    for option in reversed(options):
+    """Add the options that choose and change what a suite runs, which ``load_chosen`` takes."""
+    for option in reversed(_SUITE_OPTIONS):
         command = option(command)
     return command
 
 
 def open_registry() -> Registry:
-    """Every plugin, with a warning for each that is broken."""
+    """Return every plugin, and warn of each that is broken."""
     from clipbench.api.registry import load_registry
 
     registry = load_registry()
@@ -82,28 +89,26 @@ def open_registry() -> Registry:
 
 def load_chosen(
     suite: str,
-    device: str | None,
-    overrides: Sequence[str],
-    cases: Sequence[str],
-    nproc: str | None,
-    seed: str | None,
-    max_steps: str | None,
+    device: str | None = None,
+    overrides: Sequence[str] = (),
+    cases: Sequence[str] = (),
+    nproc: str | None = None,
+    seed: str | None = None,
+    max_steps: str | None = None,
 ) -> Suite:
+    """Return the suite of that name or file, changed by the options and reduced to the chosen cases."""
     from clipbench.runs.launch import outer_ranks
     from clipbench.suites.loading import find_suite, load_suite
 
-    short = {"device": device, "ranks": outer_ranks(nproc), "seed": seed, "train.max_steps": max_steps}
+    short = {"device": device, "world_size": outer_ranks(nproc), "seed": seed, "train.max_steps": max_steps}
     changes = [*overrides, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     return load_suite(find_suite(suite), changes).select(cases)
 
 
-def print_plans(suite: Suite, registry: Registry, form: str) -> None:
-    from clipbench.report.plan import plan_text
-    from clipbench.suites.plan import describe_plan, make_plan
+def as_json(data: object) -> str:
+    """Return plain data or dataclasses as the JSON that ``--format json`` prints."""
+    import json
 
-    plans = [describe_plan(make_plan(case, registry)) for case in suite.cases]
-    if form == "json":
-        data = {"suite": suite.name, "summary": suite.summary, "path": str(suite.path), "cases": plans}
-        click.echo(json.dumps(data, indent=1, ensure_ascii=False))
-    else:
-        click.echo("\n\n".join(plan_text(plan) for plan in plans))
+    from clipbench.api.plain import to_plain
+
+    return json.dumps(to_plain(data), indent=1, ensure_ascii=False)

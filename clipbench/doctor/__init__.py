@@ -1,1 +1,1 @@
-"""Doctor: is this machine ready?"""
+"""Doctor: is this machine ready? Are these files valid?"""

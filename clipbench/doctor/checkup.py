@@ -1,14 +1,14 @@
-"""Whether this machine is ready for a suite, and fit to be timed: everything is looked at, nothing is run."""
+"""Check whether this machine is ready for a suite, and fit for timing; no case is run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from clipbench.api.config import Case
 from clipbench.api.registry import Registry
-from clipbench.doctor.device_check import Examination, examine
+from clipbench.doctor.device_check import DeviceCheck, run_device_check
 from clipbench.doctor.findings import (
     Finding,
     Level,
@@ -20,82 +20,80 @@ from clipbench.doctor.findings import (
     judge_software,
     used_device,
 )
-from clipbench.doctor.host import read_condition
+from clipbench.doctor.host import read_host
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.runs.observers import check_observers
-from clipbench.suites.loading import Case, Suite
+from clipbench.suites.loading import Suite
 from clipbench.suites.plan import Plan, make_plan
 
 SECTIONS = ("software", "devices", "data", "machine")
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was found, in the order of SECTIONS, and the devices' own answers."""
+class Checkup:
+    """The findings, in the order of SECTIONS, and what each device answered."""
 
     suite: str
     findings: tuple[Finding, ...]
-    examinations: tuple[Examination, ...]
+    devices: tuple[DeviceCheck, ...]
 
     def count(self, level: Level) -> int:
+        """Return the number of findings of that level."""
         return sum(finding.level == level for finding in self.findings)
 
     @property
     def exit_code(self) -> ExitCode:
+        """5 where there is a failure, else 0."""
         return ExitCode.NOT_READY if self.count("failure") else ExitCode.PASS
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "suite": self.suite,
-            "exit_code": int(self.exit_code),
-            "findings": [asdict(finding) for finding in self.findings],
-            "devices": [{**asdict(each), "available": each.available} for each in self.examinations],
-        }
 
+def check_machine(suite: Suite, registry: Registry, out: Path) -> Checkup:
+    """Check all that ``suite`` would use, with results under ``out``; takes some seconds.
 
-def look_over(suite: Suite, registry: Registry, out: Path) -> Report:
-    """Examine everything that ``suite`` would use, results being written under ``out``; takes some seconds."""
-    condition = read_condition()  # before the devices are put to work
-    plans, problems = _plans(suite, registry)
-    wanted = dict.fromkeys((case.engine, case.device) for case in suite.cases)
-    examinations = [
-        examine(engine, device, precisions) for engine, device, precisions in _to_examine(suite.cases, registry)
+    Raises UsageError for a suite that is wrong itself.
+    """
+    host = read_host()  # before the devices are put to work
+    plans, problems = _make_plans(suite, registry)
+    choices = dict.fromkeys((case.engine, case.device) for case in suite.cases)
+    checks = [
+        run_device_check(engine, device, precisions)
+        for engine, device, precisions in _devices_to_check(suite.cases, registry)
     ]
-    used = [found for engine, device in wanted if (found := used_device(examinations, engine, device))]
+    used = [check for engine, device in choices if (check := used_device(checks, engine, device))]
     findings = [
-        *judge_software(registry, examinations),
+        *judge_software(registry, checks),
         *judge_missing("software", check_observers(registry, suite)),
-        *(finding for examination in examinations for finding in judge_device(examination, examination in used)),
-        *(finding for engine, device in wanted for finding in judge_choice(examinations, engine, device)),
+        *(finding for check in checks for finding in judge_device(check, check in used)),
+        *(finding for engine, device in choices for finding in judge_choice(checks, engine, device)),
         *problems,
         *(finding for plan in plans for finding in judge_data(plan)),
-        *judge_machine(condition, plans, used, out),
+        *judge_machine(host, plans, used, out),
     ]
     findings = list(dict.fromkeys(findings))  # cases of one suite share most of what they need
     findings.sort(key=lambda finding: SECTIONS.index(finding.section))
-    return Report(suite.name, tuple(findings), tuple(examinations))
+    return Checkup(suite.name, tuple(findings), tuple(checks))
 
 
-def _plans(suite: Suite, registry: Registry) -> tuple[list[Plan], list[Finding]]:
+def _make_plans(suite: Suite, registry: Registry) -> tuple[list[Plan], list[Finding]]:
     plans, problems = [], []
     for case in suite.cases:
         try:
             plans.append(make_plan(case, registry))
         except (NotReadyError, UsageError) as error:
-            # What a suite has wrong is its own fault, unless the plugin that it names is the broken one.
+            # A UsageError is the suite's fault, unless the plugin that it names is the broken one.
             if isinstance(error, UsageError) and not registry.broken:
                 raise
             problems.append(Finding("data", case.name, "failure", str(error)))
     return plans, problems
 
 
-def _to_examine(cases: Sequence[Case], registry: Registry) -> Iterator[tuple[str, str, list[str]]]:
-    """Engine, device and precisions: the devices that a case names, and for ``auto`` all that its engine has."""
+def _devices_to_check(cases: Sequence[Case], registry: Registry) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield engine, device and precisions: the devices that the cases name, and for ``auto`` all of their engine."""
     for engine in dict.fromkeys(case.engine for case in cases):
         of_engine = [case for case in cases if case.engine == engine]
         precisions = list(dict.fromkeys(case.precision for case in of_engine))
         offered = [spec.name for spec in registry.devices_of(engine)]
-        named = [case.device for case in of_engine]
-        for device in offered if "auto" in named else dict.fromkeys(named):
+        named = dict.fromkeys(case.device for case in of_engine)
+        for device in offered if "auto" in named else named:
             if device in offered:
                 yield engine, device, precisions

@@ -1,4 +1,4 @@
-"""A device examined in a process of its own, ``python -m clipbench.examination``: drivers crash, or never answer."""
+"""Check a device in its own process, ``python -m clipbench.doctor.device_check``: drivers crash, or never answer."""
 
 from __future__ import annotations
 
@@ -7,39 +7,46 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from clipbench.api import Device, Engine
+from clipbench.api import Device, DeviceInfo, Engine, Probe
+from clipbench.api.plain import from_plain, to_plain
 from clipbench.api.registry import load_object, load_registry
 from clipbench.errors import UsageError
 from clipbench.runs.devices import pick_precision
 
-PATIENCE_SECONDS = 60.0
-GRACE_SECONDS = 5.0
+TIMEOUT_SECONDS = 60.0
+KILL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Examination:
-    """What one device answered; None where it was not asked or did not say.
+class PrecisionProbe(Probe):
+    """A probe, and the precision it was made in."""
 
-    ``engine_problem`` and ``unavailable`` say why it cannot be used. ``info`` is its DeviceInfo, ``free_memory`` in
-    bytes, ``others`` what else is done on it. ``probes`` are (precision, Probe) as plain data; ``refused`` says which
-    precisions it has not. ``broke_off`` says how its process ended before all was answered.
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class DeviceCheck:
+    """What one device answered; None where it was not asked or did not answer.
+
+    ``engine_problem`` and ``unavailable`` say why it cannot be used. ``free_memory`` is in bytes, ``others`` has a line
+    for each other process on it, ``refused`` a sentence for each precision that it lacks. ``broke_off`` says how the
+    process of the check ended before all was answered.
     """
 
     engine: str
     device: str
-    versions: dict[str, str] | None = None
+    versions: Mapping[str, str] | None = None
     engine_problem: str | None = None
     unavailable: str | None = None
     others: tuple[str, ...] | None = None
-    info: dict[str, Any] | None = None
+    info: DeviceInfo | None = None
     free_memory: int | None = None
-    probes: tuple[dict[str, Any], ...] = ()
+    probes: tuple[PrecisionProbe, ...] = ()
     refused: tuple[str, ...] = ()
     broke_off: str | None = None
 
@@ -48,8 +55,18 @@ class Examination:
         return not (self.engine_problem or self.unavailable or self.broke_off)
 
 
-def examine(engine: str, device: str, precisions: Sequence[str], patience: float = PATIENCE_SECONDS) -> Examination:
-    """Ask a device everything, waiting ``patience`` seconds at most; what it had answered by then is kept."""
+@dataclass(frozen=True)
+class _Answer:
+    """All answers up to now, and the next question."""
+
+    check: DeviceCheck
+    question: str = ""
+
+
+def run_device_check(
+    engine: str, device: str, precisions: Sequence[str], timeout: float = TIMEOUT_SECONDS
+) -> DeviceCheck:
+    """Return the answers of a device, those that it gave within ``timeout`` seconds and before its process ended."""
     with tempfile.TemporaryDirectory(prefix="clipbench-") as folder:
         answers, log = Path(folder) / "answers.jsonl", Path(folder) / "log"
         answers.touch()
@@ -57,84 +74,68 @@ def examine(engine: str, device: str, precisions: Sequence[str], patience: float
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
             try:
-                code: int | None = process.wait(patience)
+                code: int | None = process.wait(timeout)
             except subprocess.TimeoutExpired:
                 code = None
             finally:
                 process.kill()
-                with suppress(subprocess.TimeoutExpired):  # a driver can hold a process beyond its death
-                    process.wait(GRACE_SECONDS)
+                with suppress(subprocess.TimeoutExpired):  # a driver can keep a process from ending
+                    process.wait(KILL_SECONDS)
         lines = answers.read_text(encoding="utf-8").splitlines()
-        said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return _gathered(engine, device, [json.loads(line) for line in lines], code, said, patience)
-
-
-def _gathered(
-    engine: str, device: str, answers: Sequence[dict[str, Any]], code: int | None, said: Sequence[str], patience: float
-) -> Examination:
-    examination = Examination(engine, device)
-    asked = "the engine"
-    for answer in answers:
-        asked = answer.pop("next", asked)
-        kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in answer.items()}
-        for one_of_several in ("probes", "refused"):
-            if one_of_several in kept:
-                kept[one_of_several] = getattr(examination, one_of_several) + kept[one_of_several]
-        examination = replace(examination, **kept)
+        output_lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    last = from_plain(_Answer, json.loads(lines[-1])) if lines else _Answer(DeviceCheck(engine, device), "the engine")
+    if code == 0:
+        return last.check
     if code is None:
-        return replace(examination, broke_off=f"no answer within {patience:.0f} s when asked for {asked}")
-    if code < 0:
-        return replace(examination, broke_off=f"{signal.Signals(-code).name} when asked for {asked}")
-    if code > 0:
-        last = said[-1] if said else f"exit code {code}"
-        return replace(examination, broke_off=f"{last}, when asked for {asked}")
-    return examination
+        reason = f"no answer within {timeout:.0f} s"
+    elif code < 0:
+        reason = signal.Signals(-code).name
+    else:
+        reason = f"{output_lines[-1] if output_lines else f'exit code {code}'},"
+    return replace(last.check, broke_off=f"{reason} when asked for {last.question}")
 
 
-# --- in the process of its own --------------------------------------------------------------------------------------
+# --- in the process of the check ------------------------------------------------------------------------------------
 
 
 def main(arguments: Sequence[str]) -> None:
+    """Append a line of JSON to the file that the first argument names, after each answer."""
     path, engine, device, *precisions = arguments
     with Path(path).open("a", encoding="utf-8") as file:
-
-        def answer(**values: Any) -> None:  # noqa: ANN401
-            file.write(json.dumps(values) + "\n")
+        for answer in _ask(DeviceCheck(engine, device), precisions):
+            file.write(json.dumps(to_plain(answer)) + "\n")
             file.flush()
 
-        _ask(engine, device, precisions, answer)
 
-
-def _ask(engine_name: str, device_name: str, precisions: Sequence[str], answer: Callable[..., None]) -> None:
+def _ask(check: DeviceCheck, precisions: Sequence[str]) -> Iterator[_Answer]:
     registry = load_registry()
-    engine: Engine = load_object(registry.engines.get(engine_name, "engine").load)()
+    engine: Engine = load_object(registry.engines.get(check.engine, "engine").load)()
     if problem := engine.problem():
-        answer(engine_problem=problem)
+        yield _Answer(replace(check, engine_problem=problem))
         return
-    answer(versions=dict(engine.versions()), next="the device")
-    device: Device = load_object(registry.devices.get(device_name, "device").load)()
+    check = replace(check, versions=engine.versions())
+    yield _Answer(check, "the device")
+    device: Device = load_object(registry.devices.get(check.device, "device").load)()
     if reason := device.unavailable():
-        answer(unavailable=reason)
+        yield _Answer(replace(check, unavailable=reason))
         return
-    answer(next="what else is done on it")  # before this process takes its place there
-    answer(others=_optional(device, "others"), next="its name and memory")
+    yield _Answer(check, "other processes on it")  # before this process is one of them
+    others = device.others()
+    check = replace(check, others=None if others is None else tuple(others))
+    yield _Answer(check, "its name and memory")
     device.select(0)
     device.tune()
-    answer(info=asdict(device.info()), free_memory=_optional(device, "free_memory"))
-    for wanted in precisions:
+    check = replace(check, info=device.info(), free_memory=device.free_memory())
+    for requested in precisions:
         try:
-            precision = pick_precision(device, wanted)
+            precision = pick_precision(device, requested)
         except UsageError as error:
-            answer(refused=[str(error)])
+            check = replace(check, refused=(*check.refused, str(error)))
             continue
-        answer(next=f"its probes in {precision}")
-        answer(probes=[{"precision": precision, **asdict(probe)} for probe in engine.probe(device, precision, 0)])
-
-
-def _optional(device: Device, method: str) -> Any:  # noqa: ANN401
-    """What ``device.method()`` gives, or None for a device that has no such method."""
-    found = getattr(device, method, None)
-    return None if found is None else found()
+        yield _Answer(check, f"its probes in {precision}")
+        probes = (PrecisionProbe(**vars(probe), precision=precision) for probe in engine.probe(device, precision, 0))
+        check = replace(check, probes=(*check.probes, *probes))
+    yield _Answer(check)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The state of the machine just now, as far as it changes what a run can do and how fast: read, not judged."""
+"""Read the state of the machine, as far as it changes what a run can do and how fast."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ CLOCK_READINGS = 1000
 
 
 @dataclass(frozen=True)
-class Condition:
-    """What the machine tells of itself; None where it does not.
+class Host:
+    """The machine at this moment; None for what its system does not report.
 
-    ``cores`` this process may run on, ``quota`` of them that its container may keep busy, ``load`` average of the last
-    minute, ``free_memory`` in bytes, ``governors`` of the processor's clock, ``now`` and ``built`` (when clipbench's
-    files are from) in seconds since 1970, ``tick`` of the clock that takes times, in seconds.
+    ``cores`` that this process may run on, ``quota`` of them that its container may keep busy, ``load`` average of the
+    last minute, ``free_memory`` in bytes, ``governors`` of the processor's clock, ``now`` and ``built`` (the date of
+    clipbench's files) in seconds since 1970, ``tick`` of the clock that measures times, in seconds.
     """
 
     cores: int
@@ -35,9 +35,9 @@ class Condition:
     tick: float
 
 
-def read_condition() -> Condition:
-    """The condition of this machine."""
-    return Condition(
+def read_host() -> Host:
+    """Return the state of this machine."""
+    return Host(
         cores=environment.usable_cores(),
         quota=cpu_quota(),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -50,9 +50,9 @@ def read_condition() -> Condition:
 
 
 def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroups: Path = CGROUPS) -> int | None:
-    """Bytes of main memory that new work can have: what the system has available, or the container has left."""
-    found = re.search(r"^MemAvailable:\s*(\d+) kB$", _read(meminfo) or "", re.MULTILINE)
-    left = [int(found[1]) * 1024] if found else []
+    """Return the bytes of main memory that new work can use: of the system, or of the container where it has fewer."""
+    available = re.search(r"^MemAvailable:\s*(\d+) kB$", _read(meminfo) or "", re.MULTILINE)
+    left = [int(available[1]) * 1024] if available else []
     for group in _groups(cgroups):
         limit, used = (_read(group / name) for name in ("memory.max", "memory.current"))
         if limit and used and limit.isdigit():
@@ -61,7 +61,7 @@ def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroups: Path = CGROUPS) 
 
 
 def cpu_quota(cgroups: Path = CGROUPS) -> float | None:
-    """Cores that the container may keep busy on average, or None where there is no limit."""
+    """Return how many cores the container may keep busy on average, or None where there is no limit."""
     quotas = []
     for group in _groups(cgroups):
         words = (_read(group / "cpu.max") or "").split()  # version 2: "200000 100000" or "max 100000"
@@ -74,22 +74,22 @@ def cpu_quota(cgroups: Path = CGROUPS) -> float | None:
 
 
 def governors(cpus: Path = Path("/sys/devices/system/cpu")) -> tuple[str, ...]:
-    """Names of the clock governors in use, sorted; empty where the system, as most virtual ones, shows none."""
+    """Return the names of the clock governors in use, sorted; most virtual machines show none."""
     texts = (_read(path) for path in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor"))
     return tuple(sorted({text for text in texts if text}))
 
 
 def clock_tick() -> float:
-    """Smallest step of the clock that takes times, in seconds, as its readings show it."""
+    """Return the smallest step between readings of the clock that measures times, in seconds."""
     readings = [time.perf_counter() for _ in range(CLOCK_READINGS)]
     steps = [after - before for before, after in itertools.pairwise(readings) if after > before]
     return min(steps, default=readings[-1] - readings[0])
 
 
 def _groups(cgroups: Path, own: Path = Path("/proc/self/cgroup")) -> Iterator[Path]:
-    """The folder of this process's control group and those above it; limits of any of them hold."""
-    found = re.search(r"^0::/(.*)$", _read(own) or "", re.MULTILINE)
-    folder = cgroups / (found[1] if found else "")
+    """Yield the folder of this process's control group and those above it; the limits of all of them apply."""
+    group = re.search(r"^0::/(.*)$", _read(own) or "", re.MULTILINE)
+    folder = cgroups / (group[1] if group else "")
     yield folder
     if folder != cgroups:
         yield from (parent for parent in folder.parents if parent.is_relative_to(cgroups))

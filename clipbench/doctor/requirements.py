@@ -1,9 +1,9 @@
-"""What a case needs of disk and memory, by formulas that are rough where they say so."""
+"""How much disk and memory a case needs, by formulas; those that are rough say so."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 from clipbench.clip.config import ClipConfig
 from clipbench.suites.plan import Plan
@@ -18,7 +18,7 @@ KEPT = 17
 
 
 @dataclass(frozen=True)
-class Needs:
+class Requirements:
     """Bytes: ``checkpoints`` on the results' disk, ``images`` at most on the cache's (generated data, evaluation
     images), ``parameters`` on the device with gradients and moments, ``activations`` of a micro-batch (rough).
     """
@@ -30,22 +30,23 @@ class Needs:
 
     @property
     def device(self) -> int:
+        """Bytes on the device."""
         return self.parameters + self.activations
 
     @classmethod
-    def most(cls, several: Iterable[Needs]) -> Needs:
-        """The largest need of each kind: cases run one after the other."""
-        tables = [asdict(each) for each in several]
-        return cls(**{kind: max(table[kind] for table in tables) for kind in tables[0]})
+    def largest(cls, several: Iterable[Requirements]) -> Requirements:
+        """Return the largest of each kind: cases run one after the other."""
+        listed = list(several)
+        return cls(*(max(getattr(one, field.name) for one in listed) for field in fields(cls)))
 
 
-def needs(plan: Plan) -> Needs:
-    """What one rank of ``plan``'s case needs; an evaluation alone keeps nothing for a backward pass."""
+def requirements_of(plan: Plan) -> Requirements:
+    """Return what one rank of ``plan``'s case needs; an evaluation alone keeps nothing for a backward pass."""
     train = plan.case.train
     parameters = FLOAT * parameter_count(plan.config)
-    pairs = -(-train.batch_size // (plan.case.ranks * train.accumulate))
+    pairs = -(-train.batch_size // (plan.case.world_size * train.accumulate))
     images = (plan.train_images or 0) + (plan.val_images or 0)
-    return Needs(
+    return Requirements(
         checkpoints=CHECKPOINTS * SAVED * parameters if train.epochs else 0,
         images=images * 3 * plan.config.image_size**2,
         parameters=(IN_TRAINING if train.epochs else 1) * parameters,
@@ -54,7 +55,7 @@ def needs(plan: Plan) -> Needs:
 
 
 def parameter_count(config: ClipConfig) -> int:
-    """Number of parameters of OpenAI's CLIP in these sizes."""
+    """Return the number of parameters of OpenAI's CLIP in these sizes."""
     grid = config.image_size // config.patch_size
     vision, text = config.vision_width, config.text_width
     return (
@@ -67,12 +68,15 @@ def parameter_count(config: ClipConfig) -> int:
 
 
 def _block(width: int) -> int:
-    """Parameters of one residual block: attention's 4 w^2 + 4 w, the perceptron's 8 w^2 + 5 w, two norms' 4 w."""
+    """Return the parameters of one residual block: attention 4 w^2 + 4 w, perceptron 8 w^2 + 5 w, two norms 4 w."""
     return 12 * width**2 + 13 * width
 
 
 def kept_values(config: ClipConfig, checkpointing: bool) -> int:
-    """Values that both towers keep for one pair's backward pass; with ``checkpointing``, all inputs and one block."""
+    """Return how many values both towers keep for one pair's backward pass (rough).
+
+    With ``checkpointing`` they keep the input of every block, and all values of one.
+    """
     image_tokens = (config.image_size // config.patch_size) ** 2 + 1
     towers = (
         (image_tokens * config.vision_width, config.vision_layers),

@@ -1,32 +1,24 @@
-"""``clipbench validate``: suites, results and references held against their schemas, data roots against their files."""
+"""``clipbench validate``: check suites, results, references and baselines by schema, data roots by their files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clipbench.api import DatasetSpec
 from clipbench.api.registry import Registry, load_object
 from clipbench.errors import ClipbenchError, ExitCode, UsageError
-from clipbench.results.baselines import parse_baseline
-from clipbench.results.references import parse_reference
-from clipbench.results.result import read_document
+from clipbench.results.collect import read_file
 from clipbench.suites.loading import load_suite
 
 SUITE_ENDINGS = (".yaml", ".yml")
-# Who refuses what a schema cannot say.
-_PARSERS: dict[str, Callable[[Mapping[str, Any], Path], object]] = {
-    "reference": parse_reference,
-    "baseline": parse_baseline,
-}
 
 
 @dataclass(frozen=True)
 class FileVerdict:
-    """One file: what it is, what is wrong with it or None, and what should be known although nothing is wrong."""
+    """One file: its ``kind``, its ``problem`` or None, and ``warnings`` on things that are odd but valid."""
 
     path: Path
     kind: str
@@ -39,15 +31,13 @@ class FileVerdict:
     def ok(self) -> bool:
         return self.problem is None
 
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "path": str(self.path), "ok": self.ok, "exit_code": int(self.exit_code)}
-
 
 def validate_paths(paths: Sequence[Path], registry: Registry, deep: bool = False) -> list[FileVerdict]:
-    """A verdict for every file named, and for every .yaml, .yml and .json in every folder named.
+    """Return a verdict for every file named, and for every .yaml, .yml and .json in every folder named.
 
-    A folder in which a dataset plugin knows its layout is a data root: its annotation files get a verdict each, with
-    their pictures, which are decoded where ``deep``; nothing else in it is looked at.
+    A folder that has the layout of a dataset plugin is a data root: each of its annotation files gets a verdict, with
+    its images, which are decoded where ``deep``; nothing else in it is checked.
+    Raises UsageError for a path that does not exist, and where there is nothing to validate.
     """
     layouts = [spec for spec in registry.datasets.specs.values() if spec.layout and spec.check]
     verdicts = [verdict for path in paths for verdict in _verdicts(path, layouts, deep)]
@@ -60,7 +50,7 @@ def validate_paths(paths: Sequence[Path], registry: Registry, deep: bool = False
 
 
 def worst_code(verdicts: Sequence[FileVerdict]) -> int:
-    """0 when all are good; 5 when data is refused, else 3 when a result or reference is, else 2 when a suite is."""
+    """Return 0 where all are valid; 5 where data is refused, else 3 for a result or reference, else 2 for a suite."""
     return max(verdict.exit_code for verdict in verdicts)
 
 
@@ -71,16 +61,16 @@ def _verdicts(path: Path, layouts: Sequence[DatasetSpec], deep: bool) -> Iterato
         yield _validate(path)
         return
     for folder, inside, names in os.walk(path):
-        found = Path(folder)
-        spec = next((spec for spec in layouts if any(found.glob(str(spec.layout)))), None)
+        place = Path(folder)
+        spec = next((spec for spec in layouts if any(place.glob(str(spec.layout)))), None)
         if spec is not None:
-            yield from _check_data(found, spec, deep)
+            yield from _check_data(place, spec, deep)
             inside.clear()
             continue
         inside[:] = sorted(name for name in inside if not name.startswith("."))
         for name in sorted(names):
             if Path(name).suffix in (*SUITE_ENDINGS, ".json") and not name.startswith("."):
-                yield _validate(found / name)
+                yield _validate(place / name)
 
 
 def _check_data(root: Path, spec: DatasetSpec, deep: bool) -> Iterator[FileVerdict]:
@@ -96,10 +86,7 @@ def _validate(path: Path) -> FileVerdict:
         if kind == "suite":
             load_suite(path)
         else:
-            document = read_document(path)
-            kind = str(document["kind"]).partition(".")[2]
-            if kind in _PARSERS:
-                _PARSERS[kind](document, path)
+            kind = type(read_file(path)).__name__.lower()
     except ClipbenchError as error:
         return FileVerdict(path, kind, str(error), error.exit_code)
     return FileVerdict(path, kind, None, ExitCode.PASS)

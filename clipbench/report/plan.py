@@ -1,38 +1,62 @@
-"""The resolved plan of a case as text, for ``clipbench show``."""
+"""Plans of cases, for ``clipbench show`` and ``clipbench run --dry-run``: as text and as plain data."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from clipbench.api.plain import leaves, to_plain
+from clipbench.suites.loading import Suite
+from clipbench.suites.plan import Plan, cache_folder
 
-def plan_text(plan: Mapping[str, Any]) -> str:
-    """Every value, the steps, where files are looked for, the learning rate of every epoch."""
-    lines = [f"case {plan['case']}", "", "values:"]
-    lines += [f"  {key}: {_value(value)}" for key, value in _leaves(plan["config"])]
-    lines += ["", "data and weights:", f"  data root: {plan['data_root']}", f"  generated data: {plan['cache']}"]
-    for name, places in plan["looked_for"].items():
+
+def plan_data(suite: Suite, plans: Sequence[Plan]) -> dict[str, Any]:
+    """Return what ``clipbench show --format json`` prints."""
+    cases = [
+        {
+            "case": plan.case.name,
+            "config": plan.case,
+            "config_sha256": plan.case.sha256(),
+            "data_root": plan.root,
+            "cache": cache_folder(),
+            "looked_for": plan.looked_for,
+            "found": {"vocabulary": plan.vocabulary.is_file(), "weights": plan.weights},
+            "missing": plan.missing,
+            "warnings": plan.warnings,
+            "train_images": plan.train_images,
+            "val_images": plan.val_images,
+            "steps_per_epoch": plan.steps_per_epoch,
+            "steps": plan.steps,
+            "learning_rate": plan.learning_rates,
+        }
+        for plan in plans
+    ]
+    return {"suite": suite.name, "summary": suite.summary, "path": suite.path, "cases": cases}
+
+
+def plans_text(plans: Sequence[Plan]) -> str:
+    """Return every value, the steps, where files are looked for and the learning rate of every epoch."""
+    return "\n\n".join(map(_plan_text, plans))
+
+
+def _plan_text(plan: Plan) -> str:
+    lines = [f"case {plan.case.name}", "", "values:"]
+    lines += [f"  {key}: {_value(value)}" for key, value in leaves(to_plain(plan.case))]
+    lines += ["", "data and weights:", f"  data root: {plan.root}", f"  generated data: {cache_folder()}"]
+    is_found = {"vocabulary": plan.vocabulary.is_file(), "weights": plan.weights is not None}
+    for name, places in plan.looked_for.items():
         if places:
-            found = "found" if plan["found"][name] else "not found"
-            lines.append(f"  {name}: {' or '.join(places)} ({found})")
-    lines += [f"  missing: {item['what']} (looked in {item['looked_in']})" for item in plan["missing"]]
-    lines += [f"  warning: {warning}" for warning in plan["warnings"]]
+            lines.append(f"  {name}: {' or '.join(places)} ({'found' if is_found[name] else 'not found'})")
+    lines += [f"  missing: {item.what} (looked in {item.looked_in})" for item in plan.missing]
+    lines += [f"  warning: {warning}" for warning in plan.warnings]
     lines += ["", "steps:"]
-    lines.append(f"  training images: {_count(plan['train_images'])}, validation images: {_count(plan['val_images'])}")
-    lines.append(f"  steps per epoch: {_count(plan['steps_per_epoch'])}, in all: {_count(plan['steps'])}")
-    often = "set at every step; here" if plan["config"]["train"]["schedule"]["per"] == "step" else "set"
+    lines.append(f"  training images: {_count(plan.train_images)}, validation images: {_count(plan.val_images)}")
+    lines.append(f"  steps per epoch: {_count(plan.steps_per_epoch)}, in total: {_count(plan.steps)}")
+    often = "set at every step; here" if plan.case.train.schedule.per == "step" else "set"
     lines += ["", f"learning rate, {often} at the start of each epoch:"]
-    lines += [f"  {row}" for row in _learning_rates(plan["learning_rate"])] or ["  nothing is trained"]
+    lines += [f"  {row}" for row in _learning_rates(plan.learning_rates)] or ["  nothing is trained"]
     return "\n".join(lines)
-
-
-def _leaves(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in section.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _value(value: object) -> str:
@@ -46,7 +70,7 @@ def _count(value: int | None) -> str:
 
 
 def _learning_rates(rates: Sequence[float]) -> list[str]:
-    """One row for each run of equal rates."""
+    """Return one row for each run of equal rates."""
     rows, epoch = [], 1
     for rate, equal in itertools.groupby(rates):
         count = len(list(equal))

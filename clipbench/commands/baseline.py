@@ -1,0 +1,61 @@
+"""``clipbench baseline``: set, list, show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from clipbench.commands.options import BASELINES, FORMAT, as_json
+
+
+@click.group()
+def baseline() -> None:
+    """Adopt results that later ones are compared with."""
+
+
+@baseline.command("set")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--reason", required=True, help="Why it is adopted; kept in the file.")
+@click.option("--name", help="Name of the baseline.  [default: case and device]")
+@click.option("--by", metavar="WHO", help="Who adopts it; kept in the file.")
+@BASELINES
+def baseline_set(paths: Sequence[Path], reason: str, name: str | None, by: str | None, baselines: Path | None) -> None:
+    """Adopt a result, or several repeats or seeds of one case.
+
+    Writes one file, which you commit. Only this command changes a baseline, and the file keeps its earlier runs.
+
+    \b
+    Example: clipbench baseline set results/RUN.json --reason "new driver, checked by hand"
+    """
+    from clipbench.report.baselines import adopted_text
+    from clipbench.results.baselines import FOLDER, adopt
+    from clipbench.results.result import read_result
+
+    click.echo(adopted_text(adopt([read_result(path) for path in paths], baselines or FOLDER, reason, name, by)))
+
+
+@baseline.command("list")
+@BASELINES
+@FORMAT
+def baseline_list(baselines: Path | None, form: str) -> None:
+    """List the adopted baselines."""
+    from clipbench.report.baselines import baseline_summary, list_text
+    from clipbench.results.baselines import FOLDER, load_baselines
+
+    adopted = load_baselines(baselines or FOLDER)
+    click.echo(as_json(list(map(baseline_summary, adopted))) if form == "json" else list_text(adopted))
+
+
+@baseline.command("show")
+@click.argument("name")
+@BASELINES
+@FORMAT
+def baseline_show(name: str, baselines: Path | None, form: str) -> None:
+    """Show a baseline: reason, date, runs, figures and its earlier runs."""
+    from clipbench.report.baselines import baseline_summary, show_text
+    from clipbench.results.baselines import FOLDER, baseline_called
+
+    chosen = baseline_called(name, baselines or FOLDER)
+    click.echo(as_json(baseline_summary(chosen)) if form == "json" else show_text(chosen))

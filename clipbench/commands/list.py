@@ -1,0 +1,74 @@
+"""``clipbench list``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clipbench.commands.options import FORMAT, as_json, open_registry
+
+if TYPE_CHECKING:
+    from clipbench.api.registry import Offers
+    from clipbench.report.listing import Rows
+
+# Of plugins, with the fields of a spec that JSON has beside its name and summary; then what ships.
+SPECS = {"engines": (), "devices": ("engine", "priority"), "datasets": (), "models": ("engine",), "observers": ()}
+KINDS = (*SPECS, "suites", "references")
+
+
+@click.command("list")
+@click.argument("kinds", type=click.Choice(KINDS), nargs=-1, metavar=f"[{'|'.join(KINDS)}]")
+@FORMAT
+def list(kinds: tuple[str, ...], form: str) -> None:
+    """List plugins, suites and references."""
+    from clipbench.report.listing import listing_text
+
+    registry = open_registry()
+    rows = {kind: _specs(getattr(registry, kind), *fields) for kind, fields in SPECS.items()}
+    rows |= {"suites": _suites(in_full=form == "json"), "references": _references()}
+    chosen = {kind: rows[kind] for kind in kinds or KINDS}
+    click.echo(as_json(chosen) if form == "json" else listing_text(chosen))
+
+
+def _specs(offers: Offers[Any], *fields: str) -> Rows:
+    return [
+        {
+            "name": name,
+            "summary": spec.summary,
+            **{field: getattr(spec, field) for field in fields},
+            "plugin": offers.origin[name].name,
+            "distribution": offers.origin[name].distribution,
+            "version": offers.origin[name].version,
+        }
+        for name, spec in sorted(offers.specs.items())
+    ]
+
+
+def _suites(in_full: bool) -> Rows:
+    from clipbench.suites.shipped import shipped_suites, shipped_summary
+
+    if not in_full:
+        return [{"name": path.stem, "summary": shipped_summary(path)} for path in shipped_suites()]
+    from clipbench.suites.loading import load_suite
+
+    return [
+        {
+            "name": suite.name,
+            "summary": suite.summary,
+            "path": suite.path,
+            "reference": suite.reference,
+            "cases": [case.name for case in suite.cases],
+        }
+        for suite in map(load_suite, shipped_suites())
+    ]
+
+
+def _references() -> Rows:
+    """Those that ship, which tests hold against their schema: checking them here would take most of the time."""
+    from clipbench.files.bundled import bundled
+    from clipbench.files.json_file import read_json
+
+    documents = map(read_json, bundled("reference").glob("*.json"))
+    rows = [{key: document[key] for key in ("name", "summary", "source")} for document in documents]
+    return sorted(rows, key=lambda row: str(row["name"]))

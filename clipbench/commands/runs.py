@@ -1,0 +1,30 @@
+"""``clipbench runs``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from clipbench.commands.options import FORMAT, as_json
+from clipbench.errors import ExitCode, UsageError
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path), default=Path("results"))
+@FORMAT
+def runs(out: Path, form: str) -> None:
+    """List runs: finished, failed, interrupted, resumable.
+
+    OUT is the folder that results are written to (default: results).
+    """
+    from clipbench.report.runs import runs_text
+    from clipbench.runs.listing import find_runs
+
+    if not out.is_dir():
+        raise UsageError(f"{out}: no such folder; expected one that `clipbench run --out` has written to")
+    found, problems = find_runs(out)
+    data = {"runs": found, "problems": problems}
+    click.echo(as_json(data) if form == "json" else runs_text(found, problems))
+    sys.exit(ExitCode.NOT_COMPARABLE if problems else ExitCode.PASS)
