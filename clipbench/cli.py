@@ -11,7 +11,7 @@ import click
 from clipbench import __version__
 from clipbench.errors import ClipbenchError, ExitCode
 
-COMMANDS = ("baseline", "compare", "doctor", "list", "report", "run", "runs", "show", "trend", "validate")
+COMMANDS = ("baseline", "compare", "doctor", "fetch", "list", "report", "run", "runs", "show", "trend", "validate")
 
 
 class Main(click.Group):

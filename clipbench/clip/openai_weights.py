@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 # Model, file name, sha256.
 PUBLISHED = (
     ("RN50", "RN50.pt", "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"),
@@ -14,6 +16,15 @@ PUBLISHED = (
     ("ViT-L/14", "ViT-L-14.pt", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"),
     ("ViT-L/14@336px", "ViT-L-14-336px.pt", "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"),
 )
+
+
+def archive_name(name: str) -> str | None:
+    """Return OpenAI's file for weights called ``name``: ``ViT-B-16.pt`` for that itself and ``ViT-B-16-OpenAI.pth``.
+
+    The second is what a state dict saved from it is called in the published suites. None where it is none of these.
+    """
+    stem = PurePath(name).name.partition(".")[0].removesuffix("-OpenAI")
+    return next((file for _, file, _ in PUBLISHED if file == f"{stem}.pt"), None)
 
 
 def published_name(sha256: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -13,7 +13,7 @@ from clipbench.api import Dataset, DatasetRequest, DeviceSpec, Missing, ModelSpe
 from clipbench.api.config import Case
 from clipbench.api.registry import Registry, load_object
 from clipbench.clip.config import OPENAI_VOCABULARY, Activation, ClipConfig, Resize
-from clipbench.clip.openai_weights import PUBLISHED, published_warning
+from clipbench.clip.openai_weights import PUBLISHED, archive_name, published_warning
 from clipbench.errors import UsageError
 from clipbench.files.hashing import sha256_of
 from clipbench.suites.schedule import learning_rates
@@ -62,7 +62,12 @@ class Plan:
 
 def data_root(case: Case) -> Path:
     """Return the suite's root, else ``CLIPBENCH_DATA``, else ``./data``; absolute, so that messages are unambiguous."""
-    return Path(case.dataset.root or os.environ.get(DATA_VARIABLE) or "data").expanduser().absolute()
+    return Path(case.dataset.root).expanduser().absolute() if case.dataset.root else default_root()
+
+
+def default_root() -> Path:
+    """Return ``CLIPBENCH_DATA``, else ``./data``; absolute."""
+    return Path(os.environ.get(DATA_VARIABLE) or "data").expanduser().absolute()
 
 
 def cache_folder() -> Path:
@@ -175,9 +180,11 @@ class _Located:
     missing: tuple[Missing, ...] = ()
 
 
-def _locate(name: str, root: Path, what: str, source: str, required: bool = True) -> _Located:
-    path = Path(name).expanduser()
-    candidates = (path,) if path.is_absolute() else (root / path, path.absolute())
+def _locate(names: Sequence[str], root: Path, what: str, source: str, required: bool = True) -> _Located:
+    """Find the first of ``names``, each in the data root and then in the working folder."""
+    paths = [Path(name).expanduser() for name in names]
+    # A dictionary: the data root may be the working folder.
+    candidates = list(dict.fromkeys(place for path in paths for place in (root / path, path.absolute())))
     # os.path: a name that is too long for the file system is no file either, and no error.
     found = next((candidate for candidate in candidates if os.path.isfile(candidate)), None)  # noqa: PTH113
     looked_in = tuple(map(str, candidates))
@@ -194,7 +201,7 @@ def _find_vocabulary(case: Case, model: ModelSpec, root: Path) -> _Located:
     source = "a byte-level BPE vocabulary in the format of OpenAI's; see model.vocabulary"
     if name == OPENAI_VOCABULARY:
         source = "take the file of that name from OpenAI's CLIP repository (folder clip/) and put it into the data root"
-    return _locate(name, root, f"BPE vocabulary {name}", source)
+    return _locate([name], root, f"BPE vocabulary {name}", source)
 
 
 def _find_weights(case: Case, root: Path) -> _Located:
@@ -206,7 +213,9 @@ def _find_weights(case: Case, root: Path) -> _Located:
         "point at it with --set model.weights=FILE"
     )
     required = case.model.weights_missing == "error"
-    return _locate(name, root, f"weights {name} for {case.model.name}", source, required)
+    archive = archive_name(name)  # the file that clipbench fetch gets
+    names = [name, str(Path(name).with_name(archive))] if archive else [name]
+    return _locate(names, root, f"weights {name} for {case.model.name}", source, required)
 
 
 def _warnings(dataset: Dataset, weights: Path | None) -> tuple[str, ...]:

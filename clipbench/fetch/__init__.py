@@ -1,0 +1,1 @@
+"""Getting data and weights: what can be had, what a suite still needs, downloading, unpacking."""
