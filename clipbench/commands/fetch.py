@@ -67,14 +67,18 @@ def fetch(
         fetching.fetch(jobs, Session(progress))
     if missing := needs.still_missing(plans, registry):
         raise NotReadyError(missing_text(missing))
-    click.echo("everything is there" if jobs else "everything that is needed was there already")
+    click.echo("everything is there" if jobs else "nothing to fetch: everything that is needed is there")
 
 
 def _require_consent(accept_terms: bool) -> None:
     """Raise NotReadyError unless the user accepts the terms, by the option or at the terminal."""
     if accept_terms:
         return
-    if not sys.stdin.isatty():
+    if not _at_terminal():
         raise NotReadyError("the terms above are not accepted: add --accept-terms if you accept them")
     if not click.confirm("Do you accept these terms?"):
         raise NotReadyError("the terms were not accepted; nothing was fetched")
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()

@@ -46,6 +46,10 @@ class File:
         """The file's name: the last part of its address."""
         return self.url.rpartition("/")[2]
 
+    def place(self, root: Path) -> Path:
+        """Return where the file lies in a data root."""
+        return root / self.folder / self.name
+
 
 @dataclass(frozen=True)
 class Item:

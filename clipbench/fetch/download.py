@@ -182,8 +182,7 @@ def _open(source: str, offset: int, session: Session) -> Iterator[_Body]:
             return
         # As the file lies there: a server may call .gz an encoding, and the file would arrive unpacked.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
-        timeout = (session.connect, session.silence)
-        with requests.get(source, headers=headers, stream=True, timeout=timeout) as response:
+        with requests.get(source, headers=headers, stream=True, timeout=(session.connect, session.silence)) as response:
             yield _body(source, offset, response)
     except (requests.TooManyRedirects, requests.exceptions.SSLError) as error:
         raise NotReadyError(f"{source}: {error}; {ELSEWHERE}") from error

@@ -33,7 +33,7 @@ class Job:
     @property
     def place(self) -> Path:
         """Where the file lies in the end, and where one that was brought by hand is looked for."""
-        return self.root / self.file.folder / self.file.name
+        return self.file.place(self.root)
 
     @property
     def target(self) -> Path:
@@ -91,10 +91,9 @@ def fetch(jobs: Sequence[Job], session: Session) -> None:
 
 
 def _require_room(jobs: Sequence[Job], root: Path) -> None:
-    download_bytes = sum(max(job.file.size - job.kept(), 0) for job in jobs if job.to_download())
-    unpacked_bytes = sum(job.file.archive.bytes for job in jobs if job.file.archive and not job.unpacked())
-    needed, free = download_bytes + unpacked_bytes, free_bytes(root)
-    if free is not None and needed > free:
+    needed = sum(max(job.file.size - job.kept(), 0) for job in jobs if job.to_download())
+    needed += sum(job.file.archive.bytes for job in jobs if job.file.archive and not job.unpacked())
+    if (free := free_bytes(root)) is not None and needed > free:
         problem = f"{size_text(needed)} are needed for download and unpacking, {size_text(free)} are free there"
         raise DiskError(f"{root}: {problem}; make room there, or give another folder with --root")
 

@@ -1,4 +1,4 @@
-"""What is asked for: items by name, or those that a suite needs and that are not there."""
+"""What is asked for: items by name, or those that a suite needs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def find_wanted(words: Sequence[str], root: Path | None, registry: Registry, cat
     place = default_root() if root is None else root.expanduser().absolute()
     plans = [plan for word in words if word not in catalogue for plan in _plans(word, root, registry, catalogue)]
     named = [(catalogue[word], place) for word in words if word in catalogue]
-    needed = [(item, plan.root) for plan in plans for item in _lacking(plan, catalogue)]
+    needed = [(item, plan.root) for plan in plans for item in _items_of(plan, catalogue)]
     return list({(item.name, folder): (item, folder) for item, folder in named + needed}.values()), plans
 
 
@@ -46,13 +46,13 @@ def _plans(word: str, root: Path | None, registry: Registry, catalogue: Catalogu
     return [make_plan(case, registry) for case in load_suite(path, overrides).cases]
 
 
-def _lacking(plan: Plan, catalogue: Catalogue) -> Iterator[Item]:
-    """Yield each item that the case cannot do without and that is not there."""
-    holders = {file.name: item for item in catalogue.values() for file in item.files}
-    case, weights = plan.case, plan.case.model.weights
-    if case.dataset.name in catalogue and plan.dataset.missing():
-        yield catalogue[case.dataset.name]
-    if plan.vocabulary.name in holders and not plan.vocabulary.is_file():
-        yield holders[plan.vocabulary.name]
-    if weights and plan.weights is None and case.model.weights_missing == "error":
-        yield from filter(None, [holders.get(archive_name(weights) or "")])
+def _items_of(plan: Plan, catalogue: Catalogue) -> Iterator[Item]:
+    """Yield each item that the case cannot do without and that is not there, or that lies there to be checked."""
+    model, dataset = plan.case.model, plan.case.dataset.name
+    archive = archive_name(model.weights) if model.weights and model.weights_missing == "error" else None
+    for item in catalogue.values():
+        places = {file.name: file.place(plan.root) for file in item.files}
+        # Where the vocabulary is missing, plan.vocabulary is the first place in which it was looked for.
+        present = plan.vocabulary in places.values() or plan.weights in places.values()
+        if present or (plan.weights is None and archive in places) or (item.name == dataset and plan.dataset.missing()):
+            yield item

@@ -37,9 +37,9 @@ def unpack(path: Path, root: Path, archive: Archive, session: Session) -> None:
         try:
             with zipfile.ZipFile(path) as opened:
                 members = _members(opened, archive, path)
-                sizes = [member.file_size for member in members]
-                for member, done in zip(members, accumulate(sizes), strict=True):
-                    session.moved(f"unpacking {name}", done, sum(sizes))
+                sizes = list(accumulate(member.file_size for member in members))
+                for member, done in zip(members, sizes, strict=True):
+                    session.moved(f"unpacking {name}", done, sizes[-1])
                     _extract(opened, member, staging / member.filename)
             _settle([member.filename for member in members], staging, root, name)
         except _UNREADABLE as error:
@@ -97,7 +97,7 @@ def _settle(names: Sequence[str], staging: Path, root: Path, archive: str) -> No
     present = [name for name in names if (root / name).exists()]
     different = [name for name in present if not filecmp.cmp(staging / name, root / name, shallow=False)]
     if different:
-        problem = f"{len(different):,} files that are there differ from those in {archive}, such as {different[0]}"
+        problem = f"other files have the names of {len(different):,} in {archive}, such as {different[0]}"
         advice = "move them away and run the same command again, or choose another folder with --root"
         raise NotReadyError(f"{root}: {problem}; {advice}")
     for name in set(names) - set(present):

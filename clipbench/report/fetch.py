@@ -18,6 +18,7 @@ from clipbench.files.disk import size_text
 from clipbench.report.wrapping import WIDTH
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import TaskID
 
 # A plain log stays readable: one line in so many seconds for each file.
@@ -114,20 +115,13 @@ class PlainFetchProgress:
 class LiveFetchProgress(PlainFetchProgress):
     """A bar for each file, with speed and time left."""
 
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-        from rich.progress import TransferSpeedColumn as SpeedColumn
+    def __init__(self, console: Console | None = None) -> None:
+        from rich import progress as bars
 
         super().__init__()
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            SpeedColumn(),
-            TimeRemainingColumn(),
-        )
-        self._bars = Progress(*columns, console=Console(), transient=True)
+        columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.DownloadColumn())
+        times = (bars.TransferSpeedColumn(), bars.TimeRemainingColumn())
+        self._bars = bars.Progress(*columns, *times, console=console, transient=True)
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> LiveFetchProgress:
