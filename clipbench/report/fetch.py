@@ -50,7 +50,7 @@ def terms_text(jobs: Sequence[Job]) -> str:
         lines += [f"  to   {root}" for root in dict.fromkeys(job.root for job in jobs if job.item.name == item.name)]
         lines.append(f"  licence: {item.licence}")
         lines += textwrap.wrap(item.terms, WIDTH, initial_indent="  terms: ", subsequent_indent="    ")
-    return "\n".join(lines)
+    return "\n".join([*lines, f"to download in all: {size_text(sum(job.file.size for job in jobs))}"])
 
 
 def addresses_text(jobs: Sequence[Job]) -> str:
