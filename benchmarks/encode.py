@@ -19,6 +19,7 @@ from benchmarks.harness import (
     MODELS,
     Record,
     arguments,
+    both_clocks,
     in_turns,
     make_device,
     make_learner,
@@ -86,7 +87,7 @@ def main() -> None:
         [
             side,
             *(f"{1e3 * taken[f'{who}, {side}'].seconds:.0f}" for who in ("ours", "peer")),
-            *(f"{ratios[side][clock]:.2f}" for clock in ("wall", "cpu")),
+            *both_clocks(ratios[side]),
             f"{shares[side]:.2f}",
         ]
         for side in flops

@@ -202,6 +202,11 @@ def ratio(slow: Times, fast: Times) -> dict[str, Any]:
     }
 
 
+def both_clocks(measured: Mapping[str, float], digits: int = 2) -> list[str]:
+    """Return the cells of a ratio: on the wall, and of the processor."""
+    return [f"{measured[clock]:,.{digits}f}" for clock in ("wall", "cpu")]
+
+
 def times_data(taken: Mapping[str, Times]) -> dict[str, Any]:
     """Return measured times as a JSON file has them."""
     return {name: times.to_dict() for name, times in taken.items()}

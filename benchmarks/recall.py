@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.harness import Record, arguments, in_turns, parse, ratio, show_table, times_data
+from benchmarks.harness import Record, arguments, both_clocks, in_turns, parse, ratio, show_table, times_data
 from clipbench.training.retrieval import ranks_from_features, ranks_from_scores
 
 CAPTIONS = 5
@@ -56,7 +56,7 @@ def main() -> None:
         [
             name,
             *(f"{1e3 * seconds:.1f}" for seconds in (times.seconds, times.cpu_seconds)),
-            *(f"{ratios[name][clock]:.1f}" for clock in ("wall", "cpu")),
+            *both_clocks(ratios[name], 1),
         ]
         for name, times in taken.items()
     ]

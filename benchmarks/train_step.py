@@ -23,6 +23,7 @@ from benchmarks.harness import (
     MODELS,
     Record,
     arguments,
+    both_clocks,
     copy_rate,
     in_turns,
     make_batch,
@@ -106,8 +107,7 @@ def show(measured: dict[str, Any]) -> None:
         row = [str(measured["batch"]), name, f"{1e3 * step['wall_seconds']:.0f}", f"{low:.0f} to {high:.0f}"]
         row += [f"{1e3 * step['cpu_seconds']:.0f}", f"{step['pairs_per_second']:.2f}"]
         if who == "ours":
-            against = measured["ratios"].get(f"ours {precision} / peer {precision}")
-            row += [f"{against[clock]:.2f}" for clock in ("wall", "cpu")]
+            row += both_clocks(measured["ratios"][f"ours {precision} / peer {precision}"])
             row.append(f"{measured['share_of_limit'][precision]['of_its_own']:.2f}")
         rows.append(row)
     lines = []

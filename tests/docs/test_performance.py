@@ -1,4 +1,4 @@
-"""docs/performance.md says what was measured: its tables are those of the JSON files."""
+"""The tables of docs/performance.md are made from the files in benchmarks/results/."""
 
 import importlib
 from pathlib import Path
@@ -13,7 +13,9 @@ PAGE = (TOP / "docs" / "performance.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("name", tables.TABLES)
 def test_the_page_has_the_table_that_was_measured(name):
-    assert tables.TABLES[name]() in PAGE, "run benchmarks/tables.py, and put its table in the old one's place"
+    assert tables.TABLES[name]() in PAGE, (
+        "run python -m benchmarks.tables, and replace the page's table by the one it prints"
+    )
 
 
 def test_every_file_of_figures_is_behind_a_page():
