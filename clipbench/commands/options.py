@@ -97,10 +97,10 @@ def load_chosen(
     max_steps: str | None = None,
 ) -> Suite:
     """Return the suite of that name or file, changed by the options and reduced to the chosen cases."""
-    from clipbench.runs.launch import outer_ranks
+    from clipbench.runs.launch import outer_world_size
     from clipbench.suites.loading import find_suite, load_suite
 
-    short = {"device": device, "world_size": outer_ranks(nproc), "seed": seed, "train.max_steps": max_steps}
+    short = {"device": device, "world_size": outer_world_size(nproc), "seed": seed, "train.max_steps": max_steps}
     changes = [*overrides, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     return load_suite(find_suite(suite), changes).select(cases)
 
