@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TensorRef,
         World,
     )
+    from clipbench.api.plain import to_plain
     from clipbench.api.processes import exit_with_parent
     from clipbench.api.protocols import (
         Dataset,
@@ -72,6 +73,7 @@ _MODULES = (
     "api.config",
     "api.data",
     "api.result",
+    "api.plain",
     "api.processes",
     "api.protocols",
     "clip.flops",
@@ -127,6 +129,7 @@ __all__ = [
     "events",
     "exit_with_parent",
     "hookimpl",
+    "to_plain",
     "training_flops",
 ]
 

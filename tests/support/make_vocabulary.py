@@ -1,4 +1,4 @@
-"""Makes the vocabulary of clip-tiny: ``python -m clipbench_flickr8k.make_vocabulary FILE``."""
+"""Make the vocabulary of clip-tiny: ``python -m tests.support.make_vocabulary FILE``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clipbench_flickr8k.scenes import draw_numbers, scene
 from clipbench_flickr8k.wording import captions
 
 SCENES = 4000
-# More than there are: training stops when every word of the captions is one token.
+# More than needed: training stops when every word of the captions is one token.
 MERGES = 1000
 
 
@@ -25,5 +25,5 @@ def tiny_merges() -> list[Merge]:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m clipbench_flickr8k.make_vocabulary FILE")
+        sys.exit("usage: python -m tests.support.make_vocabulary FILE")
     write_vocabulary(Path(sys.argv[1]), tiny_merges())
