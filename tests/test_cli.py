@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from clipbench import __version__
 from clipbench.cli import main
-from clipbench.commands.looking import KINDS
+from clipbench.commands.list import KINDS
 from clipbench.suites.loading import find_suite
 
 

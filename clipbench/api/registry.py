@@ -13,7 +13,7 @@ import pluggy
 
 from clipbench.api import hookspecs
 from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
-from clipbench.errors import UsageError, did_you_mean
+from clipbench.errors import UsageError, did_you_mean, nearest
 
 GROUP = "clipbench"
 SPEC_TYPES = {
@@ -59,8 +59,8 @@ class Offers(Generic[SpecT]):
         if name in self.specs:
             return self.specs[name]
         known = ", ".join(sorted(self.specs)) or "none"
-        near = did_you_mean(name, self.specs)
-        hint = "" if near.startswith("known: ") else f" D{near[1:]}"
+        near = nearest(name, self.specs)
+        hint = f" Did you mean '{near}'?" if near else ""
         kind = f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
         raise UsageError(f"{key}: '{name}' is not {kind} of any installed plugin (known: {known}).{hint}")
 
