@@ -11,6 +11,7 @@ import pytest
 TOP = Path(__file__).parents[2]
 RESULT = TOP / "benchmarks" / "results" / "quickstart.json"
 QUICK = {
+    "startup": ["--quick"],
     "train_step": ["--quick"],
     "step_profile": ["--quick", "--precision", "float32"],
     "encode": ["--quick"],
@@ -40,8 +41,8 @@ def test_a_benchmark_runs(name, tmp_path):
 
 
 def test_every_benchmark_is_here_or_needs_more_than_a_test_has():
-    """startup takes minutes, report and tokenise want results and data; the others are modules or draw pictures."""
+    """report and tokenise need results and data; the others are modules, or draw images."""
     parts = {"__init__", "harness", "peer", "plain_transform", "tables", "plots"}
-    left_out = {"startup", "report", "tokenise"}
+    left_out = {"report", "tokenise"}
     modules = {path.stem for path in (TOP / "benchmarks").glob("*.py")}
     assert modules == set(QUICK) | parts | left_out
