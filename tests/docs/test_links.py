@@ -31,10 +31,10 @@ def test_links_lead_to_files_and_headings_that_exist(page):
 
 def test_files_named_in_the_text_exist(page):
     """Pages about the code leave out ``clipbench/`` before a room."""
-    rooms = [path.name for path in (TOP / "clipbench").iterdir() if path.is_dir()]
-    folders = "|".join(["benchmarks", "clipbench", "docs", "plugins", "tests", *rooms])
-    for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", TEXTS[page]):
-        assert (TOP / path).exists() or (TOP / "clipbench" / path).exists() or path.startswith("results/"), path
+    rooms = "|".join(path.name for path in (TOP / "clipbench").iterdir() if path.is_dir())
+    named = rf"`((?:benchmarks|clipbench|docs|plugins|tests)/[\w./-]+|(?:{rooms})/[\w./-]+\.(?:py|yaml))`"
+    for path in re.findall(named, TEXTS[page]):
+        assert (TOP / path).exists() or (TOP / "clipbench" / path).exists(), path
 
 
 def test_modules_named_in_the_text_exist(page):
