@@ -34,7 +34,7 @@ class Fetch:
 
 
 class Engine:
-    def loader(self, fetch, workers):
+    def loader(self, fetch, workers, device):
         class Loader:
             def batches(self, keys):
                 for batch in keys:
@@ -90,8 +90,8 @@ def evaluate(ranks, cache_bytes=1 << 20, rounds=1, folder=None):
     def run(rank):
         more = {"world": World(rank, rank, ranks), "group": threads.of(rank)} if ranks > 1 else {}
         evaluator = Evaluator(
-            engine=Engine(), fetch=fetches[rank], captions=CAPTIONS, image_batch=4, text_batch=7, loss_batch=5,
-            reduction="mean", seed=0, workers=0, cache=ImageCache(cache_bytes, folder), **more,
+            engine=Engine(), device=None, fetch=fetches[rank], captions=CAPTIONS, image_batch=4, text_batch=7,
+            loss_batch=5, reduction="mean", seed=0, workers=0, cache=ImageCache(cache_bytes, folder), **more,
         )  # fmt: skip
         for _ in range(rounds):
             found[rank].append(evaluator(Learner()))
@@ -138,7 +138,7 @@ def test_images_are_transformed_anew_where_there_is_no_room(budget, folder, tmp_
     np.testing.assert_array_equal(first.image_ranks, second.image_ranks)
 
 
-def test_a_cache_in_a_full_file_system_gives_up_and_costs_nobody_the_run(tmp_path, monkeypatch):
+def test_a_cache_in_a_full_file_system_gives_up_and_the_run_continues(tmp_path, monkeypatch):
     cache = ImageCache(1, tmp_path)
     monkeypatch.setattr(cache, "_spill", lambda pixels: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     cache.add(np.zeros((2, 4, 4, 3), np.uint8))
