@@ -168,10 +168,10 @@ def open_device(rank: Rank, joined: Callable[[Group], None]) -> OpenedDevice:
 
 def check_probes(probes: Sequence[Probe], device: str) -> str | None:
     """Raise NotReadyError if a correctness probe failed; return why timings are unreliable, or None."""
-    failed = {probe: f"{probe.name}: {probe.detail}" for probe in probes if not probe.ok}
-    if refusing := [text for probe, text in failed.items() if probe.refuses == "run"]:
+    failed = [(probe.refuses, f"{probe.name}: {probe.detail}") for probe in probes if not probe.ok]
+    if refusing := [text for refuses, text in failed if refuses == "run"]:
         raise NotReadyError(f"device {device} does not compute correctly; " + "; ".join(refusing))
-    return f"the device's times are unreliable ({'; '.join(failed.values())})" if failed else None
+    return f"the device's times are unreliable ({'; '.join(text for _, text in failed)})" if failed else None
 
 
 def _closing(group: Group) -> Callable[..., None]:
@@ -316,9 +316,9 @@ def restore(rank: Rank, opened: OpenedDevice, data: OpenedData, learner: Learner
     Rank 0 alone reads and writes checkpoints. Raises RefusedError where the run was begun otherwise.
     """
     root = rank.job.checkpoints if rank.world.rank == 0 else None
-    if root is not None and (lock := lock_for_life(rank.job.folder / RANK_LOCK)):
+    if root is not None:
         # A rank of an earlier attempt may live on for a moment after its command was killed, and save.
-        rank.resources.enter_context(lock)
+        rank.resources.enter_context(lock_for_life(rank.job.folder / RANK_LOCK))
     found = checkpoints.latest(root) if root is not None and root.is_dir() else None
     identity = _identity(rank, opened, data)
     refused = differences(found.progress["identity"], identity) if found else []
