@@ -33,7 +33,7 @@ REASONS: Mapping[Cause, str] = {
     Cause.NO_FIGURE: "the {kind} has no such figure",
     Cause.NO_LIMIT: "shown, not gated",
     Cause.OTHER_SEED: "another seed: shown, not gated",
-    Cause.CONDITIONS: "the {kind}'s conditions are not met",
+    Cause.CONDITIONS: "conditions differ from the {kind}'s",
     Cause.OWN_CONDITIONS: "{differences}",
     Cause.NO_VALUE: "missing (the result has no such metric)",
     Cause.NO_QUERY_RANKS: "the query ranks are not stored, or do not give the recall that the result states",
