@@ -200,7 +200,7 @@ def _environment(rank: Rank, engine: Engine, device: Device, section: Mapping[st
 def _of_plugins(rank: Rank) -> list[Mapping[str, Any]]:
     """Return what plugins add to the environment; what does not fit JSON is left out with a warning."""
     fitting = []
-    for part in rank.registry.call("clipbench_environment"):
+    for part in rank.registry.environment():
         try:
             json.dumps(part, allow_nan=False)
             fitting.append(part)
@@ -261,12 +261,7 @@ def _evaluator(rank: Rank, opened: OpenedDevice, val: Split, tokenizer: Tokenize
         device=opened.device,
         fetch=EvalFetch(val, config.image_size, config.eval_resize),
         captions=tokenise(val, tokenizer, case.dataset.clean_captions),
-        image_batch=case.eval.image_batch,
-        text_batch=case.eval.text_batch,
-        loss_batch=case.train.batch_size,
-        reduction=case.train.loss.reduction,
-        seed=case.seed,
-        workers=worker_count(case.train.workers),
+        case=case,
         cache=cache,
         world=rank.world,
         group=opened.group,

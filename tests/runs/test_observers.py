@@ -20,7 +20,7 @@ from clipbench.files.bundled import bundled
 from clipbench.results.result import build_result
 from clipbench.runs.observers import Observers, add_observers, check_observers
 from clipbench.suites.loading import load_suite
-from clipbench.training.epoch_record import untrained_record
+from tests.support.empty_record import EMPTY_RECORD
 
 ENGINE = Path(__file__).parents[1] / "support" / "numpy_engine"
 VOCABULARY = Path(vocabularies.__path__[0]) / "clip-tiny.txt.gz"
@@ -140,7 +140,7 @@ def test_a_case_that_breaks_is_written_down_to_its_end(suite_file, tmp_path):
 def test_a_resumed_run_is_appended(case, tmp_path, name, monkeypatch):
     """Steps are counted over the whole run; a step without a loss and an epoch without recalls are no trouble."""
     registry = load_registry()
-    record = replace(untrained_record(), epoch=1, steps=5)
+    record = replace(EMPTY_RECORD, epoch=1, steps=5)
     ended = build_result(case, "run-1", "2026-01-01T00:00:00.000Z", (), "interrupted", None)
     for attempt, steps in enumerate((5, 42)):
         monkeypatch.setattr("time.time_ns", lambda attempt=attempt: attempt * 10**9)  # TensorBoard takes a file each
@@ -323,7 +323,7 @@ def test_what_cannot_be_imported_is_missing(observed):
     assert check_observers(registry, add_observers(suite, ["note"])) == []
     (missing,) = check_observers(registry, add_observers(suite, ["note", "gone"]))
     assert "gone" in missing.what and "no_such_module" in missing.what and missing.source
-    with pytest.raises(UsageError, match=r"'nota'.*Did you mean 'note'"):
+    with pytest.raises(UsageError, match=r"'nota'.*did you mean 'note'"):
         check_observers(registry, add_observers(suite, ["nota"]))
 
 

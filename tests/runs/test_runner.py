@@ -244,7 +244,7 @@ def test_a_folder_that_cannot_be_written_to_is_exit_5_before_anything_runs(suite
         (["--set", "train.batch_size=64"], "more than the 40 training images"),
         (["--set", "world_size=3"], "cannot be shared by 3 ranks"),
         (["--device", "cpu"], "belongs to engine 'torch'"),
-        (["--set", "model.name=liner"], "Did you mean 'linear'"),
+        (["--set", "model.name=liner"], "did you mean 'linear'"),
         (["--case", "nothing"], "no such case"),
         (["--progress", "loud"], "loud"),
         (["--max-steps", "ten"], "ten"),
