@@ -12,21 +12,16 @@ from clipbench.compare.verdicts import Comparison, Judgement, Verdict
 from clipbench.report import wording
 from clipbench.report.quantity import NONE, quantity
 from clipbench.report.wrapping import wrapped
+from clipbench.results.metrics import RECALL_AT
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.table import Table
     from rich.text import Text
 
+SHORT = {**{f"recall@{k}": f"R@{k}" for k in RECALL_AT}, "recall_mean": "mean"}
 COLUMNS = {
-    "text_recall@1": "text\nR@1",
-    "text_recall@5": "text\nR@5",
-    "text_recall@10": "text\nR@10",
-    "text_recall_mean": "text\nmean",
-    "image_recall@1": "image\nR@1",
-    "image_recall@5": "image\nR@5",
-    "image_recall@10": "image\nR@10",
-    "image_recall_mean": "image\nmean",
+    **{f"{side}_{name}": f"{side}\n{short}" for side in ("text", "image") for name, short in SHORT.items()},
     "recall_mean": "both\nmean",
     "samples_per_second": "pairs\nper s",
 }

@@ -29,21 +29,12 @@ EXTRA = {"jinja2": "Jinja2", "vl_convert": "vl-convert-python"}
 HEADLINES = ("recall_mean", "text_recall_mean", "image_recall_mean", "samples_per_second")
 
 
-def run_report(
-    paths: Sequence[Path],
-    out: Path,
-    title: str,
-    runs: Sequence[str] = (),
-    folders: Sequence[Path] = (),
-    baseline: str | None = None,
-    baselines: Path | None = None,
-) -> ExitCode:
-    """Write the report that the options of ``clipbench report`` ask for, and print where it is; return the exit code.
+def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = ()) -> ExitCode:
+    """Write the report of what ``request`` names, and print where it is; return the exit code.
 
     0: all files could be read; 3: a file was refused, and the page says which; 4: there is no result, and no page.
     """
-    request = Request(tuple(paths), tuple(folders), baseline=baseline, baselines=baselines)
-    written, history = write_report(request, out, title, runs)
+    written, history = write_report(request, out, title, wanted)
     problems = history.judgement.problems
     for problem in problems:
         print(f"refused: {problem}", file=sys.stderr)
@@ -51,7 +42,7 @@ def run_report(
         print(f"report: {written[0]}")
         print("pictures: " + " ".join(path.name for path in written[1:]))
     elif not problems:
-        print(f"clipbench: no result under {' '.join(map(str, paths))}; nothing was written", file=sys.stderr)
+        print(f"clipbench: no result under {' '.join(map(str, request.paths))}; nothing was written", file=sys.stderr)
     return exit_code(history.series, problems)
 
 
@@ -116,7 +107,6 @@ def page_data(title: str, runs: Sequence[Run], history: History, data: dict[str,
     drawn = [chart for chart in EPOCH_CHARTS if any(run.has(chart) for run in runs)]
     script = script_data(runs, drawn, data)
     now = _counts(history.newest)
-    first = [run.comparisons[0] for run in runs]
     return {
         "title": title,
         "version": __version__,
@@ -127,7 +117,6 @@ def page_data(title: str, runs: Sequence[Run], history: History, data: dict[str,
         "hero": next((index for index, run in enumerate(runs) if run.status == now[0][0]), 0),
         "runs": runs,
         "facts": fact_table(runs),
-        "kinds": " or ".join(sorted({kind_of(one) for one in first if one.against})),
         "first_series": long_series(data),
         "charts": drawn,
         "script": script,
