@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipbench.api import EpochRecord, Window, events
-from clipbench.api.plain import finite
+from clipbench.api import Window, events
 from clipbench.errors import CaseFailedError
 from clipbench.results.environment import peak_host_memory, usable_cores
 from clipbench.training.batches import starvation_warning
 from clipbench.training.collectives import WindowReport, any_rank, barrier, gather_memory
-from clipbench.training.epoch_record import Hardware, completed_record, trained_record, untrained_record
+from clipbench.training.epoch_record import Hardware, epoch_record
 from clipbench.training.evaluation import Evaluation, Evaluator
 from clipbench.training.sampling import epoch_batches, rank_batches
 from clipbench.training.state import RunState
@@ -65,16 +64,18 @@ class Loop:
 
     def run(self) -> None:
         """Train and evaluate every epoch that is left; report each, and the query ranks of the last evaluation."""
-        state, warned = self.state, False
+        state, warned, batch_size = self.state, False, self.plan.case.train.batch_size
         for epoch, steps in epochs_left(self.plan, len(state.epochs)):
+            number, rate = (epoch + 1, learning_rate(self.plan, epoch, 0)) if steps else (0, None)
             self.device.reset_peak_memory()
             self.group.at(f"epoch {epoch + 1}, start")
-            record = self._train(epoch, steps) if steps else untrained_record()
-            evaluation, seconds = self._evaluate(epoch, record) if self._evaluation_due(epoch) else (None, 0.0)
+            if steps:
+                self._train(epoch, steps)
+            evaluation = self._evaluate(number) if self._evaluation_due(epoch) else None
             if evaluation is not None:
-                state.query_ranks = evaluation.query_ranks(record.epoch)
+                state.query_ranks = evaluation.query_ranks(number)
             memory = gather_memory(self.group, self.device, peak_host_memory())
-            record = completed_record(record, evaluation, seconds, memory)
+            record = epoch_record(number, state.progress, rate, evaluation, memory, batch_size, self.hardware)
             state.finish_epoch(record)
             self.emit(events.EpochFinished(record))
             # Once: what is true of one epoch is mostly true of the next.
@@ -88,7 +89,7 @@ class Loop:
         if state.query_ranks is not None:
             self.emit(events.QueriesRanked(state.query_ranks))
 
-    def _train(self, epoch: int, steps: int) -> EpochRecord:
+    def _train(self, epoch: int, steps: int) -> None:
         """Take the steps of an epoch that are left; save, or stop, at the end of a window where a rank asks for it."""
         case, learner, timer, progress = self.plan.case, self.learner, self._timer, self.state.progress
         assert self.loader is not None and self.plan.train_images is not None
@@ -119,8 +120,6 @@ class Loop:
                 timer.restart()
         progress.seconds = time.perf_counter() - self._epoch_started
         self.checkpointer.check_parameters(learner, f" after epoch {epoch + 1}")
-        rate = learning_rate(self.plan, epoch, 0)
-        return trained_record(progress, epoch, case.train.batch_size, rate, self.hardware)
 
     def _next_batch(self, batches: Iterator[Batch], epoch: int, order: np.ndarray) -> Batch:
         """Return the next batch; where it cannot be had, what was trained so far is saved first."""
@@ -152,33 +151,26 @@ class Loop:
                 windows.append(Window(report.steps, report.seconds, report.data_wait))
         total = sum(report.flops for report in reports)
         progress.flops, self._flops_counted = progress.flops + total - self._flops_counted, total
+        loss = progress.losses[-1] if progress.losses else None
+        rate = learning_rate(self.plan, epoch, progress.steps - 1)
         pairs = window.steps * self.plan.case.train.batch_size if window else 0
-        self.emit(
-            events.StepsTrained(
-                epoch=epoch + 1,
-                step=progress.steps,
-                steps_done=self.state.steps_done,
-                loss=progress.losses[-1] if progress.losses else None,
-                learning_rate=learning_rate(self.plan, epoch, progress.steps - 1),
-                samples_per_second=finite(pairs / window.seconds) if window and window.seconds > 0 and timed else None,
-            )
-        )
+        speed = pairs / window.seconds if window and window.seconds > 0 and timed else None
+        self.emit(events.StepsTrained(epoch + 1, progress.steps, self.state.steps_done, loss, rate, speed))
         return reports
 
     def _evaluation_due(self, epoch: int) -> bool:
         every = self.plan.case.eval.every
         return self.state.steps_done >= (self.plan.steps or 0) or (every > 0 and (epoch + 1) % every == 0)
 
-    def _evaluate(self, epoch: int, record: EpochRecord) -> tuple[Evaluation | None, float]:
-        """Return the evaluation (None on ranks other than the first) and the seconds it took."""
-        self.emit(events.EvaluationStarted(record.epoch))
-        self.group.at(f"epoch {epoch + 1}, evaluation")
-        started = time.perf_counter()
+    def _evaluate(self, number: int) -> Evaluation | None:
+        """Return the evaluation after epoch ``number``; None on ranks other than the first."""
+        self.emit(events.EvaluationStarted(number))
+        self.group.at(f"epoch {number}, evaluation")
         try:
-            return self.evaluator(self.learner), time.perf_counter() - started
+            return self.evaluator(self.learner)
         except Stopped:
             # Its steps are not lost: a resumed run begins with this evaluation.
-            raise Stopped(self.checkpointer.save(self.learner, self.state) if record.steps else None) from None
+            raise Stopped(self.checkpointer.save(self.learner, self.state) if number else None) from None
 
     def _save(self) -> Path | None:
         """Save in the middle of an epoch, with the seconds that it has taken so far."""

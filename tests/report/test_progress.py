@@ -12,12 +12,12 @@ from clipbench.report import progress as shown
 from clipbench.report.progress import LiveProgress, NoProgress, PlainProgress, make_progress
 from clipbench.results.result import build_result
 from clipbench.suites.loading import find_suite, load_suite
-from clipbench.training.epoch_record import untrained_record
+from tests.support.empty_record import EMPTY_RECORD
 
 DEVICE = {"kind": "cpu", "name": "a processor", "precision": "float32"}
 RECALL = {"text_recall@1": 12.5, "image_recall@1": 7.25, "recall_mean": 33.3}
 RECORD = replace(
-    untrained_record(), epoch=1, train_loss=2.5, val_loss=2.25, recall=RECALL, samples_per_second=123.4, data_wait=0.05
+    EMPTY_RECORD, epoch=1, train_loss=2.5, val_loss=2.25, recall=RECALL, samples_per_second=123.4, data_wait=0.05
 )
 EVENTS = [
     events.DevicesChecked(),

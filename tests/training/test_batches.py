@@ -6,11 +6,11 @@ import pytest
 
 from clipbench.api import Window
 from clipbench.training.batches import starvation_warning
-from clipbench.training.epoch_record import untrained_record
+from tests.support.empty_record import EMPTY_RECORD
 
 
 def record(wait, seconds=10.0):
-    return replace(untrained_record(), epoch=1, data_wait=wait, windows=(Window(10, seconds, 0.0),))
+    return replace(EMPTY_RECORD, epoch=1, data_wait=wait, windows=(Window(10, seconds, 0.0),))
 
 
 @pytest.mark.parametrize(

@@ -401,7 +401,7 @@ def test_no_permission(tmp_path):
 
 def test_a_folder_that_has_vanished_is_not_made_anew(tmp_path):
     save(tmp_path / "run", 1)
-    with pytest.raises(DiskError, match="the folder has vanished") as refusal:
+    with pytest.raises(DiskError, match="the folder no longer exists") as refusal:
         save(tmp_path / "gone" / "run", 2)
     assert refusal.value.exit_code == ExitCode.NOT_READY
     assert names(tmp_path) == ["run"]
@@ -416,7 +416,7 @@ def test_a_folder_that_vanishes_while_a_checkpoint_is_written(tmp_path):
         return np.full((2000, 3), 1, names_left[-1].removeprefix("of."))
 
     tensors = {**state.tensors, names_left[-1]: replace(state.tensors[names_left[-1]], read=vanish)}
-    with pytest.raises(DiskError, match="the folder has vanished"):
+    with pytest.raises(DiskError, match="the folder no longer exists"):
         checkpoints.save(tmp_path / "run", "step-1", LearnerState(tensors, {}), {}, None)
 
 

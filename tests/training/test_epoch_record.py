@@ -1,12 +1,14 @@
 """The record of an epoch: figures over many ranks, and a share of the peak that no device can have."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from clipbench.api import DeviceInfo, Window
 from clipbench.errors import CaseFailedError
 from clipbench.training.collectives import MemoryPeaks
-from clipbench.training.epoch_record import Hardware, completed_record, trained_record, untrained_record
+from clipbench.training.epoch_record import Hardware, epoch_record
 from clipbench.training.evaluation import Evaluation
 from clipbench.training.state import EpochProgress
 
@@ -19,11 +21,15 @@ WINDOWS = [
 ]
 
 
-def record(ranks=3, peak=None, flops=0.0, info=INFO, windows=WINDOWS, **more):
+PEAKS = MemoryPeaks(5, 7)
+
+
+def record(ranks=3, peak=None, flops=0.0, info=INFO, windows=WINDOWS, evaluation=None, memory=None, **more):
     progress = EpochProgress(
         **{"steps": 20, "losses": [1.0] * 20, "flops": flops, "windows_of_ranks": windows[:ranks], **more}
     )
-    return trained_record(progress, 0, 32, 1e-4, Hardware(info, tuple(f"host{n}" for n in range(ranks)), peak))
+    hardware = Hardware(info, tuple(f"host{n}" for n in range(ranks)), peak)
+    return epoch_record(1, progress, 1e-4, evaluation, memory or [PEAKS] * ranks, 32, hardware)
 
 
 def test_throughput_is_over_the_slowest_rank_of_each_window():
@@ -69,11 +75,11 @@ def test_nothing_timed_is_nothing_claimed():
     assert found.samples_per_second is None and found.slowest_rank is None and found.windows == ()
 
 
-EVALUATION = Evaluation({"recall_mean": 50.0}, 2.5, None, np.arange(2), np.arange(3), np.array([0, 1, 1]))
+EVALUATION = Evaluation({"recall_mean": 50.0}, 2.5, None, 1.5, np.arange(2), np.arange(3), np.array([0, 1, 1]))
 
 
 def test_memory_is_the_highest_of_all_ranks_and_unknown_where_one_is():
-    found = completed_record(record(2), EVALUATION, 1.5, [MemoryPeaks(5, 7), MemoryPeaks(None, 9)])
+    found = record(2, evaluation=EVALUATION, memory=[PEAKS, MemoryPeaks(None, 9)])
     assert (found.recall, found.val_loss, found.seconds.eval) == ({"recall_mean": 50.0}, 2.5, 1.5)
     assert (found.peak_memory_bytes, found.host_memory_bytes) == (None, 9)
     assert [entry.host_memory_bytes for entry in found.per_rank] == [7, 9]
@@ -82,17 +88,27 @@ def test_memory_is_the_highest_of_all_ranks_and_unknown_where_one_is():
 
 def test_every_value_that_is_none_has_its_reason():
     withheld = {"losses": [], "skipped_steps": 20, "windows": [[]]}
-    found = completed_record(record(1, **withheld), None, 0.0, [MemoryPeaks(None, None)])
+    found = record(1, memory=[MemoryPeaks(None, None)], **withheld)
     for name in (
         "train_loss", "val_loss", "recall", "samples_per_second", "data_wait", "step_seconds", "mfu", "grad_norm",
         "peak_memory_bytes", "host_memory_bytes",
     ):  # fmt: skip
         assert getattr(found, name) is None and found.reasons[name]
     assert found.reasons["train_loss"] == "the gradient scaler withheld every step"
-    assert completed_record(record(1), None, 0.0, [MemoryPeaks(1, 1)]).reasons["val_loss"].startswith("not evaluated")
+    few = replace(EVALUATION, loss=None, loss_reason="3 validation images are fewer than one batch of 8")
+    for evaluation, reason in (
+        (None, "not evaluated after this epoch"),
+        (few, few.loss_reason),
+        (replace(EVALUATION, loss=float("inf")), "not finite (inf)"),
+    ):
+        found = record(1, evaluation=evaluation)
+        assert found.val_loss is None and found.reasons["val_loss"] == reason
 
 
-def test_untrained_weights_are_epoch_0():
-    found = completed_record(untrained_record(), EVALUATION, 1.5, [MemoryPeaks(5, 7)])
+def test_untrained_weights_have_an_evaluation_and_no_figure_of_training():
+    hardware = Hardware(INFO, ("host0",), 1e12)
+    found = epoch_record(0, EpochProgress(), None, EVALUATION, [PEAKS], 32, hardware)
     assert (found.epoch, found.steps, found.per_rank, found.peak_memory_bytes) == (0, 0, (), 5)
-    assert found.train_loss is None and found.reasons["train_loss"] == "nothing was trained"
+    untrained = {name for name, reason in found.reasons.items() if reason == "nothing was trained"}
+    timing = {"samples_per_second", "data_wait", "step_seconds", "mfu"}
+    assert untrained == set(found.reasons) == {"train_loss", "learning_rate", "grad_norm", *timing}

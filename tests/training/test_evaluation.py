@@ -1,6 +1,7 @@
 """Evaluation by several ranks is evaluation by one, to the last query; images are transformed once."""
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,13 @@ TOKENS = np.zeros((PER_IMAGE.sum(), 9), np.int32)
 for row in TOKENS:
     row[: RNG.integers(1, 9)] = RNG.integers(1, 50)
 CAPTIONS = CaptionTokens(TOKENS, np.concatenate([[0], np.cumsum(PER_IMAGE)]))
+
+
+CASE = SimpleNamespace(
+    seed=0,
+    eval=SimpleNamespace(image_batch=4, text_batch=7),
+    train=SimpleNamespace(batch_size=5, workers=0, loss=SimpleNamespace(reduction="mean")),
+)
 
 
 class Fetch:
@@ -89,10 +97,7 @@ def evaluate(ranks, cache_bytes=1 << 20, rounds=1, folder=None):
 
     def run(rank):
         more = {"world": World(rank, rank, ranks), "group": threads.of(rank)} if ranks > 1 else {}
-        evaluator = Evaluator(
-            engine=Engine(), device=None, fetch=fetches[rank], captions=CAPTIONS, image_batch=4, text_batch=7,
-            loss_batch=5, reduction="mean", seed=0, workers=0, cache=ImageCache(cache_bytes, folder), **more,
-        )  # fmt: skip
+        evaluator = Evaluator(Engine(), None, fetches[rank], CAPTIONS, CASE, ImageCache(cache_bytes, folder), **more)
         for _ in range(rounds):
             found[rank].append(evaluator(Learner()))
         evaluator.cache.drop()

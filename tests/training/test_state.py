@@ -5,12 +5,12 @@ import json
 from clipbench.api import QueryRanks, Window
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.api.result import Attempt
-from clipbench.training.epoch_record import untrained_record
 from clipbench.training.state import RunState, SavedRun, differences
+from tests.support.empty_record import EMPTY_RECORD
 
 
 def test_a_state_comes_back_from_json_with_its_types():
-    state = RunState(epochs=[untrained_record()], query_ranks=QueryRanks(1, [0, 2], [1], [0]), skipped_in_a_row=2)
+    state = RunState(epochs=[EMPTY_RECORD], query_ranks=QueryRanks(1, [0, 2], [1], [0]), skipped_in_a_row=2)
     state.attempts.append(Attempt("2026-01-01T00:00:00.000Z", 1, 3, ("a note",)))
     state.progress.windows_of_ranks = [[Window(2, 0.5, 0.1)]]
     saved = SavedRun({"suite": {"seed": 0}}, state)
