@@ -22,6 +22,7 @@ def installed(tmp_path_factory):
         "pyproject.toml",
         "clipbench_swatches/__init__.py",
         "clipbench_swatches/dataset.py",
+        "clipbench_swatches/speed.py",
     ]
     for name, text in files:
         path = source / name
@@ -32,9 +33,9 @@ def installed(tmp_path_factory):
     return target
 
 
-def clipbench(installed, cwd, *words, **more):
+def clipbench(installed, cwd, *words):
     path = os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH", "")]))
-    environment = {**os.environ, "PYTHONPATH": path, "CI": "true", **more}
+    environment = {**os.environ, "PYTHONPATH": path, "CI": "true"}
     command = [sys.executable, "-m", "clipbench", *words]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
@@ -49,13 +50,13 @@ def test_it_is_listed_with_its_distribution(installed, tmp_path):
 def test_its_suite_trains_and_its_observer_watches(installed, tmp_path):
     (suite,) = re.findall(r"```yaml\n(name: swatches.*?)```", EXAMPLE, re.S)
     (tmp_path / "swatches.yaml").write_text(suite, encoding="utf-8")
-    log = tmp_path / "log.csv"
-    done = clipbench(installed, tmp_path, "run", "swatches.yaml", "--device", "cpu", SWATCHES_LOG=str(log))
+    done = clipbench(installed, tmp_path, "run", "swatches.yaml", "--device", "cpu")
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = (tmp_path / "results").glob("*.json")
     result = json.loads(path.read_text(encoding="utf-8"))
     assert result["dataset"]["name"] == "swatches" and result["dataset"]["val"]["images"] == 32
-    assert [line.split(",")[:3] for line in log.read_text().splitlines()] == [
+    table = path.with_suffix("") / "speed.csv"
+    assert [line.split(",")[:3] for line in table.read_text().splitlines()] == [
         ["swatches", "cpu", "1"],
         ["swatches", "cpu", "2"],
     ]
