@@ -11,7 +11,18 @@ import click
 from clipbench.commands.options import BASELINES, PATHS, REFERENCES
 
 # What --allow takes: clipbench.compare.comparability.ALLOWED, without importing it for --help; a test compares the two.
-ALLOWED = ("device", "ranks", "precision", "batch", "recipe", "data", "weights", "evaluation", "engine", "settings")
+ALLOWED = (
+    "device",
+    "world_size",
+    "precision",
+    "batch",
+    "recipe",
+    "data",
+    "weights",
+    "evaluation",
+    "engine",
+    "settings",
+)
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
