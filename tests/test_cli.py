@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from clipbench import __version__
 from clipbench.cli import main
 from clipbench.commands.list import KINDS
-from clipbench.suites.loading import find_suite
 
 
 def invoke(*words):
@@ -46,23 +45,6 @@ def test_list_of_an_unknown_kind_is_exit_2():
 def test_what_is_not_there_is_exit_2(words):
     done = invoke(*words)
     assert done.exit_code == 2 and "nowhere" in done.output
-
-
-def test_validate_takes_everything_that_ships():
-    folder = find_suite("flickr8k_amp").parent
-    assert invoke("validate", folder, folder.parent / "results" / "reference").exit_code == 0
-
-
-def test_validate_names_each_refusal_and_its_cause(tmp_path):
-    (tmp_path / "s.yaml").write_text("name: s\nmodel: {name: x}\ndataset: {name: y}\ntrane: {}\n")
-    done = invoke("validate", tmp_path)
-    assert done.exit_code == 2 and "did you mean 'train'" in done.stdout
-    (tmp_path / "r.json").write_text("{}")
-    done = invoke("validate", tmp_path, "--format", "json")
-    verdicts = json.loads(done.stdout)
-    assert done.exit_code == 3 and [verdict["ok"] for verdict in verdicts] == [False, False]
-    (tmp_path / "empty").mkdir()
-    assert invoke("validate", tmp_path / "empty").exit_code == 2
 
 
 def test_a_broken_plugin_is_named_in_a_warning_and_the_rest_work(tmp_path):

@@ -95,7 +95,7 @@ def test_a_probe_that_fails(suite, tmp_path, probe, code, level):
 def test_a_run_refuses_what_the_doctor_calls_a_failure(suite, tmp_path):
     done = clipbench("run", suite, "--out", tmp_path / "out", cwd=tmp_path, CLIPBENCH_NUMPY_PROBE="matmul")
     assert done.returncode == 5
-    assert "device abacus does not do what it says; matmul: not as it should be" in done.stdout + done.stderr
+    assert "device abacus does not compute correctly; matmul: not as it should be" in done.stdout + done.stderr
     (path,) = (tmp_path / "out").glob("*.json")
     result = json.loads(path.read_text())
     assert (result["status"], result["epochs"]) == ("failed", [])
