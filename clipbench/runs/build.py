@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -37,6 +38,7 @@ from clipbench.files.lock import lock_for_life
 from clipbench.results import environment
 from clipbench.runs.devices import pick_device, pick_precision
 from clipbench.runs.job import RANK_LOCK, Job
+from clipbench.runs.reporter import Reporter
 from clipbench.suites.plan import Plan, make_plan
 from clipbench.training import checkpoints
 from clipbench.training.batches import EvalFetch, TrainFetch, tokenise, worker_count
@@ -45,7 +47,7 @@ from clipbench.training.collectives import SingleRank, barrier, broadcast, gathe
 from clipbench.training.epoch_record import Hardware
 from clipbench.training.evaluation import Evaluator
 from clipbench.training.image_cache import ImageCache
-from clipbench.training.loop import Emit, Loop
+from clipbench.training.loop import Loop
 from clipbench.training.state import RunState, differences
 from clipbench.training.stop import Stopped, StopRequest
 
@@ -56,18 +58,22 @@ class RefusedError(NotReadyError):
 
 @dataclass(frozen=True)
 class Rank:
-    """What every stage needs: the job and its case, this rank's place, and what ends and reports.
-
-    ``resources`` are closed when the case ends.
-    """
+    """What every stage needs; ``resources`` are closed when the case ends."""
 
     job: Job
     case: Case
     registry: Registry
-    world: World
+    reporter: Reporter
     stop: StopRequest
-    emit: Emit
     resources: ExitStack
+
+    @property
+    def world(self) -> World:
+        return self.reporter.world
+
+    def emit(self, event: events.Event) -> None:
+        """Report ``event``."""
+        self.reporter.emit(event)
 
     def check_stop(self) -> None:
         """Raise Stopped where that is asked for and nothing was trained; several ranks stop at a window's end."""
@@ -93,31 +99,22 @@ class OpenedData:
 
     plan: Plan
     config: ClipConfig
-    dataset: DatasetUsed
-    weights: WeightsUsed
+    inputs: events.InputsRead
     loader: Loader | None
     evaluator: Evaluator
 
 
-def run_case(
-    job: Job,
-    case: Case,
-    registry: Registry,
-    world: World,
-    stop: StopRequest,
-    emit: Emit,
-    joined: Callable[[Group], None],
-) -> None:
-    """Build ``case`` and run it to its end; ``joined`` is called with the group as soon as there is one."""
+def run_case(job: Job, case: Case, registry: Registry, reporter: Reporter, stop: StopRequest) -> None:
+    """Build ``case`` and run it to its end."""
     with ExitStack() as resources:
-        rank = Rank(job, case, registry, world, stop, emit, resources)
-        device = open_device(rank, joined)
+        rank = Rank(job, case, registry, reporter, stop, resources)
+        device = open_device(rank)
         data = open_data(rank, device)
         learner = build_learner(rank, device, data)
         state, checkpointer = restore(rank, device, data, learner)
         Loop(
             plan=data.plan,
-            world=world,
+            world=rank.world,
             group=device.group,
             device=device.device,
             hardware=device.hardware,
@@ -127,15 +124,15 @@ def run_case(
             state=state,
             checkpointer=checkpointer,
             stop=stop,
-            emit=emit,
+            emit=rank.emit,
         ).run()
-        emit(events.TrainingFinished(_model(case, learner)))
+        rank.emit(events.TrainingFinished(_model(case, learner)))
 
 
 # --- device ---------------------------------------------------------------------------------------------------------
 
 
-def open_device(rank: Rank, joined: Callable[[Group], None]) -> OpenedDevice:
+def open_device(rank: Rank) -> OpenedDevice:
     """Select the device, join the other ranks, and test whether the device computes and waits as it says."""
     case, world = rank.case, rank.world
     engine: Engine = load_object(rank.registry.engines.get(case.engine, "engine").load)()
@@ -158,7 +155,7 @@ def open_device(rank: Rank, joined: Callable[[Group], None]) -> OpenedDevice:
     if world.size > 1:
         group = engine.join(device, world, case.ranks_timeout)
         rank.resources.push(_closing(group))
-        joined(group)
+        rank.reporter.joined(group)
     hosts = gather_values(group, socket.gethostname())
     probes = tuple(engine.probe(device, precision, world.local_rank))
     rank.emit(events.DeviceProbed(probes))
@@ -214,8 +211,7 @@ def _of_plugins(rank: Rank) -> list[Mapping[str, Any]]:
 
 def open_data(rank: Rank, opened: OpenedDevice) -> OpenedData:
     """Prepare the data, tokenise its captions, and start the loader's processes."""
-    case = rank.case
-    plan = make_plan(case, rank.registry, checked=True)
+    plan = make_plan(rank.case, rank.registry, checked=True)
     # One rank of each machine generates what the dataset generates, and the others find it there.
     if rank.world.local_rank == 0:
         plan.dataset.prepare()
@@ -229,18 +225,12 @@ def open_data(rank: Rank, opened: OpenedDevice) -> OpenedData:
     train = plan.dataset.train() if plan.steps else None
     # Before the learner, so that the loader's processes start while the model is built.
     loader = _train_loader(rank, opened, train, tokenizer, config) if train else None
-    data = OpenedData(
-        plan=plan,
-        config=config,
-        dataset=DatasetUsed(case.dataset.name, train.fingerprint if train else None, val.fingerprint),
-        weights=_weights(plan),
-        loader=loader,
-        evaluator=evaluator,
-    )
+    used = DatasetUsed(rank.case.dataset.name, train.fingerprint if train else None, val.fingerprint)
     skipped = (train.skipped if train else 0, val.skipped)
     bad_images = BadImages(sum(skipped), *skipped) if any(skipped) else None
-    rank.emit(events.InputsRead(data.dataset, data.weights, tokenizer.truncated, bad_images))
-    return data
+    inputs = events.InputsRead(used, _weights(plan), tokenizer.truncated, bad_images)
+    rank.emit(inputs)
+    return OpenedData(plan, config, inputs, loader, evaluator)
 
 
 def _train_loader(rank: Rank, opened: OpenedDevice, train: Split, tokenizer: Tokenizer, config: ClipConfig) -> Loader:
@@ -256,17 +246,10 @@ def _evaluator(rank: Rank, opened: OpenedDevice, val: Split, tokenizer: Tokenize
     case = rank.case
     cache = ImageCache(case.eval.cache_mb * 1_000_000, rank.job.folder)
     rank.resources.callback(cache.drop)
-    return Evaluator(
-        engine=opened.engine,
-        device=opened.device,
-        fetch=EvalFetch(val, config.image_size, config.eval_resize),
-        captions=tokenise(val, tokenizer, case.dataset.clean_captions),
-        case=case,
-        cache=cache,
-        world=rank.world,
-        group=opened.group,
-        check=rank.check_stop,
-    )
+    fetch = EvalFetch(val, config.image_size, config.eval_resize)
+    captions = tokenise(val, tokenizer, case.dataset.clean_captions)
+    device, world, group = opened.device, rank.world, opened.group
+    return Evaluator(opened.engine, device, fetch, captions, case, cache, world, group, rank.check_stop)
 
 
 def _weights(plan: Plan) -> WeightsUsed:
@@ -316,35 +299,39 @@ def restore(rank: Rank, opened: OpenedDevice, data: OpenedData, learner: Learner
         rank.resources.enter_context(lock_for_life(rank.job.folder / RANK_LOCK))
     found = checkpoints.latest(root) if root is not None and root.is_dir() else None
     identity = _identity(rank, opened, data)
+    plain = _shared_state(rank, opened.group, found, identity)
+    if plain is not None:
+        learner.restore(found.state if found else None)
+    state = from_plain(RunState, plain or {})
+    notes = found.problems if found else ()
+    state.attempts.append(Attempt(rank.job.started, len(state.epochs), state.progress.steps, notes))
+    rank.emit(events.TrainingStarted(tuple(state.attempts), tuple(state.epochs)))
+
+    def saved(folder: Path) -> None:
+        rank.emit(events.CheckpointSaved(str(folder)))
+
+    return state, Checkpointer(root, rank.case.checkpoint, identity, found.folder if found else None, saved)
+
+
+def _shared_state(
+    rank: Rank, group: Group, found: checkpoints.Checkpoint | None, identity: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """Return the run's state that rank 0 has ``found``, on every rank; None where there is none."""
     refused = differences(found.progress["identity"], identity) if found else []
     state = found.progress["state"] if found and not refused else None
-    shared = broadcast(opened.group, {"refused": refused, "state": state})
+    shared = broadcast(group, {"refused": refused, "state": state})
     if shared["refused"]:
         rank.emit(events.ResumeRefused(tuple(shared["refused"])))
         raise RefusedError("the unfinished run cannot be resumed: " + "; ".join(shared["refused"]))
-    run = RunState()
-    if shared["state"] is not None:
-        run = from_plain(RunState, shared["state"])
-        learner.restore(found.state if found else None)
-    notes = found.problems if found else ()
-    run.attempts.append(Attempt(rank.job.started, len(run.epochs), run.progress.steps, notes))
-    rank.emit(events.TrainingStarted(tuple(run.attempts), tuple(run.epochs)))
-    checkpointer = Checkpointer(
-        root,
-        rank.case.checkpoint,
-        identity,
-        latest=found.folder if found else None,
-        saved=lambda folder: rank.emit(events.CheckpointSaved(str(folder))),
-    )
-    return run, checkpointer
+    return shared["state"]  # type: ignore[no-any-return]
 
 
 def _identity(rank: Rank, opened: OpenedDevice, data: OpenedData) -> Mapping[str, Any]:
     """Return what a run must have to be resumed from a checkpoint: suite, data, weights, code, and what computes."""
     return {
         "suite": rank.case.identity(),
-        "dataset": to_plain(data.dataset),
-        "weights": to_plain(data.weights),
+        "dataset": to_plain(data.inputs.dataset),
+        "weights": to_plain(data.inputs.weights),
         "clipbench": {"version": __version__, "commit": environment.source_version()[0]},
         "packages": dict(opened.engine.versions()),
         "device": {key: opened.section[key] for key in ("kind", "name", "precision", "tuning")},

@@ -12,14 +12,8 @@ from clipbench.api import Case
 from clipbench.api.plain import from_plain, to_plain
 
 # Files that a case's processes use while they run, in the folder of the job.
-JOB, EVENTS, LOG, STOP, LAUNCHER_REPORT, RANK_LOCK = (
-    "job.json",
-    "events.jsonl",
-    "worker.log",
-    "stop",
-    "launcher.json",
-    "rank0.lock",
-)
+JOB, EVENTS, LOG, STOP = "job.json", "events.jsonl", "worker.log", "stop"
+LAUNCHER_REPORT, RANK_LOCK = "launcher.json", "rank0.lock"
 PROCESS_FILES = (JOB, EVENTS, LOG, STOP, LAUNCHER_REPORT, RANK_LOCK)
 Checks = tuple[tuple[str, str], ...]
 

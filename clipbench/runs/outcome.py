@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from clipbench.api import events as e
@@ -41,24 +41,30 @@ def _cause(end: ProcessEnd) -> CaseError | None:
 
     It is that of the rank that was killed, of the rank that its peers named, or of the first to report.
     """
-    failures = end.of(e.RankFailed)
-    reported = [failure.error for failure in failures if not failure.is_cause]
-    named = [failure.error for failure in failures if failure.is_cause]
-    killed = end.of(e.RankKilled)
-    if killed and not (reported and reported[0].rank == killed[0].rank):
-        message = f"rank {killed[0].rank} was killed by {killed[0].signal} (process {killed[0].pid})"
-        trace = _tracebacks(reported) or end.log
-        return CaseError("RankKilled", message, int(ExitCode.CASE_FAILED), trace, rank=killed[0].rank)
+    reported, named, killed = _errors(end, is_cause=False), _errors(end, is_cause=True), end.of(e.RankKilled)
+    if killed and killed[0].rank not in [error.rank for error in reported[:1]]:
+        return _killed(killed[0], _tracebacks(reported) or end.log)
     if named:
         return replace(named[0], traceback=named[0].traceback or _tracebacks(reported))
     if reported:
         return reported[0]
-    if end.of(e.TrainingStopped) or end.signals:
-        return None
+    return None if end.of(e.TrainingStopped) or end.signals else _died(end)
+
+
+def _errors(end: ProcessEnd, is_cause: bool) -> list[CaseError]:
+    return [failure.error for failure in end.of(e.RankFailed) if failure.is_cause == is_cause]
+
+
+def _tracebacks(errors: Sequence[CaseError]) -> str | None:
+    return "\n".join(error.traceback for error in errors if error.traceback) or None
+
+
+def _killed(event: e.RankKilled, trace: str | None) -> CaseError:
+    message = f"rank {event.rank} was killed by {event.signal} (process {event.pid})"
+    return CaseError("RankKilled", message, int(ExitCode.CASE_FAILED), trace, rank=event.rank)
+
+
+def _died(end: ProcessEnd) -> CaseError:
     code = ExitCode.NOT_READY if end.returncode == ExitCode.NOT_READY else ExitCode.CASE_FAILED
     message = f"the case's process ended with {end.description} and no report"
     return CaseError("ProcessDied", message, int(code), end.log)
-
-
-def _tracebacks(errors: Iterable[CaseError]) -> str | None:
-    return "\n".join(error.traceback for error in errors if error.traceback) or None

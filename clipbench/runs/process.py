@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,14 +59,14 @@ def run_job(
 
     The first SIGINT or SIGTERM asks its processes to stop; at signal number ``max_signals`` they are ended at once.
     """
-    end = ProcessEnd()
-    reader = EventReader(job.folder / EVENTS)
+    end, reader, log = ProcessEnd(), EventReader(job.folder / EVENTS), job.folder / LOG
 
-    def take(event: e.Event) -> None:
-        end.events.append(event)
-        receive(event)
+    def take(events: Iterable[e.Event]) -> None:
+        for event in events:
+            end.events.append(event)
+            receive(event)
 
-    with (job.folder / LOG).open("ab") as output, counted_signals(end.signals):
+    with log.open("ab") as output, counted_signals(end.signals):
         process = subprocess.Popen(
             [*launcher, "clipbench.runs.rank", str(job.write())],
             stdin=subprocess.DEVNULL,
@@ -76,43 +76,29 @@ def run_job(
             # Ctrl-C is for this process alone, which then asks the others to stop.
             start_new_session=True,
         )
+        asked, failed_at = False, None
         try:
-            _follow(process, job, end, reader, take, max_signals)
+            while process.poll() is None and len(end.signals) < max_signals:
+                take(new := reader.new())
+                if end.signals and not asked:
+                    asked = True
+                    with suppress(OSError):
+                        (job.folder / STOP).touch()
+                    take([e.Notice("stopping after this step, then saving; interrupt again to stop at once")])
+                if failed_at is None and any(isinstance(event, e.RankFailed) for event in new):
+                    failed_at = time.monotonic()
+                # A rank that hangs would be waited for, though its peers have reported already.
+                if failed_at is not None and time.monotonic() - failed_at > GRACE_SECONDS:
+                    break
+                time.sleep(POLL_SECONDS)
         finally:
             # Loader processes outlive a rank that was killed.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             end.returncode = process.wait()
-            for event in (*reader.new(), *_killed_rank(job.folder / LAUNCHER_REPORT)):
-                take(event)
-            end.log = _tail(job.folder / LOG)
+            take([*reader.new(), *_killed_rank(job.folder / LAUNCHER_REPORT)])
+            end.log = _tail(log)
     return end
-
-
-def _follow(
-    process: subprocess.Popen[bytes],
-    job: Job,
-    end: ProcessEnd,
-    reader: EventReader,
-    take: Callable[[e.Event], None],
-    max_signals: int,
-) -> None:
-    """Return when the processes have ended, or are to be ended at once."""
-    asked, failed_at = False, None
-    while process.poll() is None and len(end.signals) < max_signals:
-        for event in reader.new():
-            take(event)
-            if isinstance(event, e.RankFailed):
-                failed_at = failed_at or time.monotonic()
-        if end.signals and not asked:
-            asked = True
-            with suppress(OSError):
-                (job.folder / STOP).touch()
-            take(e.Notice("stopping after this step, then saving; interrupt again to stop at once"))
-        # A rank that hangs would be waited for, though its peers have reported already.
-        if failed_at is not None and time.monotonic() - failed_at > GRACE_SECONDS:
-            return
-        time.sleep(POLL_SECONDS)
 
 
 @contextmanager

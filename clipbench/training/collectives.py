@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from clipbench.api import Window
+
 if TYPE_CHECKING:
     from clipbench.api import Device, Group
 
@@ -53,6 +55,10 @@ class WindowReport:
     def exchange(self, group: Group) -> list[WindowReport]:
         """Return the reports of all ranks, in rank order; called by every rank after the same step."""
         return [WindowReport.unpack(row) for row in group.all_gather(self.pack())]
+
+    @property
+    def window(self) -> Window:
+        return Window(self.steps, self.seconds, self.data_wait)
 
     def pack(self) -> np.ndarray:
         """Return the report as float64 (6,), so that it can cross any collective back end."""

@@ -121,17 +121,15 @@ class Evaluator:
 
     def _gather(self, learner: Learner, features: Sequence[Any], batches: Sequence[np.ndarray]) -> np.ndarray | None:
         """Return the features of all ranks' batches in the order of their indices on the first rank, else None."""
-        shares = [_share(batches, World(rank, 0, self.world.size)) for rank in range(self.world.size)]
-        rows = [sum(map(len, share)) for share in shares]
+        indices = [_indices(batches, rank, self.world.size) for rank in range(self.world.size)]
         own = learner.gather(features) if features else None
         widths = self.group.all_gather(np.array([0 if own is None else own.shape[1]]))
         width = int(max(array[0] for array in widths))
         if own is None:  # fewer batches than ranks
             own = np.empty((0, width), np.float32)
-        gathered = np.empty((sum(rows), width), np.float32) if self.world.rank == 0 else None
-        indices = [np.concatenate(share) if share else np.empty(0, np.int64) for share in shares]
+        gathered = np.empty((sum(map(len, indices)), width), np.float32) if self.world.rank == 0 else None
         piece = max(1, GATHER_BYTES // (4 * width))
-        for start in range(0, max(rows), piece):
+        for start in range(0, max(map(len, indices)), piece):
             pieces = self.group.all_gather(own[start : start + piece])
             if gathered is not None:
                 for rank_indices, rank_rows in zip(indices, pieces, strict=True):
@@ -173,3 +171,9 @@ def _batches(indices: np.ndarray, size: int) -> list[np.ndarray]:
 
 def _share(batches: Sequence[np.ndarray], world: World) -> Sequence[np.ndarray]:
     return batches[world.rank :: world.size]
+
+
+def _indices(batches: Sequence[np.ndarray], rank: int, world_size: int) -> np.ndarray:
+    """Return the indices in all batches of one rank, in its order."""
+    share = _share(batches, World(rank, 0, world_size))
+    return np.concatenate(share) if share else np.empty(0, np.int64)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from clipbench.training.checkpointing import Checkpointer
 
 Emit = Callable[[events.Event], None]
+NO_WINDOW = Window(0, 0.0, 0.0)  # in the warm-up
 
 
 @dataclass
@@ -139,22 +140,19 @@ class Loop:
 
     def _end_window(self, epoch: int, order: np.ndarray) -> list[WindowReport]:
         """Take in what the steps came to and what every rank has timed; return the reports of all ranks."""
-        progress, timed = self.state.progress, self.hardware.timing_unreliable_reason is None
-        window = self._timer.end_window()
+        progress, is_reliable = self.state.progress, self.hardware.timing_unreliable_reason is None
+        window = self._timer.end_window() or NO_WINDOW
         flops = self.learner.flops() or 0.0
         self._recorder.record(epoch, order)
-        own = WindowReport(*(window or Window(0, 0.0, 0.0)), self.stop.asked(), self.checkpointer.due(), flops)
-        reports = own.exchange(self.group)
-        progress.windows_of_ranks = progress.windows_of_ranks or [[] for _ in reports]
-        if window is not None and timed:
-            for windows, report in zip(progress.windows_of_ranks, reports, strict=True):
-                windows.append(Window(report.steps, report.seconds, report.data_wait))
+        reports = WindowReport(*window, self.stop.asked(), self.checkpointer.due(), flops).exchange(self.group)
+        is_timed = is_reliable and window.seconds > 0
+        if is_timed:
+            progress.add_windows([report.window for report in reports])
         total = sum(report.flops for report in reports)
         progress.flops, self._flops_counted = progress.flops + total - self._flops_counted, total
         loss = progress.losses[-1] if progress.losses else None
         rate = learning_rate(self.plan, epoch, progress.steps - 1)
-        pairs = window.steps * self.plan.case.train.batch_size if window else 0
-        speed = pairs / window.seconds if window and window.seconds > 0 and timed else None
+        speed = window.steps * self.plan.case.train.batch_size / window.seconds if is_timed else None
         self.emit(events.StepsTrained(epoch + 1, progress.steps, self.state.steps_done, loss, rate, speed))
         return reports
 
