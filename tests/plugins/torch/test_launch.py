@@ -148,7 +148,7 @@ def test_a_killed_rank_ends_the_run_and_it_goes_on_bit_for_bit(suite, tmp_path):
         assert time.monotonic() < until, left_behind(tmp_path)
         time.sleep(0.1)
     code, output = finish(start("clipbench", "run", path, "--nproc", 2, cwd=tmp_path))
-    assert code == 0 and "resuming run" in output
+    assert code == 0 and "resuming run" in output, output
     assert come_to(tmp_path) == come_to(whole)
     assert len(only_result(tmp_path).attempts) == 2
 
