@@ -52,10 +52,6 @@ from clipbench.training.state import RunState, differences
 from clipbench.training.stop import Stopped, StopRequest
 
 
-class RefusedError(NotReadyError):
-    """An unfinished run cannot be resumed, for the reasons in the message."""
-
-
 @dataclass(frozen=True)
 class Rank:
     """What every stage needs; ``resources`` are closed when the case ends."""
@@ -291,7 +287,7 @@ def build_learner(rank: Rank, opened: OpenedDevice, data: OpenedData) -> Learner
 def restore(rank: Rank, opened: OpenedDevice, data: OpenedData, learner: Learner) -> tuple[RunState, Checkpointer]:
     """Return the state of the newest whole checkpoint, with the learner restored from it; else a new one.
 
-    Rank 0 alone reads and writes checkpoints. Raises RefusedError where the run was begun otherwise.
+    Rank 0 alone reads and writes checkpoints. Raises NotReadyError where the run was begun otherwise.
     """
     root = rank.job.checkpoints if rank.world.rank == 0 else None
     if root is not None:
@@ -322,7 +318,7 @@ def _shared_state(
     shared = broadcast(group, {"refused": refused, "state": state})
     if shared["refused"]:
         rank.emit(events.ResumeRefused(tuple(shared["refused"])))
-        raise RefusedError("the unfinished run cannot be resumed: " + "; ".join(shared["refused"]))
+        raise NotReadyError("the unfinished run cannot be resumed: " + "; ".join(shared["refused"]))
     return shared["state"]  # type: ignore[no-any-return]
 
 
