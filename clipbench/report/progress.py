@@ -33,19 +33,24 @@ class NoProgress:
     """Shows notices and warnings alone, on standard error: standard output is for results."""
 
     weights = ""
-    steps: int | None = None
-    steps_per_epoch: int | None = None
+    built: e.LearnerBuilt | None = None
 
     def handle(self, event: e.Event) -> None:
         match event:
-            case e.Notice(text=text):
+            case e.Notice(text):
                 self.notice(text)
-            case e.Warned(text=text):
+            case e.Warned(text):
                 self.notice(f"warning: {text}")
             case e.InputsRead():
                 self.weights = event.weights.source
+            case e.CaseStarted():
+                self.built = None
             case e.LearnerBuilt():
-                self.steps, self.steps_per_epoch = event.steps, event.steps_per_epoch
+                self.built = event
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        return self.built.steps_per_epoch if self.built else None
 
     def notice(self, text: str) -> None:
         """Show a sentence that the user should read now."""
@@ -89,34 +94,28 @@ class LiveProgress(NoProgress):
 
         self._console = console
         self._live = Live(console=console, refresh_per_second=8, transient=True)
-        self._begin_case("")
-
-    def _begin_case(self, run_id: str) -> None:
-        self._run_id, self._start = run_id, "starting"
-        self._step: e.StepsTrained | None = None
+        self._run_id = ""
         self._records: list[EpochRecord] = []
+        self._step: e.StepsTrained | None = None
         self._training_since = 0.0
-        self._evaluating = False
-        self.steps = self.steps_per_epoch = None
+        self._is_evaluating = False
 
     def handle(self, event: e.Event) -> None:
         super().handle(event)
         match event:
             case e.CaseStarted():
-                self._begin_case(event.run_id)
+                self._run_id, self._records, self._step = event.run_id, [], None
                 self._live.start()
             case e.LearnerBuilt():
-                self._start = describe_start(event, self.weights)
                 self._training_since = time.monotonic()
             case e.StepsTrained():
-                self._step, self._evaluating = event, False
-            case e.EvaluationStarted():
-                self._evaluating = True
-            case e.EpochFinished():
-                self._records.append(event.record)
-                self._evaluating = False
+                self._step = event
+            case e.EpochFinished(record):
+                self._records.append(record)
             case e.CaseFinished():
                 self._end_case(event)
+        if not isinstance(event, (e.Notice, e.Warned)):
+            self._is_evaluating = isinstance(event, e.EvaluationStarted)
         self._redraw()
 
     def notice(self, text: str) -> None:
@@ -139,17 +138,18 @@ class LiveProgress(NoProgress):
         from rich.table import Table
         from rich.text import Text
 
-        parts: list[Any] = [Text(self._run_id, style="bold"), Text(self._start)]
+        start = describe_start(self.built, self.weights) if self.built else "starting"
+        parts: list[Any] = [Text(self._run_id, style="bold"), Text(start)]
         if self._records:
             # Whatever does not fit above the step under way would push it off the screen.
             parts.append(self._table(self._records[-max(3, self._console.height - 8) :]))
         if self._step:
             parts.append(Text(describe_step(self._step, self.steps_per_epoch)))
-        if self.steps:
+        if self.built and (steps := self.built.steps):
             done = self._step.steps_done if self._step else 0
-            left = "evaluating" if self._evaluating else f"time left {self._time_left(done, self.steps)}"
+            left = "evaluating" if self._is_evaluating else f"time left {self._time_left(done, steps)}"
             bar = Table.grid(padding=(0, 2))
-            bar.add_row(ProgressBar(self.steps, done, width=40), f"{done}/{self.steps} steps", left)
+            bar.add_row(ProgressBar(steps, done, width=40), f"{done}/{steps} steps", left)
             parts.append(bar)
         self._live.update(Group(*parts))
 

@@ -28,7 +28,7 @@ class Launch:
 
 def world_of(environ: Mapping[str, str] = os.environ) -> World:
     """Return the place that RANK, LOCAL_RANK and WORLD_SIZE name; a single rank where they are not set."""
-    return World(*(_number(environ, name, default) for name, default in _TORCHRUN))
+    return World(_number(environ, "RANK"), _number(environ, "LOCAL_RANK"), _number(environ, "WORLD_SIZE", "1"))
 
 
 def outer_launch(environ: Mapping[str, str] = os.environ) -> Launch | None:
@@ -41,7 +41,7 @@ def outer_launch(environ: Mapping[str, str] = os.environ) -> Launch | None:
         return Launch(world_of(environ), "torchrun", {})
     if "SLURM_STEP_NUM_TASKS" in environ and "SLURM_PROCID" in environ:
         size = _number(environ, "SLURM_STEP_NUM_TASKS", "1")
-        world = World(_number(environ, "SLURM_PROCID", "0"), _number(environ, "SLURM_LOCALID", "0"), size)
+        world = World(_number(environ, "SLURM_PROCID"), _number(environ, "SLURM_LOCALID"), size)
         if size > 1:
             return Launch(world, "srun", _slurm_variables(environ, world))
     return None
@@ -50,16 +50,15 @@ def outer_launch(environ: Mapping[str, str] = os.environ) -> Launch | None:
 def _slurm_variables(environ: Mapping[str, str], world: World) -> dict[str, str]:
     """Return what torchrun would have set, from what srun has set: the ranks meet at the first node."""
     nodes = environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_JOB_NODELIST") or "localhost"
-    job = _number(environ, "SLURM_JOB_ID", "0") + _number(environ, "SLURM_STEP_ID", "0")
-    variables = {
+    job = _number(environ, "SLURM_JOB_ID") + _number(environ, "SLURM_STEP_ID")
+    return {
         "RANK": str(world.rank),
         "LOCAL_RANK": str(world.local_rank),
         "WORLD_SIZE": str(world.size),
-        "MASTER_ADDR": first_node(nodes),
-        "MASTER_PORT": str(FIRST_PORT + job % PORTS),
+        # A user who sets an address or a port knows the network better.
+        "MASTER_ADDR": environ.get("MASTER_ADDR", first_node(nodes)),
+        "MASTER_PORT": environ.get("MASTER_PORT", str(FIRST_PORT + job % PORTS)),
     }
-    # A user who sets an address or a port knows the network better.
-    return {name: environ.get(name, value) if name.startswith("MASTER") else value for name, value in variables.items()}
 
 
 def first_node(nodes: str) -> str:
@@ -69,10 +68,7 @@ def first_node(nodes: str) -> str:
     return "".join(part or "" for part in match.groups())
 
 
-_TORCHRUN = (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"))
-
-
-def _number(environ: Mapping[str, str], name: str, default: str) -> int:
+def _number(environ: Mapping[str, str], name: str, default: str = "0") -> int:
     text = environ.get(name, default)
     try:
         value = int(text)
