@@ -18,7 +18,7 @@ Merge = tuple[str, str]
 WORD_END = "</w>"
 # OpenAI's file lists 262,144 merges, of which its models use as many as fit a vocabulary of 49,152 + 256 entries.
 MAX_MERGES = 49152 - 256 - 2
-# OpenAI's unpacks to a tenth of it.
+# Ten times the unpacked size of OpenAI's.
 MAX_BYTES = 32_000_000
 
 _HEADER = "#version: 0.2"
@@ -27,7 +27,7 @@ _HEADER = "#version: 0.2"
 def list_tokens(merges: Sequence[Merge]) -> list[str]:
     """Return every token in the order of its id, as openai/CLIP numbers them.
 
-    256 bytes (those that print first), the same at the end of a word, one token for each merge, start and end.
+    256 bytes (printable ones first), the same at the end of a word, one token for each merge, start and end.
     """
     single = sorted(byte_characters())
     return [*single, *(char + WORD_END for char in single), *(a + b for a, b in merges), START, END]
@@ -44,15 +44,13 @@ def read_merges(path: Path) -> list[Merge]:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise NotReadyError(f"{path}: more than {MAX_BYTES:,} bytes once unpacked; expected a CLIP vocabulary")
-        lines = content.decode("utf-8").split("\n")
+        lines = content.decode("utf-8").rstrip("\n").split("\n")
     except FileNotFoundError:
         raise NotReadyError(f"{path}: no such file; expected a CLIP vocabulary (gzip text of merges)") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise NotReadyError(f"{path}: cannot be read as a CLIP vocabulary, which is gzip text: {error}") from error
     merges: list[Merge] = []
     known = set(list_tokens([]))
-    while lines and not lines[-1]:
-        lines.pop()
     for number, line in enumerate(lines[1 : MAX_MERGES + 1], start=2):
         pair = line.rstrip("\r").split(" ")
         if len(pair) != 2 or not known.issuperset(pair):
@@ -82,7 +80,7 @@ def train_vocabulary(texts: Iterable[str], merges: int) -> list[Merge]:
     trainer = trainers.BpeTrainer(
         vocab_size=len(alphabet) + len(endings) + merges,
         initial_alphabet=alphabet,
-        # Endings would be numbered as a hash map yields them, and the numbers break ties: announce them in order.
+        # Listed in order: otherwise they are numbered in a hash map's order, and the numbers break ties.
         special_tokens=endings,
         end_of_word_suffix=WORD_END,
         show_progress=False,
