@@ -156,17 +156,20 @@ class _Builder:
             raise
         except Exception:  # a text that is not of its tag's type: !!int x, or a date in month 13
             raise self.refuse(node, f"{text} is not a value of the type {node.tag.rpartition(':')[2]}") from None
-        if value is None or isinstance(value, (str, bool)):
-            return value
         if isinstance(value, float) and not math.isfinite(value):
             raise self.refuse(node, f"{text} is not a finite number")
-        if isinstance(value, int) and not _DECIMAL.fullmatch(node.value):
-            # YAML 1.1 reads 010 as eight and 1:30 as ninety, which nobody means.
-            raise self.refuse(node, f"{text} would be read as {_short(str(value))}; write it in decimal")
-        if isinstance(value, int) and abs(value) > MAX_INTEGER:
-            raise self.refuse(node, f"{text} is out of range")
+        if isinstance(value, int) and not isinstance(value, bool):
+            self.check_integer(node, value)
         # Anything else is a date: no key takes one, so it stays the text that was written.
-        return value if isinstance(value, (int, float)) else node.value
+        return value if value is None or isinstance(value, (str, int, float)) else node.value
+
+    def check_integer(self, node: yaml.Node, value: int) -> None:
+        """Refuse huge numbers, and what YAML 1.1 reads as another number than is meant: 010 as 8, 1:30 as 90."""
+        text = _short(node.value)
+        if not _DECIMAL.fullmatch(node.value):
+            raise self.refuse(node, f"{text} would be read as {_short(str(value))}; write it in decimal")
+        if abs(value) > MAX_INTEGER:
+            raise self.refuse(node, f"{text} is out of range")
 
 
 def _at(mark: yaml.Mark | _Loader | None) -> str:
