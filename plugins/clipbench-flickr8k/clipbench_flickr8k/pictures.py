@@ -43,7 +43,7 @@ class PictureError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a check of one file has found: a ``problem`` that keeps it from being used, or an ``oddity`` that does not.
+    """The outcome of checking one file: a ``problem`` that keeps it from being used, or an ``oddity`` that does not.
 
     ``oddity`` is ANIMATED (its first frame is used) or MISNAMED (its content is of another format than its name says).
     """
