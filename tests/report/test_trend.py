@@ -1,4 +1,4 @@
-"""The sparkline of a trend."""
+"""The sparkline of a trend, and what the terminal can show of it."""
 
 import random
 
