@@ -287,7 +287,7 @@ def build_learner(rank: Rank, opened: OpenedDevice, data: OpenedData) -> Learner
 def restore(rank: Rank, opened: OpenedDevice, data: OpenedData, learner: Learner) -> tuple[RunState, Checkpointer]:
     """Return the state of the newest whole checkpoint, with the learner restored from it; else a new one.
 
-    Rank 0 alone reads and writes checkpoints. Raises NotReadyError where the run was begun otherwise.
+    Rank 0 alone reads and writes checkpoints. Raises NotReadyError where the run was started otherwise.
     """
     root = rank.job.checkpoints if rank.world.rank == 0 else None
     if root is not None:

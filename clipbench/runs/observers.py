@@ -1,4 +1,4 @@
-"""Observers: everything that is told of a run, by one channel; one that raises does not end the run."""
+"""Observers: the one channel of a run's events; an observer that raises does not end the run."""
 
 from __future__ import annotations
 
@@ -60,27 +60,22 @@ class Observers:
 
 
 class _Deferred:
-    """An observer that is made when its case has begun to train, or has ended: it then gets all earlier events too.
+    """An observer that is made when training starts, or the case has ended: it then gets all earlier events too.
 
-    So a case that is refused before it starts leaves nothing behind.
+    So a case that is refused leaves nothing behind.
     """
 
     def __init__(self, spec: ObserverSpec, case: Case, run_id: str, folder: Path) -> None:
         self._spec, self._arguments = spec, (case, run_id, folder)
-        self._earlier: list[e.Event] = []
+        self._pending: list[e.Event] = []
         self._observer: Observer | None = None
 
     def handle(self, event: e.Event) -> None:
-        if self._observer is None:
-            self._earlier.append(event)
-            if not isinstance(event, (e.TrainingStarted, e.CaseFinished)):
-                return
+        self._pending.append(event)
+        if self._observer is None and isinstance(event, (e.TrainingStarted, e.CaseFinished)):
             self._observer = load_object(self._spec.load)(*self._arguments)
-            events, self._earlier = self._earlier, []
-        else:
-            events = [event]
-        for one in events:
-            self._observer.handle(one)
+        while self._observer is not None and self._pending:
+            self._observer.handle(self._pending.pop(0))
 
     def close(self) -> None:
         if self._observer is not None:

@@ -42,7 +42,7 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
 
     Everything missing for any case is found before the first starts, and is one NotReadyError. An unfinished run of a
     case is resumed, unless ``restart``. Ctrl-C and SIGTERM stop the running case after a step, have its result written
-    as interrupted, and raise StoppedError. ``display`` is told of everything, and closed.
+    as interrupted, and raise StoppedError. ``display`` gets every event, and is closed at the end.
     """
     plans = [make_plan(case, registry) for case in suite.cases]
     checks = _devices_of(suite)

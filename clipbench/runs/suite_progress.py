@@ -18,7 +18,7 @@ from clipbench.suites.loading import Suite
 
 
 class SuiteProgress:
-    """The cases that one command over one suite has completed, in a file until the command has come to its end.
+    """The cases that one command over one suite has completed, in a file until the command has ended.
 
     A command that ends, whatever its verdict, removes the file: the next one runs every case again. One that was
     interrupted or killed leaves it for the next that asks for the very same cases.

@@ -39,7 +39,7 @@ class SingleRank:
 
 @dataclass(frozen=True)
 class WindowReport:
-    """What one rank tells the others at the end of a window.
+    """What one rank sends to the others at the end of a window.
 
     ``steps``, ``seconds`` and ``data_wait`` are those of its Window, 0 in the warm-up. ``stop``: it was asked to stop.
     ``save``: a checkpoint is due. ``flops`` are of all its steps since its process started.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -88,11 +88,23 @@ class Evaluator:
 
     def _encode_images(self, learner: Learner) -> np.ndarray | None:
         batches = _batches(np.arange(len(self.fetch.split)), self.case.eval.image_batch)
-        features = []
-        for pixels in self._pixels(_share(batches, self.world)):
-            features.append(learner.encode_images(pixels))
-            self.check()
+        features = self._encode(learner.encode_images, self._pixels(_share(batches, self.world)))
         return self._gather(learner, features, batches)
+
+    def _encode_texts(self, learner: Learner) -> np.ndarray | None:
+        tokens = self.captions.tokens
+        # Captions of like length share a batch: a batch is as long as its longest.
+        order = np.argsort((tokens != 0).sum(axis=1), kind="stable")
+        batches = _batches(order, self.case.eval.text_batch)
+        own = (tokens[batch] for batch in _share(batches, self.world))
+        return self._gather(learner, self._encode(learner.encode_texts, own), batches)
+
+    def _encode(self, encode: Callable[[Any], Any], batches: Iterable[Any]) -> list[Any]:
+        features = []
+        for batch in batches:
+            features.append(encode(batch))
+            self.check()
+        return features
 
     def _pixels(self, batches: Sequence[np.ndarray]) -> Iterator[Any]:
         """Yield the pixels of this rank's batches: transformed once, then from the cache if all of them fit into it."""
@@ -107,17 +119,6 @@ class Evaluator:
             self.cache.finish()
         finally:
             loader.close()
-
-    def _encode_texts(self, learner: Learner) -> np.ndarray | None:
-        tokens = self.captions.tokens
-        # Captions of like length share a batch: a batch is as long as its longest.
-        order = np.argsort((tokens != 0).sum(axis=1), kind="stable")
-        batches = _batches(order, self.case.eval.text_batch)
-        features = []
-        for batch in _share(batches, self.world):
-            features.append(learner.encode_texts(tokens[batch]))
-            self.check()
-        return self._gather(learner, features, batches)
 
     def _gather(self, learner: Learner, features: Sequence[Any], batches: Sequence[np.ndarray]) -> np.ndarray | None:
         """Return the features of all ranks' batches in the order of their indices on the first rank, else None."""

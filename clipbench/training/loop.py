@@ -38,7 +38,7 @@ NO_WINDOW = Window(0, 0.0, 0.0)  # in the warm-up
 class Loop:
     """One rank's training run. ``emit`` reports events; on ranks other than the first it does nothing.
 
-    ``loader`` is None where a run only evaluates. ``state`` is where the run begins, and changes as it goes.
+    ``loader`` is None where a run only evaluates. ``state`` is where the run starts, and is updated.
     """
 
     plan: Plan
@@ -123,23 +123,23 @@ class Loop:
         self.checkpointer.check_parameters(learner, f" after epoch {epoch + 1}")
 
     def _next_batch(self, batches: Iterator[Batch], epoch: int, order: np.ndarray) -> Batch:
-        """Return the next batch; where it cannot be had, what was trained so far is saved first."""
+        """Return the next batch; where the loader fails, save what was trained so far, then raise."""
         try:
             return next(batches)
         except Exception as error:
-            # One of several ranks cannot save: their learners report together, and the others do not know.
+            # One of several ranks cannot save alone: their learners report steps together.
             if self.world.size == 1:
                 self.learner.synchronize()
                 self._recorder.record(epoch, order)
                 checkpoint = self._save()
-                if self.stop.asked():  # the signal that asked for it has ended the loader's processes too
+                if self.stop.asked():  # the same signal has ended the loader's processes
                     raise Stopped(checkpoint) from None
                 if isinstance(error, CaseFailedError):
                     error.checkpoint = checkpoint
             raise
 
     def _end_window(self, epoch: int, order: np.ndarray) -> list[WindowReport]:
-        """Take in what the steps came to and what every rank has timed; return the reports of all ranks."""
+        """Record what the steps have reported and what every rank has timed; return the reports of all ranks."""
         progress, is_reliable = self.state.progress, self.hardware.timing_unreliable_reason is None
         window = self._timer.end_window() or NO_WINDOW
         flops = self.learner.flops() or 0.0
