@@ -164,9 +164,12 @@ def test_a_resumed_run_is_appended(case, tmp_path, name, monkeypatch):
 
 
 def test_an_observer_of_no_plugin_is_exit_2_with_the_nearest_name(suite_file, tmp_path):
-    for words in (["run", suite_file, "--observe", "tensorbord"], ["run", suite_file, "--observe", "x", "--dry-run"]):
-        done = clipbench(*words, cwd=tmp_path)
-        assert done.returncode == 2 and "known: jsonl, tally, tcap, tensorboard" in done.stderr
+    for words, hint in (
+        (["--observe", "tensorbord"], "did you mean 'tensorboard'?"),
+        (["--observe", "x", "--dry-run"], "known: jsonl, tally, tcap, tensorboard"),
+    ):
+        done = clipbench("run", suite_file, *words, cwd=tmp_path)
+        assert done.returncode == 2 and hint in done.stderr
         assert not (tmp_path / "results").exists()
 
 
