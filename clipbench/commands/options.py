@@ -31,7 +31,7 @@ CASES = click.option(
 )
 DEVICE = click.option("--device", help="Device plugin, or auto. Short for --set device=...")
 SET = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a key, as train.batch_size=16. Repeatable."
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a key: train.batch_size=16. Repeatable."
 )
 SUITE_OPTIONS = (
     click.argument("suite"),
