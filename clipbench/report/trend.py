@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from clipbench.compare.trend import Measurement, Trend
 from clipbench.report.quantity import quantity
 from clipbench.report.wrapping import wrapped
-
-if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
-    from rich.table import Table
 
 BLOCKS, PLAIN = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 GAP = "x"
@@ -23,8 +22,6 @@ ROWS = 20
 
 def print_trends(trends: Sequence[Trend], problems: Sequence[str], rows: int | None = None) -> None:
     """Print the newest ``rows`` (None: 20) measurements of each trend, and the files that were refused."""
-    from rich.console import Console
-
     report = trend_report(trends, problems, spark_levels(sys.stdout.encoding), rows or ROWS)
     Console(highlight=False).print(report, crop=False)
 
@@ -54,9 +51,6 @@ def sparkline(values: Sequence[float | None], levels: str = BLOCKS, width: int =
 
 def trend_report(trends: Sequence[Trend], problems: Sequence[str], levels: str = BLOCKS, rows: int = ROWS) -> Group:
     """Return a block for each trend, then refused files."""
-    from rich.console import Group
-    from rich.text import Text
-
     parts: list[RenderableType] = [] if trends else [Text("no results", style="bold")]
     for trend in trends:
         line = sparkline([measurement.value for measurement in trend.measurements], levels)
@@ -69,9 +63,6 @@ def trend_report(trends: Sequence[Trend], problems: Sequence[str], levels: str =
 
 
 def _table(trend: Trend, rows: int) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("started (UTC)", width=16, no_wrap=True)
     table.add_column("commit", width=9, no_wrap=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib.util
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -68,23 +67,14 @@ def write_report(request: Request, out: Path, title: str, wanted: Sequence[str] 
 
 
 def _judge(request: Request, wanted: Sequence[str]) -> tuple[list[Run], History]:
-    with _no_search_for_cycles():
+    gc.disable()  # JSON has no cycles, and searching millions of its objects for some takes a fifth of the time
+    try:
         inputs = load(request)
         chosen = choose(inputs.results, wanted)
         history = judge_history(inputs, chosen)
-    return runs_in_full(chosen, inputs.results, history), history
-
-
-@contextlib.contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
-    """JSON has no cycles, and searching millions of its objects for some takes a fifth of the time."""
-    searching = gc.isenabled()
-    gc.disable()
-    try:
-        yield
+        return runs_in_full(chosen, inputs.results, history), history
     finally:
-        if searching:
-            gc.enable()
+        gc.enable()
 
 
 def _write(out: Path, title: str, runs: Sequence[Run], history: History, code: Callable[[], str]) -> list[Path]:
