@@ -37,6 +37,17 @@ def test_list_names_everything_in_text_and_json():
     assert set(json.loads(invoke("list", "devices", "--format", "json").stdout)) == {"devices"}
 
 
+def test_list_imports_nothing_slow():
+    """Reading YAML, schemas and results would take longer than all the rest of it."""
+    code = (
+        "import sys\nfrom clipbench.cli import main\nmain(['list'], standalone_mode=False)\n"
+        "slow = {'yaml', 'jsonschema', 'numpy', 'PIL', 'rich', 'clipbench.api.result', 'clipbench.suites.loading'}\n"
+        "sys.exit(', '.join(slow & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_list_of_an_unknown_kind_is_exit_2():
     assert invoke("list", "gadgets").exit_code == 2
 
