@@ -125,6 +125,26 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.parametrize(
+    ("end", "code", "report"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", 4, {"rank": 1, "signal": "SIGKILL"}),
+        ("sys.exit(5)", 5, None),
+        ("sys.exit(0)", 0, None),
+    ],
+)
+def test_the_launcher_runs_a_module_on_every_rank_and_reports_a_signal(tmp_path, end, code, report):
+    lines = ["import os, signal, sys, time", f"if os.environ['RANK'] == '1': {end}"]
+    if code:
+        lines.append("time.sleep(60)")
+    (tmp_path / "ends.py").write_text("\n".join(lines))
+    done, output = finish(start("clipbench_torch.launch", 2, "killed.json", "ends", "job.json", cwd=tmp_path), 60)
+    assert done == code, output
+    path = tmp_path / "killed.json"
+    written = json.loads(path.read_text()) if path.exists() else None
+    assert written == (report and {**report, "pid": written["pid"]})
+
+
 def test_a_killed_rank_ends_the_run_and_it_goes_on_bit_for_bit(suite, tmp_path):
     path = suite(epochs=5)
     whole = tmp_path / "whole"
