@@ -261,5 +261,5 @@ def test_srun_tells_the_ranks_by_its_own_variables(suite, tmp_path):
 
 def test_a_batch_that_ranks_cannot_share_is_refused_with_the_sizes_that_would_do(suite, tmp_path):
     code, output = finish(start("clipbench", "run", suite(epochs=1), "--nproc", 3, cwd=tmp_path))
-    assert code == 2 and "a batch of 8 cannot be shared by 3 ranks; it can by 1, 2, 4, 8" in output
+    assert code == 2 and "a batch of 8 cannot be shared by 3 ranks; it can be shared by 1, 2, 4, 8" in output
     assert not (tmp_path / "results").exists()
