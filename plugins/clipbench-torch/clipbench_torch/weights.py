@@ -29,12 +29,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises NotReadyError where the file is none of these, is incomplete, or is not there.
     """
     path = Path(path)
-    if _is_safetensors(_head(path)):
-        state: Any = _read_safetensors(path)
-        if any(name.startswith("optimizer.") for name in state):  # a checkpoint of a run
-            state = {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
-    else:
-        state = read_archive(path)
+    state = _read_safetensors(path) if _is_safetensors(_head(path)) else read_archive(path)
     for key in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
@@ -109,17 +104,21 @@ def _torch_load(path: Path, *, mmap: bool) -> Any:  # noqa: ANN401
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Return the parameters in a safetensors file, also in a run's checkpoint."""
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError:
         raise NotReadyError(f"{path}: reading it takes the package safetensors: `pip install safetensors`") from None
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except SafetensorError as error:
         raise NotReadyError(_truncated(path) + f" (safetensors: {error})") from error
     except Exception as error:  # a wrong header raises anything
         raise NotReadyError(f"{path}: unreadable ({type(error).__name__}: {error}); {EXPECTED}") from error
+    if any(name.startswith("optimizer.") for name in tensors):  # a checkpoint of a run
+        return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    return tensors
 
 
 def _head(path: Path) -> bytes:
