@@ -122,32 +122,32 @@ def _others(results: Iterable[Result], baselines: Iterable[Baseline]) -> list[Re
 
 def load(request: Request) -> Inputs:
     """Read the results, references and baselines that a request names; raise UsageError for one that is not there."""
-    found = collect(request.paths)
-    references = {**shipped_references(), **load_references(request.folders), **found.references}
+    collection = collect(request.paths)
+    references = {**shipped_references(), **load_references(request.folders), **collection.references}
     name = request.reference_name
     if name is not None and name not in references:
         raise UsageError(f"--reference {name}: no such reference; known: {', '.join(sorted(references))}, {OWN}")
-    inputs = Inputs(found.results, references, None, found.problems)
+    inputs = Inputs(collection.results, references, None, collection.problems)
     if request.baseline is None:
         return inputs
-    chosen = choose_baselines(request.baseline, request.baselines, found)
-    problems = (*found.problems, *(problem for problem in chosen.problems if problem not in found.problems))
+    chosen = choose_baselines(request.baseline, request.baselines, collection)
+    problems = (*collection.problems, *(problem for problem in chosen.problems if problem not in collection.problems))
     return replace(inputs, baselines=chosen.baselines, problems=problems)
 
 
-def choose_baselines(wanted: str, folder: Path | None, found: Collection) -> Collection:
+def choose_baselines(which: str, folder: Path | None, collection: Collection) -> Collection:
     """Return the baselines that ``--baseline`` means, and the files refused on the way; raise UsageError for none."""
-    if wanted != ADOPTED and Path(wanted).exists():
-        return _from_path(Path(wanted))
-    adopted = {baseline.name: baseline for baseline in (*found.baselines, *_load_adopted(folder))}
-    if wanted == ADOPTED:
+    if which != ADOPTED and Path(which).exists():
+        return _from_path(Path(which))
+    adopted = {baseline.name: baseline for baseline in (*collection.baselines, *_load_adopted(folder))}
+    if which == ADOPTED:
         return Collection(baselines=tuple(adopted.values()))
-    if wanted in adopted:
-        return Collection(baselines=(adopted[wanted],))
-    for result in itertools.chain(found.results, _stored_results()):
-        if result.run_id == wanted:
-            return _of_results(wanted, [result])
-    raise _no_such_baseline(wanted, [*adopted, *(result.run_id for result in found.results)])
+    if which in adopted:
+        return Collection(baselines=(adopted[which],))
+    for result in itertools.chain(collection.results, _stored_results()):
+        if result.run_id == which:
+            return _of_results(which, [result])
+    raise _no_such_baseline(which, [*adopted, *(result.run_id for result in collection.results)])
 
 
 def _stored_results() -> Iterator[Result]:
@@ -156,10 +156,10 @@ def _stored_results() -> Iterator[Result]:
         yield from collect([RESULTS]).results
 
 
-def _no_such_baseline(wanted: str, names: list[str]) -> UsageError:
-    near = difflib.get_close_matches(wanted, [ADOPTED, *names], n=1)
-    hint = f"did you mean {near[0]}?" if near else "expected a file, a folder, a run id or an adopted baseline"
-    return UsageError(f"--baseline {wanted}: no such file, run or baseline; {hint}")
+def _no_such_baseline(which: str, names: list[str]) -> UsageError:
+    near = difflib.get_close_matches(which, [ADOPTED, *names], n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "expected a file, a folder, a run id or an adopted baseline"
+    return UsageError(f"--baseline {which}: no such file, run or baseline; {hint}")
 
 
 def _load_adopted(folder: Path | None) -> list[Baseline]:
@@ -176,12 +176,12 @@ def as_baselines(name: str, results: Iterable[Result]) -> tuple[Baseline, ...]:
 
 
 def _from_path(path: Path) -> Collection:
-    found = collect([path])
-    named = _of_results(str(path), found.results)
-    if not named.baselines and not found.baselines and not found.problems:
+    collection = collect([path])
+    named = _of_results(str(path), collection.results)
+    if not named.baselines and not collection.baselines and not collection.problems:
         raise UsageError(f"--baseline {path}: no result and no baseline there")
-    problems = (*found.problems, *named.problems)
-    return Collection(problems=problems, baselines=(*found.baselines, *named.baselines))
+    problems = (*collection.problems, *named.problems)
+    return Collection(problems=problems, baselines=(*collection.baselines, *named.baselines))
 
 
 def _of_results(name: str, results: Sequence[Result]) -> Collection:

@@ -79,10 +79,10 @@ def match_reference(
     terms = terms or Terms()
     if not result.completed:
         return Match((result,))
-    wanted = name or result.reference
-    reference = references.get(wanted) if wanted else None
+    name = name or result.reference
+    reference = references.get(name) if name else None
     if reference is None:
-        return Match((result,), unmatched=Unmatched("reference", wanted, tuple(sorted(references))))
+        return Match((result,), unmatched=Unmatched("reference", name, tuple(sorted(references))))
     target = terms.target if terms.target is not None else reference.target
     return Match((result,), reference, None, unmet(reference.conditions, result, terms), target)
 

@@ -57,14 +57,14 @@ def measure(match: Match, terms: Terms, errors: bool = True) -> list[Measurement
     """
     ours = [figures_of(result, match.target) for result in match.results]
     if match.failure or match.other is None:
-        found = _unjudged(ours, Cause.CASE_FAILED if match.failure else Cause.UNMATCHED)
+        measurements = _unjudged(ours, Cause.CASE_FAILED if match.failure else Cause.UNMATCHED)
     elif isinstance(match.other, Reference):
-        found = _with_reference(match, match.other, ours[0], terms, errors)
+        measurements = _with_reference(match, match.other, ours[0], terms, errors)
     elif match.refused:
-        found = _unjudged([figures_of(result) for result in match.results], Cause.CONDITIONS)
+        measurements = _unjudged([figures_of(result) for result in match.results], Cause.CONDITIONS)
     else:
-        found = _with_baseline(match, match.other.results, ours, terms)
-    by_name = {measurement.metric: measurement for measurement in found}
+        measurements = _with_baseline(match, match.other.results, ours, terms)
+    by_name = {measurement.metric: measurement for measurement in measurements}
     return [by_name[name] for name in ordered(by_name)]
 
 

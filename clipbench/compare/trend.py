@@ -82,7 +82,7 @@ def exit_code(series: Sized, problems: Sized) -> ExitCode:
 
 def trend_data(trends: Iterable[Trend], problems: Sequence[str]) -> dict[str, Any]:
     """Return all of it as plain data, for ``--format json``."""
-    found = [
+    series = [
         {
             "metric": trend.metric,
             "unit": trend.unit,
@@ -93,7 +93,7 @@ def trend_data(trends: Iterable[Trend], problems: Sequence[str]) -> dict[str, An
         }
         for trend in trends
     ]
-    return {"kind": "clipbench.trend", "schema_version": 2, "problems": list(problems), "trends": found}
+    return {"kind": "clipbench.trend", "schema_version": 2, "problems": list(problems), "trends": series}
 
 
 def _measurement(result: Result, metric: str) -> Measurement:

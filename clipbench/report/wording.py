@@ -121,12 +121,12 @@ def sentence(difference: Difference, against: Kind) -> str:
 def _unmatched(missing: Unmatched) -> str:
     """Return why there is no reference or baseline to compare with."""
     if missing.kind == "reference":
-        if missing.wanted is None:
+        if missing.name is None:
             return "the suite names no reference"
-        return f"the reference '{missing.wanted}' was not found; {did_you_mean(missing.wanted, missing.known)}"
+        return f"the reference '{missing.name}' was not found; {did_you_mean(missing.name, missing.known)}"
     if not missing.known:
-        return f"no baseline was adopted for {missing.wanted}; adopt one with: clipbench baseline set"
-    return f"there is no baseline for {missing.wanted}, only for {', '.join(missing.known[:5])}"
+        return f"no baseline was adopted for {missing.name}; adopt one with: clipbench baseline set"
+    return f"there is no baseline for {missing.name}, only for {', '.join(missing.known[:5])}"
 
 
 def _ended(comparison: Comparison) -> str:

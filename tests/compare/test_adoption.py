@@ -117,8 +117,8 @@ def test_a_reason_is_required(place, reason):
 
 def test_names_that_are_not_there_say_what_is(place):
     run("baseline", "set", stored(made_result()), "--reason", "good", "--name", "nightly")
-    assert "did you mean nightly" in run("baseline", "show", "nightli", code=2)
-    assert "did you mean nightly" in run("compare", "results", "--baseline", "nightli", code=2)
+    assert "did you mean 'nightly'" in run("baseline", "show", "nightli", code=2)
+    assert "did you mean 'nightly'" in run("compare", "results", "--baseline", "nightli", code=2)
     assert "no baseline was adopted" in run("baseline", "list", "--baselines", "elsewhere")
 
 

@@ -32,7 +32,7 @@ def test_the_named_reference_comes_before_the_results_own():
     references, result = {"figures": own, "other": other}, replace(made_result(), reference="figures")
     assert match_reference(result, references).other is own
     assert match_reference(result, references, "other").other is other
-    assert match_reference(replace(result, reference=None), references).unmatched.wanted is None
+    assert match_reference(replace(result, reference=None), references).unmatched.name is None
 
 
 @pytest.mark.parametrize(("terms", "target"), [(None, 90.0), (Terms(target=80.0), 80.0)])
