@@ -1,16 +1,13 @@
-"""Vocabulary files in the format of OpenAI's ``bpe_simple_vocab_16e6.txt.gz``: read, train, write."""
+"""Vocabulary files in the format of OpenAI's ``bpe_simple_vocab_16e6.txt.gz``."""
 
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, trainers
-
-from clipbench.clip.pretokenize import END, START, as_byte_characters, byte_characters, clean_text, split_words
+from clipbench.clip.pretokenize import END, START, byte_characters
 from clipbench.errors import NotReadyError
 
 Merge = tuple[str, str]
@@ -20,8 +17,6 @@ WORD_END = "</w>"
 MAX_MERGES = 49152 - 256 - 2
 # Ten times the unpacked size of OpenAI's.
 MAX_BYTES = 32_000_000
-
-_HEADER = "#version: 0.2"
 
 
 def list_tokens(merges: Sequence[Merge]) -> list[str]:
@@ -63,29 +58,3 @@ def read_merges(path: Path) -> list[Merge]:
     if not merges:
         raise NotReadyError(f"{path}: holds no merges; expected a header line, then one merge a line")
     return merges
-
-
-def write_vocabulary(path: Path, merges: Sequence[Merge]) -> None:
-    """Write ``merges`` as a vocabulary file; equal merges make equal bytes."""
-    text = "\n".join([_HEADER, *(f"{a} {b}" for a, b in merges)]) + "\n"
-    path.write_bytes(gzip.compress(text.encode("utf-8"), mtime=0))
-
-
-def train_vocabulary(texts: Iterable[str], merges: int) -> list[Merge]:
-    """Learn up to ``merges`` merges from ``texts``, most frequent pair first; fewer where every word is one token."""
-    alphabet = byte_characters()
-    endings = [char + WORD_END for char in alphabet]
-    words = [as_byte_characters(word) for text in texts for word in split_words(clean_text(text))]
-    tokenizer = Tokenizer(models.BPE(end_of_word_suffix=WORD_END))
-    trainer = trainers.BpeTrainer(
-        vocab_size=len(alphabet) + len(endings) + merges,
-        initial_alphabet=alphabet,
-        # Listed in order: otherwise they are numbered in a hash map's order, and the numbers break ties.
-        special_tokens=endings,
-        end_of_word_suffix=WORD_END,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(words, trainer)
-    learnt = json.loads(tokenizer.to_str())["model"]["merges"]
-    # Two merges may make the same token, which the trainer then counts once.
-    return [(a, b) for a, b in learnt[:merges]]

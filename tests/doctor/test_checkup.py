@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clipbench.clip.vocabulary import train_vocabulary, write_vocabulary
+from tests.support.make_vocabulary import train_vocabulary, write_vocabulary
 
 ENGINE = Path(__file__).parents[1] / "support" / "numpy_engine"
 
