@@ -1,4 +1,4 @@
-"""Decide: a verdict from each measurement and its limits, and a comparison from all verdicts; pure."""
+"""Decide: a verdict from a measurement and its limits, and a comparison from all verdicts of a match."""
 
 from __future__ import annotations
 
