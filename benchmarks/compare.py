@@ -1,117 +1,127 @@
-"""What comparing many results takes: seconds and memory, beside reading the same files with plain json.loads.
+"""What comparing many results costs: seconds and memory, beside reading the same files with plain json.loads.
 
     python -m benchmarks.compare RESULT [--count 2000] [--images 1000] [--out benchmarks/results/compare.json]
 
-RESULT is any completed result; copies of it, with ranks for so many images of five captions each, are what is
-compared. Each way runs in a process of its own, in turns. Last, one paired bootstrap of 10,000 draws, reading left out.
+RESULT is any completed result. Copies of it, with query ranks of so many images of five captions each, are compared.
+Each way runs in a process of its own, in turns. Last, one paired bootstrap of 10,000 draws, without reading.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import sys
+import re
 import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from clipbench.compare.bootstrap import hits_of
-from clipbench.files.json_file import write_json
-from clipbench.results.environment import machine, source_version
-from clipbench.results.result import digest_of, metrics_of, read_result, utc_now
-
-MEASURE = """
-import json, pathlib, re, sys, time
-begun, processor = time.perf_counter(), time.process_time()
-{body}
-taken = [time.perf_counter() - begun, time.process_time() - processor]
-# getrusage's maximum counts the parent before exec as well.
-peak = 1024 * int(re.search(r"VmHWM:\\s*(\\d+)", pathlib.Path("/proc/self/status").read_text()).group(1))
-print(json.dumps({{"seconds": taken[0], "processor_seconds": taken[1], "peak_bytes": peak}}))
-"""
-WAYS = {
-    "json.loads": "for path in pathlib.Path(sys.argv[1]).glob('*.json'): json.loads(path.read_text())",
-    "json.loads, all kept": "kept = [json.loads(p.read_text()) for p in pathlib.Path(sys.argv[1]).glob('*.json')]",
-    "compare": """
-from clipbench.compare.gate import Request, judge
-judgement = judge(Request((pathlib.Path(sys.argv[1]),), reference=sys.argv[2]))
-assert len(judgement.comparisons) == len(list(pathlib.Path(sys.argv[1]).glob('*.json'))), judgement.problems
-""",
-    "compare with a baseline": """
-from clipbench.compare.gate import Request, judge
-judgement = judge(Request((pathlib.Path(sys.argv[1]),), baseline=sys.argv[3]))
-assert judgement.comparisons and not judgement.problems, judgement.problems
-""",
-}
-
-
-BOOTSTRAP = """
-from clipbench.results.result import read_result
+from benchmarks.harness import Record, arguments, in_process, parse, show_table
+from clipbench.api.result import EpochMetrics, Metrics, QueryRanks, Result
 from clipbench.compare.bootstrap import hits_of, paired_draws
-ours, theirs = (hits_of(read_result(pathlib.Path(sys.argv[1], name + ".json"))["ranks"]) for name in NAMES)
-begun, processor = time.perf_counter(), time.process_time()
-assert len(paired_draws(ours, theirs)) == 10_000
-""".replace("NAMES", "('copy-00000', 'copy-00001')")
+from clipbench.compare.gate import Request, judge
+from clipbench.results.metrics import metrics_of
+from clipbench.results.result import read_result, result_data
+
+SEEDS = 10
 
 
-def write_copies(result: dict, folder: Path, count: int, images: int) -> Path:
-    """``count`` results with other runs, and of ten seeds with ranks of their own; returns one, as the baseline."""
+def write_copies(result: Result, folder: Path, count: int, images: int) -> Path:
+    """Write ``count`` results of other runs, of ten seeds with query ranks of their own; return one of the files."""
     random = np.random.default_rng(0)
-    owner = np.repeat(np.arange(images), 5).tolist()
-    copies = []
-    for seed in range(10):
-        ranks = {"epoch": result["metrics"]["last"]["epoch"], "image_of_text": owner}
-        for side, queries in (("text", images), ("image", 5 * images)):
-            ranks[side] = np.maximum(random.geometric(0.8, queries) - 1, 0).tolist()
-        record = {**result["epochs"][-1], "recall": hits_of(ranks).recalls()}
-        last = {"epoch": record["epoch"], "values": metrics_of(record)}
-        copy = {**result, "seed": seed, "ranks": ranks, "metrics": {"last": last, "best": last}}
-        copy["epochs"] = [*result["epochs"][:-1], record]
-        copies.append(copy)
+    copies = [with_query_ranks(replace(result, seed=seed), images, random) for seed in range(SEEDS)]
     for number in range(count):
-        copy = {**copies[number % 10], "run_id": f"copy-{number:05d}"}
-        copy["digest"] = digest_of(copy)
-        (folder / f"{copy['run_id']}.json").write_text(json.dumps(copy, indent=1), encoding="utf-8")
+        data = result_data(replace(copies[number % SEEDS], run_id=f"copy-{number:05d}"))
+        (folder / f"{data['run_id']}.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
     return folder / "copy-00000.json"
 
 
-def measure(body: str, *arguments: str) -> dict[str, float]:
-    command = [sys.executable, "-c", MEASURE.format(body=body), *arguments]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+def with_query_ranks(result: Result, images: int, random: np.random.Generator) -> Result:
+    """Return a copy with random query ranks of its last evaluation, and the recalls that they give."""
+    epoch = result.metrics.last.epoch
+    text, image = (np.maximum(random.geometric(0.8, queries) - 1, 0).tolist() for queries in (images, 5 * images))
+    ranks = QueryRanks(epoch, text, image, np.repeat(np.arange(images), 5).tolist())
+    record = replace(result.epochs[-1], recall=hits_of(ranks).recalls())
+    last = EpochMetrics(epoch, metrics_of(record))
+    return replace(result, query_ranks=ranks, epochs=(*result.epochs[:-1], record), metrics=Metrics(last, last))
+
+
+# --- the ways -----------------------------------------------------------------------------------------------------
+
+
+def read_files(folder: Path, *_: str) -> None:
+    for path in folder.glob("*.json"):
+        json.loads(path.read_text())
+
+
+def keep_files(folder: Path, *_: str) -> None:
+    kept = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    assert kept
+
+
+def with_reference(folder: Path, reference: str, _: str) -> None:
+    judgement = judge(Request((folder,), reference=reference))
+    assert len(judgement.comparisons) == len(list(folder.glob("*.json"))), judgement.problems
+
+
+def with_baseline(folder: Path, _: str, baseline: str) -> None:
+    judgement = judge(Request((folder,), baseline=baseline))
+    assert judgement.comparisons and not judgement.problems, judgement.problems
+
+
+WAYS: dict[str, Callable[..., None]] = {
+    "json.loads": read_files,
+    "json.loads, all kept": keep_files,
+    "compare": with_reference,
+    "compare with a baseline": with_baseline,
+}
+
+
+def measure(way: str, folder: str, reference: str, baseline: str) -> dict[str, float]:
+    """Return the seconds, the processor's seconds and the peak memory of this process."""
+    return clocked(lambda: WAYS[way](Path(folder), reference, baseline))
+
+
+def measure_bootstrap(folder: str) -> dict[str, float]:
+    """Return the same of one paired bootstrap."""
+    ours, theirs = (hits_of(read_result(Path(folder, f"copy-{n:05d}.json")).query_ranks) for n in (0, 1))
+    return clocked(lambda: paired_draws(ours, theirs))
+
+
+def clocked(run: Callable[[], object]) -> dict[str, float]:
+    begun, processor = time.perf_counter(), time.process_time()
+    run()
+    taken = {"seconds": time.perf_counter() - begun, "processor_seconds": time.process_time() - processor}
+    # getrusage's maximum counts the parent before exec as well.
+    peak = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))
+    return {**taken, "peak_bytes": 1024 * int(peak[1])}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, count=2_000, images=1_000, turns=3)
     parser.add_argument("result", type=Path)
-    parser.add_argument("--count", type=int, default=2_000)
-    parser.add_argument("--images", type=int, default=1_000)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/compare.json"))
-    asked = parser.parse_args()
-    result = read_result(asked.result)
+    chosen = parse(parser, count=20, images=100, turns=1)
+    record, result = Record("compare", chosen), read_result(chosen.result)
     with tempfile.TemporaryDirectory() as folder:
-        baseline = write_copies(result, Path(folder), asked.count, asked.images)
+        baseline = write_copies(result, Path(folder), chosen.count, chosen.images)
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
-        arguments = (folder, str(result["reference"]), str(baseline))
-        taken = {name: [] for name in WAYS}
-        for _ in range(asked.turns):
-            for name, body in WAYS.items():
-                taken[name].append(measure(body, *arguments))
-                print(name, taken[name][-1], flush=True)
-        bootstrap = [measure(BOOTSTRAP, folder) for _ in range(asked.turns)]
-        print("paired bootstrap", bootstrap, flush=True)
-    found = {"benchmark": "compare", "when": utc_now(), "machine": machine(), "results": asked.count}
-    found |= dict(zip(("commit", "dirty"), source_version(), strict=True))
-    found |= {
-        "images": asked.images,
-        "captions": 5 * asked.images,
-        "bytes": size,
-        "ways": taken,
-        "paired_bootstrap": bootstrap,
-    }
-    write_json(asked.out, found)
+        taken: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
+        for _ in range(chosen.turns):
+            for name, runs in taken.items():
+                runs.append(in_process(measure, name, folder, str(result.reference), str(baseline)))
+        bootstrap = [in_process(measure_bootstrap, folder) for _ in range(chosen.turns)]
+    counts = {"results": chosen.count, "images": chosen.images, "captions": 5 * chosen.images, "bytes": size}
+    record.save(**counts, ways=taken, paired_bootstrap=bootstrap)
+    rows = [[name, *row(runs)] for name, runs in {**taken, "one paired bootstrap": bootstrap}.items()]
+    show_table(["medians", "seconds", "of the processor", "MB memory"], rows)
+
+
+def row(runs: list[dict[str, float]]) -> list[str]:
+    medians = {key: float(np.median([run[key] for run in runs])) for key in runs[0]}
+    seconds = [f"{medians[key]:.2f}" for key in ("seconds", "processor_seconds")]
+    return [*seconds, f"{medians['peak_bytes'] / 1e6:.0f}"]
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from benchmarks.harness import (
     MODELS,
     Record,
     arguments,
+    both_clocks,
     in_turns,
     make_device,
     make_learner,
@@ -28,7 +29,6 @@ from benchmarks.harness import (
     product_rates,
     ratio,
     show_table,
-    synchronize,
     times_data,
 )
 from benchmarks.peer import encode_images, encode_texts, peer_batch, peer_of, with_default_products
@@ -67,9 +67,9 @@ def main() -> None:
     }
     for side, unsorted in (("images", slice(None)), ("texts", order)):
         np.testing.assert_allclose(things[f"ours, {side}"](), things[f"peer, {side}"]()[unsorted], atol=2e-4)
-    rate, best = product_rates(device.name, ["float32"])["float32"], [0.0]
+    rate, best = product_rates(device, ["float32"])["float32"], [0.0]
     things["limit"] = lambda: best.append(rate())
-    taken = in_turns(things, options.rounds, lambda: synchronize(device.name))
+    taken = in_turns(things, options.rounds, device.synchronize)
     del taken["limit"]
     taken |= {f"{who}, both": taken[f"{who}, images"] + taken[f"{who}, texts"] for who in ("ours", "peer")}
     # Counted at each batch's own length, which is what need be computed.
@@ -86,7 +86,7 @@ def main() -> None:
         [
             side,
             *(f"{1e3 * taken[f'{who}, {side}'].seconds:.0f}" for who in ("ours", "peer")),
-            *(f"{ratios[side][clock]:.2f}" for clock in ("wall", "cpu")),
+            *both_clocks(ratios[side]),
             f"{shares[side]:.2f}",
         ]
         for side in flops

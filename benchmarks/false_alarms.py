@@ -1,4 +1,4 @@
-"""How often the gate against a baseline cries wolf, and how often it finds what it should, on simulated runs.
+"""How often the gate against a baseline raises a false alarm, and how often it finds a loss, on simulated runs.
 
     python -m benchmarks.false_alarms [--out benchmarks/results/false_alarms.json] [--trials 2000] [--seed 1]
 
@@ -10,30 +10,31 @@ noise, and runs that differ as wholes.
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
+from benchmarks.harness import Record, arguments, parse
+from clipbench.api.result import EpochMetrics, Metrics, QueryRanks, Result
 from clipbench.compare.bootstrap import hits_of
-from clipbench.compare.significance import Thresholds, pairs_per_second, speed_effect
-from clipbench.compare.significance import recall_effects as judge_recalls
-from clipbench.files.json_file import write_json
-from clipbench.results.environment import machine, source_version
-from clipbench.results.metrics import RECALL_NAMES
-from clipbench.results.result import utc_now
-from clipbench.training.retrieval import RECALL_AT
+from clipbench.compare.deciding import by_significance
+from clipbench.compare.significance import Thresholds, recall_effects, speed_effect
+from clipbench.results.metrics import RECALL_AT, RECALL_NAMES, metric
+from tests.support.made_results import made_result
 
 IMAGES, CAPTIONS = 1_000, 5
 # As published for the fine-tuned ViT-B/16: shares of hits at 1, 5 and 10.
 RECALLS = {"text": (0.857, 0.973, 0.992), "image": (0.7178, 0.9412, 0.9734)}
 NORMAL = NormalDist()
-SPLIT = {"split": "simulated", "images": IMAGES, "captions": IMAGES * CAPTIONS}
+TEMPLATE = made_result()
+THRESHOLDS = Thresholds()
+VERDICTS = ("fail", "inconclusive", "better", "pass")
+Random = np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Speed:
 
 
 def shift_for(points: float) -> float:
-    """The shift of all thresholds that costs so many points of overall recall mean, by bisection."""
+    """Return the shift of all thresholds that costs so many points of overall recall mean, by bisection."""
     low, high = -3.0, 3.0
     for _ in range(60):
         middle = (low + high) / 2
@@ -70,27 +71,27 @@ def shift_for(points: float) -> float:
     return low
 
 
-def simulated_result(difficulty: dict[str, np.ndarray], case: Recalls, lost: float, seed: int, random) -> dict:
-    """What the statistics read of a result: ranks of one run on queries of a given difficulty."""
+def simulated_result(
+    difficulty: dict[str, np.ndarray], case: Recalls, lost: float, seed: int, random: Random
+) -> Result:
+    """Return a result with the query ranks of one run on queries of a given difficulty."""
     owner = np.repeat(np.arange(IMAGES), CAPTIONS)
     of_image = random.standard_normal(IMAGES)
     shift = shift_for(lost + case.runs * random.standard_normal()) if lost or case.runs else 0.0
-    ranks: dict[str, object] = {"epoch": 1, "image_of_text": owner}
+    sides = {}
     for side, shares in RECALLS.items():
         shared = of_image if side == "text" else of_image[owner]
         own = random.standard_normal(len(shared))
         drawn = math.sqrt(0.3) * shared + math.sqrt(0.7) * own
         score = math.sqrt(1 - case.noise) * difficulty[side] + math.sqrt(case.noise) * drawn + shift
-        ranks[side] = np.select([score < NORMAL.inv_cdf(p) for p in shares], [k - 1 for k in RECALL_AT], RECALL_AT[-1])
-    recalls = hits_of({**ranks, "image_of_text": owner.tolist()}).recalls()
-    values = {name: {"value": value} for name, value in recalls.items()}
-    ranks["image_of_text"] = owner.tolist()
-    last = {"epoch": 1, "values": values}
-    return {"metrics": {"last": last}, "ranks": ranks, "seed": seed, "dataset": {"val": SPLIT}}
+        sides[side] = np.select([score < NORMAL.inv_cdf(p) for p in shares], [k - 1 for k in RECALL_AT], RECALL_AT[-1])
+    ranks = QueryRanks(1, sides["text"], sides["image"], owner)
+    last = EpochMetrics(1, {name: metric(name, value, None) for name, value in hits_of(ranks).recalls().items()})
+    return replace(TEMPLATE, seed=seed, query_ranks=ranks, metrics=Metrics(last, last))
 
 
-def recall_trial(case: Recalls, random) -> tuple[str, bool]:
-    """Whole verdict over all recalls, and whether the overall recall mean alone fails."""
+def recall_trial(case: Recalls, random: Random) -> tuple[str, bool]:
+    """Return the whole verdict over all recalls, and whether the overall recall mean alone fails."""
     of_image = random.standard_normal(IMAGES)
     owner = np.repeat(np.arange(IMAGES), CAPTIONS)
     difficulty = {
@@ -102,13 +103,13 @@ def recall_trial(case: Recalls, random) -> tuple[str, bool]:
         [simulated_result(difficulty, case, lost, seeds[0] * k + first, random) for k in range(case.repeats)]
         for lost, first in ((case.loss, 0), (0.0, seeds[1]))
     ]
-    effects, _ = judge_recalls(sides[0], sides[1], Thresholds())
-    statuses = {name: effect.judge()[0] for name, effect in effects.items()}
+    effects = recall_effects(sides[0], sides[1], THRESHOLDS)
+    statuses = {name: by_significance(effect, THRESHOLDS.of_recall(name)).status for name, effect in effects.items()}
     return worst(statuses.values()), statuses["recall_mean"] == "fail"
 
 
-def simulated_windows(case: Speed, slower: float, random) -> list[float]:
-    """Seconds per pair of the windows of one run."""
+def simulated_windows(case: Speed, slower: float, random: Random) -> list[float]:
+    """Return seconds per pair of the windows of one run."""
     noise = random.standard_normal(case.windows)
     for k in range(1, case.windows):
         noise[k] = case.correlation * noise[k - 1] + math.sqrt(1 - case.correlation**2) * noise[k]
@@ -116,30 +117,28 @@ def simulated_windows(case: Speed, slower: float, random) -> list[float]:
     return list(0.01 * whole / (1 - slower) * np.maximum(1 + case.noise * noise, 0.1))
 
 
-def speed_trial(case: Speed, random) -> str:
+def speed_trial(case: Speed, random: Random) -> str:
     ours, theirs = (
         [simulated_windows(case, slower, random) for _ in range(case.repeats)] for slower in (case.slowdown, 0.0)
     )
-    thresholds = Thresholds()
-    gain = pairs_per_second(ours) / pairs_per_second(theirs) - 1
-    return speed_effect(ours, theirs, gain, thresholds.of_speed())[0].judge()[0]
+    limits = THRESHOLDS.of_speed()
+    return by_significance(speed_effect(ours, theirs, limits), limits).status
 
 
-def worst(statuses) -> str:
-    found = set(statuses)
-    return next(status for status in ("fail", "inconclusive", "better", "pass") if status in found)
+def worst(statuses: Iterable[str]) -> str:
+    return min(statuses, key=VERDICTS.index)
 
 
-def discordant(case: Recalls, random) -> dict[str, float]:
-    """Share of queries at 1 that one run finds and another does not: what the noise comes to."""
+def discordant(case: Recalls, random: Random) -> dict[str, float]:
+    """Return the share of queries that one run finds at 1 and another does not: what the noise comes to."""
     both = [recall_discordance(case, random) for _ in range(20)]
     return {side: float(np.mean([pair[side] for pair in both])) for side in RECALLS}
 
 
-def recall_discordance(case: Recalls, random) -> dict[str, float]:
+def recall_discordance(case: Recalls, random: Random) -> dict[str, float]:
     difficulty = {"text": random.standard_normal(IMAGES), "image": random.standard_normal(IMAGES * CAPTIONS)}
-    runs = [simulated_result(difficulty, case, 0.0, 0, random)["ranks"] for _ in range(2)]
-    return {side: float(np.mean((runs[0][side] < 1) != (runs[1][side] < 1))) for side in RECALLS}
+    runs = [simulated_result(difficulty, case, 0.0, 0, random).query_ranks for _ in range(2)]
+    return {side: float(np.mean((getattr(runs[0], side) < 1) != (getattr(runs[1], side) < 1))) for side in RECALLS}
 
 
 RECALL_CASES: Sequence[tuple[str, Recalls]] = (
@@ -173,58 +172,51 @@ SPEED_CASES: Sequence[tuple[str, Speed]] = (
 
 
 def rates(statuses: Sequence[str]) -> dict[str, float]:
-    """Share of each verdict."""
-    return {name: statuses.count(name) / len(statuses) for name in ("fail", "inconclusive", "better", "pass")}
+    """Return the share of each verdict."""
+    return {name: statuses.count(name) / len(statuses) for name in VERDICTS}
 
 
-def recall_row(name: str, case: Recalls, trials: int, random) -> dict:
+def recall_row(name: str, case: Recalls, trials: int, random: Random) -> dict[str, Any]:
     verdicts = [recall_trial(case, random) for _ in range(trials)]
-    row = {"case": name, "trials": trials, **vars(case), **rates([status for status, _ in verdicts])}
+    row = {"case": name, "trials": trials, **asdict(case), **rates([status for status, _ in verdicts])}
     return row | {
         "recall_mean_fails": sum(fails for _, fails in verdicts) / trials,
         "discordant": discordant(case, random),
     }
 
 
-def speed_row(name: str, case: Speed, trials: int, random) -> dict:
-    return {"case": name, "trials": trials, **vars(case), **rates([speed_trial(case, random) for _ in range(trials)])}
+def speed_row(name: str, case: Speed, trials: int, random: Random) -> dict[str, Any]:
+    return {"case": name, "trials": trials, **asdict(case), **rates([speed_trial(case, random) for _ in range(trials)])}
 
 
-def said(row: dict) -> dict:
-    shares = "  ".join(f"{name} {row[name]:6.2%}" for name in ("fail", "inconclusive", "better", "pass"))
-    print(f"{row['case']:<58} {shares}", flush=True)
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Print a row as soon as it is there, and return it."""
+    print(f"{row['case']:<58} {'  '.join(f'{name} {row[name]:6.2%}' for name in VERDICTS)}", flush=True)
     return row
 
 
-def table(found: dict) -> str:
-    """The figures as docs/comparing.md has them."""
+def table(recall: Sequence[dict[str, Any]], speed: Sequence[dict[str, Any]]) -> str:
+    """Return the figures as docs/comparing.md has them."""
     lines = []
-    for kind in ("recall", "throughput"):
-        rows = found["recall" if kind == "recall" else "speed"]
+    for kind, rows in (("recall", recall), ("throughput", speed)):
         lines += [f"| {kind} | trials | `fail` | `inconclusive` | `better` | `pass` |", "|---|---|---|---|---|---|"]
         for row in rows:
-            shares = " | ".join(f"{100 * row[name]:.1f} %" for name in ("fail", "inconclusive", "better", "pass"))
+            shares = " | ".join(f"{100 * row[name]:.1f} %" for name in VERDICTS)
             lines.append(f"| {row['case'].replace('%', ' %')} | {row['trials']} | {shares} |")
         lines.append("")
     return "\n".join(lines).rstrip()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/false_alarms.json"))
-    parser.add_argument("--trials", type=int, default=2_000)
-    parser.add_argument("--seed", type=int, default=20_261_123, help="of everything drawn")
-    asked = parser.parse_args()
-    random = np.random.default_rng(asked.seed)
-    begun = time.perf_counter()
-    commit, dirty = source_version()
-    recall = [said(recall_row(name, case, max(1, asked.trials // 4), random)) for name, case in RECALL_CASES]
-    speed = [said(speed_row(name, case, asked.trials, random)) for name, case in SPEED_CASES]
-    found = {"benchmark": "false_alarms", "when": utc_now(), "commit": commit, "dirty": dirty, "machine": machine()}
-    found |= {"seed": asked.seed, "seconds": time.perf_counter() - begun, "thresholds": vars(Thresholds())}
-    found |= {"metrics": list(RECALL_NAMES), "recall": recall, "speed": speed}
-    write_json(asked.out, found)
-    print(table(found))
+    chosen = parse(arguments(__doc__, trials=2_000, seed=20_261_123), trials=4)
+    record, random, begun = Record("false_alarms", chosen), np.random.default_rng(chosen.seed), time.perf_counter()
+    recall = [shown(recall_row(name, case, max(1, chosen.trials // 4), random)) for name, case in RECALL_CASES]
+    speed = [shown(speed_row(name, case, chosen.trials, random)) for name, case in SPEED_CASES]
+    seconds, names = time.perf_counter() - begun, list(RECALL_NAMES)
+    record.save(
+        seed=chosen.seed, seconds=seconds, thresholds=asdict(THRESHOLDS), metrics=names, recall=recall, speed=speed
+    )
+    print(table(recall, speed))
 
 
 if __name__ == "__main__":

@@ -40,18 +40,6 @@ from clipbench.results.environment import peak_host_memory
 
 BAR = 40
 RESULT = Path(__file__).parent / "results" / "quickstart.json"
-SIZES = {
-    "batch": [8, 16, 32, 64, 128, 256, 512],
-    "images": [1_000, 2_000, 4_000, 8_000, 16_000, 31_000],
-    "entries": [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
-    "captions": [1_000, 10_000, 100_000, 1_000_000],
-    "results": [10, 100, 1_000, 2_000],
-    "ranks": [1, 2, 3, 4],
-}
-SMALL = {
-    "batch": [8, 32], "images": [100, 1_000], "entries": [1, 100, 10_000], "captions": [100, 1_000], "results": [2, 10],
-    "ranks": [1, 2],
-}  # fmt: skip
 CAPTION = "a dog runs over the wet grass with a ball"
 
 
@@ -164,10 +152,15 @@ def rank_steps(rank: int, size: int) -> float:
     return taken
 
 
-MEASURES: dict[str, Callable[[int], dict[str, float]]] = {
-    "batch": of_batch, "images": of_images, "entries": of_entries, "captions": of_captions, "results": of_results,
-    "ranks": of_ranks,
-}  # fmt: skip
+# What is measured, its sizes, and its sizes with --quick.
+MEASURES: dict[str, tuple[Callable[[int], dict[str, float]], list[int], list[int]]] = {
+    "batch": (of_batch, [8, 16, 32, 64, 128, 256, 512], [8, 32]),
+    "images": (of_images, [1_000, 2_000, 4_000, 8_000, 16_000, 31_000], [100, 1_000]),
+    "entries": (of_entries, [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000], [1, 100, 10_000]),
+    "captions": (of_captions, [1_000, 10_000, 100_000, 1_000_000], [100, 1_000]),
+    "results": (of_results, [10, 100, 1_000, 2_000], [2, 10]),
+    "ranks": (of_ranks, [1, 2, 3, 4], [1, 2]),
+}
 
 
 def exponent(rows: list[dict[str, Any]]) -> float | None:
@@ -197,12 +190,13 @@ def show(what: str, rows: list[dict[str, Any]], slope: float | None) -> None:
 
 def main() -> None:
     parser = arguments(__doc__, most=10**9)
-    parser.add_argument("--only", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
     options = parse(parser)
     record, grown = Record("growth", options), {}
     for what in options.only:
-        sizes = [size for size in (SMALL if options.quick else SIZES)[what] if size <= options.most]
-        rows = [{"size": size, **in_process(MEASURES[what], size)} for size in sizes]
+        measure, sizes, small = MEASURES[what]
+        sizes = [size for size in (small if options.quick else sizes) if size <= options.most]
+        rows = [{"size": size, **in_process(measure, size)} for size in sizes]
         grown[what] = {"rows": rows, "exponent": exponent(rows)}
         show(what, rows, grown[what]["exponent"])
     record.save(growth=grown)

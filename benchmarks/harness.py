@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from clipbench.api import Device, LearnerJob, LossConfig, ModelSpec, OptimizerConfig
+from clipbench.api import LearnerJob, LossConfig, ModelSpec, OptimizerConfig
 from clipbench.clip import config as variants
 from clipbench.clip.config import ClipConfig
 from clipbench.files.json_file import write_json
@@ -31,6 +31,7 @@ from clipbench.results.environment import machine, source_version, variables
 from clipbench.results.result import utc_now
 
 if TYPE_CHECKING:
+    from clipbench_torch.device import TorchDevice
     from clipbench_torch.learner import TorchLearner
 
 MODELS = {
@@ -98,7 +99,7 @@ def make_batch(model: str, count: int, seed: int = 0) -> tuple[np.ndarray, np.nd
     return make_pixels(MODELS[model], count, seed), make_tokens(MODELS[model], count, seed)
 
 
-def make_device(name: str, local_rank: int = 0) -> Device:
+def make_device(name: str, local_rank: int = 0) -> TorchDevice:
     """Return a device of the torch engine, selected and seeded."""
     from clipbench.api.registry import load_registry
     from clipbench.runs.devices import pick_device
@@ -109,7 +110,7 @@ def make_device(name: str, local_rank: int = 0) -> Device:
     return device
 
 
-def make_learner(model: str, device: Device, precision: str, **changes: Any) -> TorchLearner:
+def make_learner(model: str, device: TorchDevice, precision: str, **changes: Any) -> TorchLearner:
     """Return our learner for the published recipe, from random weights, on a tuned device."""
     from clipbench_torch.learner import TorchLearner
 
@@ -202,6 +203,11 @@ def ratio(slow: Times, fast: Times) -> dict[str, Any]:
     }
 
 
+def both_clocks(measured: Mapping[str, float], digits: int = 2) -> list[str]:
+    """Return the cells of a ratio: on the wall, and of the processor."""
+    return [f"{measured[clock]:,.{digits}f}" for clock in ("wall", "cpu")]
+
+
 def times_data(taken: Mapping[str, Times]) -> dict[str, Any]:
     """Return measured times as a JSON file has them."""
     return {name: times.to_dict() for name, times in taken.items()}
@@ -233,7 +239,7 @@ def in_process(function: Callable[..., object], *values: Any) -> Any:
 # --- limits of the machine ----------------------------------------------------------------------------------------
 
 
-def product_rates(device: str, precisions: Sequence[str]) -> dict[str, Callable[[], float]]:
+def product_rates(device: TorchDevice, precisions: Sequence[str]) -> dict[str, Callable[[], float]]:
     """Return, by precision, calls that take one big matrix product and return its FLOP/s: the limit for a model's step.
 
     On a processor the float32 product is taken both ways, as torch has it and as our learner has chosen: the faster.
@@ -241,36 +247,28 @@ def product_rates(device: str, precisions: Sequence[str]) -> dict[str, Callable[
     return {precision: _product_rate(device, precision) for precision in precisions}
 
 
-def _product_rate(device: str, precision: str) -> Callable[[], float]:
+def _product_rate(device: TorchDevice, precision: str) -> Callable[[], float]:
     import torch
 
-    size = 2048 if device == "cpu" else 8192
+    size = 2048 if device.name == "cpu" else 8192
     generator = torch.Generator().manual_seed(0)
-    left = torch.randn(size, size, generator=generator).to(device, getattr(torch, precision))
+    left = torch.randn(size, size, generator=generator).to(device.torch_device(0), getattr(torch, precision))
     right = left.t().contiguous()
 
     def run() -> float:
         best, chosen = float("inf"), torch.get_float32_matmul_precision()
-        for way in (chosen, "highest") if device == "cpu" and precision == "float32" else (chosen,):
+        for way in (chosen, "highest") if device.name == "cpu" and precision == "float32" else (chosen,):
             torch.set_float32_matmul_precision(way)
             for _ in range(3):
-                synchronize(device)
+                device.synchronize()
                 begun = time.perf_counter()
                 left @ right
-                synchronize(device)
+                device.synchronize()
                 best = min(best, time.perf_counter() - begun)
         torch.set_float32_matmul_precision(chosen)
         return 2 * size**3 / best
 
     return run
-
-
-def synchronize(device: str) -> None:
-    """Return when the device has done all that it was given."""
-    import torch
-
-    if device != "cpu":
-        getattr(torch, torch.device(device).type).synchronize()
 
 
 def copy_rate() -> float:

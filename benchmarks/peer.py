@@ -35,11 +35,6 @@ RENAMES = [
 ACTIVATIONS = {"quick_gelu": "quick_gelu", "gelu_tanh": "gelu_pytorch_tanh"}
 
 
-def peer_of(learner: TorchLearner, config: ClipConfig, place: torch.device) -> nn.Module:
-    """Return transformers' CLIPModel with a copy of our learner's weights, on the torch device ``place``."""
-    return transformers_model(config, learner._model.state_dict()).to(place)
-
-
 def peer_batch(
     learner: TorchLearner, pixels: np.ndarray, tokens: np.ndarray, place: torch.device
 ) -> tuple[Tensor, Tensor]:
@@ -48,8 +43,8 @@ def peer_batch(
     return ready, torch.from_numpy(tokens).long().to(place)
 
 
-def transformers_model(config: ClipConfig, state: Mapping[str, Tensor]) -> nn.Module:
-    """Return transformers' CLIPModel (SDPA) with a copy of the weights in ``state``, which have OpenAI's names."""
+def peer_of(learner: TorchLearner, config: ClipConfig, place: torch.device) -> nn.Module:
+    """Return transformers' CLIPModel (SDPA) with a copy of our learner's weights, on the torch device ``place``."""
     import transformers
 
     sides = {
@@ -73,8 +68,8 @@ def transformers_model(config: ClipConfig, state: Mapping[str, Tensor]) -> nn.Mo
         projection_dim=config.embed_dim, vision_config=sides["vision"], text_config=sides["text"]
     )
     model = transformers.CLIPModel(sizes)
-    model.load_state_dict(_renamed(state), strict=True)
-    return model
+    model.load_state_dict(_renamed(learner._model.state_dict()), strict=True)
+    return model.to(place)
 
 
 class PeerStep:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.harness import Record, arguments, in_turns, parse, ratio, show_table, times_data
-from clipbench.training.retrieval import ranks_from_features, ranks_from_scores
+from benchmarks.harness import Record, arguments, both_clocks, in_turns, parse, ratio, show_table, times_data
+from clipbench.training.retrieval import ranks_from_features
 
 CAPTIONS = 5
 
@@ -23,6 +23,16 @@ def features(images: int, width: int = 512, seed: int = 0) -> tuple[np.ndarray, 
     owner = np.repeat(np.arange(images), CAPTIONS)
     of_texts = of_images[owner] + 3 * rng.standard_normal((len(owner), width), np.float32)
     return (*(side / np.linalg.norm(side, axis=1, keepdims=True) for side in (of_images, of_texts)), owner)
+
+
+def counted_ranks(scores: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ranks by counting in the whole matrix of scores, as the core counts block by block."""
+    own = scores[owner, np.arange(len(owner))]
+    best = np.full(len(scores), -np.inf, scores.dtype)
+    np.maximum.at(best, owner, own)
+    own_at_best = np.bincount(owner[own >= best[owner]], minlength=len(scores))
+    text_ranks = np.count_nonzero(scores >= best[:, None], axis=1) - own_at_best
+    return text_ranks, np.count_nonzero(scores >= own, axis=0) - 1
 
 
 def sorted_ranks(scores: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -40,11 +50,11 @@ def main() -> None:
     record = Record("recall", options)
     images, texts, owner = features(100 if options.quick else 1000)
     scores = images @ texts.T
-    for ours, theirs in zip(ranks_from_scores(scores, owner), sorted_ranks(scores, owner), strict=True):
+    for ours, theirs in zip(counted_ranks(scores, owner), sorted_ranks(scores, owner), strict=True):
         assert np.array_equal(ours, theirs)
     taken = in_turns(
         {
-            "counting, from scores": lambda: ranks_from_scores(scores, owner),
+            "counting, from scores": lambda: counted_ranks(scores, owner),
             "counting, from features": lambda: ranks_from_features(images, texts, owner),
             "sorting, from scores": lambda: sorted_ranks(scores, owner),
             "the product alone": lambda: images @ texts.T,
@@ -56,7 +66,7 @@ def main() -> None:
         [
             name,
             *(f"{1e3 * seconds:.1f}" for seconds in (times.seconds, times.cpu_seconds)),
-            *(f"{ratios[name][clock]:.1f}" for clock in ("wall", "cpu")),
+            *both_clocks(ratios[name], 1),
         ]
         for name, times in taken.items()
     ]

@@ -1,6 +1,6 @@
 """What a report costs: seconds, bytes and memory for a page over two thousand results.
 
-    python -m benchmarks.report [--count 2000] [--out benchmarks/results/report.json]
+    python -m benchmarks.report [--quick] [--count 2000] [--out benchmarks/results/report.json]
 
 The results are made up (tests/support/report_results.py), in two sizes: the quickstart's (4 epochs, 500 images) and a
 published run's (50 epochs, 1,000 images). Absolute times are of this machine at this moment.
@@ -8,39 +8,40 @@ published run's (50 epochs, 1,000 images). Absolute times are of this machine at
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from clipbench.files.json_file import write_json
-from clipbench.results.environment import machine, source_version
-from clipbench.results.result import utc_now
+from benchmarks.harness import Record, arguments, parse, show_table
+from clipbench.results.result import result_data
 from tests.support.report_results import make_result
 
 SIZES = {"quickstart": {"epochs": 4, "images": 500}, "published": {"epochs": 50, "images": 1000}}
+MEGABYTES = ("results_bytes", "page_bytes", "peak_memory_bytes")
 DISTINCT = 40  # results that differ in their numbers; the rest are these at other times
 
 
 def write_results(folder: Path, count: int, epochs: int, images: int) -> int:
-    """``count`` results in ``folder``; their bytes."""
-    kept = [make_result(index, epochs, images) for index in range(DISTINCT)]
-    texts = [json.dumps(result, indent=1) for result in kept]
+    """Write ``count`` results into ``folder``; return their bytes."""
+    kept = [make_result(index, epochs, images) for index in range(min(count, DISTINCT))]
     written = 0
     for index in range(count):
-        old, new = kept[index % DISTINCT], make_result(index, 1, 1)
-        text = texts[index % DISTINCT].replace(old["run_id"], new["run_id"]).replace(old["started"], new["started"])
-        text = text.replace(old["clipbench"]["commit"], new["clipbench"]["commit"])
-        written += (folder / f"{new['run_id']}.json").write_text(text)
+        other = make_result(index, 1, 1)
+        result = replace(
+            kept[index % DISTINCT],
+            run_id=other.run_id, started=other.started, ended=other.ended, clipbench=other.clipbench,
+        )  # fmt: skip
+        written += (folder / f"{result.run_id}.json").write_text(json.dumps(result_data(result), indent=1))
     return written
 
 
 def measure(count: int, epochs: int, images: int) -> dict[str, float]:
-    """One `clipbench report` over ``count`` results, in a process of its own."""
+    """Return what one `clipbench report` over ``count`` results costs, in a process of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         results, out = Path(scratch, "results"), Path(scratch, "out")
         results.mkdir()
@@ -65,23 +66,15 @@ def measure(count: int, epochs: int, images: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--out", type=Path)
-    chosen = parser.parse_args()
-    commit, dirty = source_version()
-    data = {
-        "benchmark": "report",
-        "when": utc_now(),
-        "commit": commit,
-        "dirty": dirty,
-        "machine": machine(),
-        "load_average": os.getloadavg()[0],  # other work on the machine, which seconds suffer from
-        **{name: measure(chosen.count, **size) for name, size in SIZES.items()},
-    }
-    print(json.dumps(data, indent=1))
-    if chosen.out:
-        write_json(chosen.out, data)
+    chosen = parse(arguments(__doc__, count=2000), count=20)
+    record = Record("report", chosen)
+    measured = {name: measure(chosen.count, **size) for name, size in SIZES.items()}
+    record.save(**measured)
+    rows = [
+        [name, f"{m['seconds']:.1f}", f"{m['processor_seconds']:.1f}", *(f"{m[key] / 1e6:.1f}" for key in MEGABYTES)]
+        for name, m in measured.items()
+    ]
+    show_table(["results of", "seconds", "of the processor", "MB read", "MB page", "MB memory"], rows)
 
 
 if __name__ == "__main__":

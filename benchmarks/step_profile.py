@@ -14,24 +14,14 @@ import statistics
 import time
 from typing import Any
 
-from benchmarks.harness import (
-    Record,
-    arguments,
-    in_process,
-    make_batch,
-    make_device,
-    make_learner,
-    parse,
-    show_table,
-    synchronize,
-)
+from benchmarks.harness import Record, arguments, in_process, make_batch, make_device, make_learner, parse, show_table
 
 # The first group with a beginning of an operation's name has it.
 GROUPS = {
     "matrix products": ("aten::mm", "aten::addmm"),
     "attention": (
         "aten::_scaled_dot_product", "aten::_flash", "aten::_efficient", "aten::bmm", "aten::baddbmm", "aten::_softmax",
-        "ProductAttention",
+        "MathAttention",
     ),
     "copies and casts": ("aten::copy_", "aten::_to_copy", "aten::cat"),
     "AdamW": ("aten::_fused_adamw", "aten::_foreach_a", "aten::_foreach_lerp", "aten::_foreach_mul"),
@@ -59,12 +49,13 @@ def steps(model: str, device_name: str, batch: int, count: int, precision: str, 
 
     if not keep_freed:
         learners.keep_freed_memory = lambda: False
-    learner = make_learner(model, make_device(device_name), precision)
+    device = make_device(device_name)
+    learner = make_learner(model, device, precision)
     pixels, tokens = make_batch(model, batch)
 
     def step() -> None:
         learner.train_step(pixels, tokens, 1e-6)
-        synchronize(device_name)
+        device.synchronize()
 
     taken = []
     for _ in range(SETTLED + count):

@@ -2,15 +2,17 @@
 
     python -m benchmarks.tables
 
-A test holds the page to them, so after measuring again: run this, and put what it prints in the place of the old ones.
+A test compares the page with them. After measuring again, run this, and replace the old tables by what it prints.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.harness import both_clocks
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -28,6 +30,10 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def whole(rates: Mapping[str, float]) -> list[str]:
+    return [f"{rate:.0f}" for rate in rates.values()]
+
+
 def train_step() -> str:
     batches = read("train_step")["batches"]
     head = ["ours in", "against"]
@@ -40,8 +46,7 @@ def train_step() -> str:
         row = [ours.removeprefix("ours "), f"{who.replace('peer tuned', 'tuned peer')} in {precision}"]
         for batch in batches:
             limit = batch["ratio_at_the_limit"].get(name)
-            found = batch["ratios"][name]
-            row += [f"{found['wall']:.2f}", f"{found['cpu']:.2f}", f"{limit:.2f}" if limit else ""]
+            row += [*both_clocks(batch["ratios"][name]), f"{limit:.2f}" if limit else ""]
         rows.append(row)
     return markdown(head, rows)
 
@@ -59,84 +64,76 @@ def step_profile() -> str:
     shares = {name: ways["kept"]["shares"] for name, ways in read("step_profile")["precisions"].items()}
     first = next(iter(shares.values()))
     names = sorted(first, key=lambda name: (name == "the rest", -first[name]))
-    return markdown(
-        ["operations", *shares], [[name, *(percent(share[name]) for share in shares.values())] for name in names]
-    )
+    rows = [[name, *(percent(share[name]) for share in shares.values())] for name in names]
+    return markdown(["operations", *shares], rows)
 
 
 def encode() -> str:
-    found = read("encode")
-    sides = {"images": "images", "texts": "captions", "both": "both together"}
-    return markdown(
-        ["what", "x faster, wall", "cpu", "share of the float32 product rate"],
-        [
-            [
-                named,
-                *(f"{found['ratios'][side][clock]:.2f}" for clock in ("wall", "cpu")),
-                f"{found['share_of_limit'][side]:.2f}",
-            ]
-            for side, named in sides.items()
-        ],
-    )
+    measured = read("encode")
+    rows = [
+        [name, *both_clocks(measured["ratios"][side]), f"{measured['share_of_limit'][side]:.2f}"]
+        for side, name in (("images", "images"), ("texts", "captions"), ("both", "both together"))
+    ]
+    return markdown(["what", "x faster, wall", "cpu", "share of the float32 product rate"], rows)
 
 
 def second_evaluation() -> str:
-    rows = [
-        [name, *(f"{ratio[clock]:,.0f}" for clock in ("wall", "cpu"))]
-        for name, ratio in read("loader")["second_evaluation"]["ratios"].items()
-    ]
+    ratios = read("loader")["second_evaluation"]["ratios"]
+    rows = [[name, *both_clocks(ratio, 0)] for name, ratio in ratios.items()]
     return markdown(["from", "x faster than transforming, wall", "cpu"], rows)
 
 
 def loader() -> str:
-    found = read("loader")
+    measured = read("loader")
     rows = [
-        [
-            f"{name}, per core",
-            *(f"{value:.0f}" for value in side["images_per_cpu_second"].values()),
-            *(f"{side['ratio'][clock]:.2f}" for clock in ("wall", "cpu")),
-        ]
-        for name, side in found["one_core"].items()
+        [f"{name}, per core", *whole(side["images_per_cpu_second"]), *both_clocks(side["ratio"])]
+        for name, side in measured["one_core"].items()
     ]
-    several = found["with_workers"]
-    rows.append(
-        [
-            f"training, {several['workers']} workers, on the wall",
-            *(f"{value:.0f}" for value in several["images_per_second"].values()),
-            f"{several['ratio']['wall']:.2f}",
-            "",
-        ]
-    )
+    several = measured["with_workers"]
+    name = f"training, {several['workers']} workers, on the wall"
+    rows.append([name, *whole(several["images_per_second"]), f"{several['ratio']['wall']:.2f}", ""])
     return markdown(["input", "ours, images/s", "plain", "x faster, wall", "cpu"], rows)
 
 
 def recall() -> str:
-    found = read("recall")
-    rows = []
-    for name, times in found["times"].items():
-        ratio = found["ratios"][f"{name} / sorting"]
-        milliseconds = (f"{1e3 * times[f'{clock}_seconds']:.0f}" for clock in ("wall", "cpu"))
-        rows.append([name, *milliseconds, f"{ratio['wall']:.1f}", f"{ratio['cpu']:.1f}"])
+    measured = read("recall")
+    rows = [
+        [
+            name,
+            *(f"{1e3 * times[f'{clock}_seconds']:.0f}" for clock in ("wall", "cpu")),
+            *both_clocks(measured["ratios"][f"{name} / sorting"], 1),
+        ]
+        for name, times in measured["times"].items()
+    ]
     return markdown(["how", "ms", "cpu ms", "x faster than sorting, wall", "cpu"], rows)
+
+
+def startup() -> str:
+    measured = read("startup")
+    rows = [
+        [f"`{name}`", f"{times['wall_seconds']:.2f}", f"{measured['ratios'].get(name, {'wall': 1})['wall']:.1f}"]
+        for name, times in measured["commands"].items()
+    ]
+    first = sorted(measured["first_step_seconds"])
+    rows.append(["quickstart, from the command to its first step", f"{first[len(first) // 2]:.2f}", ""])
+    return markdown(["what", "seconds", "x `import click`"], rows)
 
 
 def growth(name: str, what: str) -> Callable[[], str]:
     def table() -> str:
-        rows = read(name)["growth"][what]["rows"]
-        sized = "file_bytes" in rows[0]
+        measured = read(name)["growth"][what]["rows"]
+        sized = "file_bytes" in measured[0]
         head = ["size", "cpu seconds", "per unit, ms"] + ["file, MB", "added peak memory, MB"] * sized
-        return markdown(
-            head,
+        rows = [
             [
-                [
-                    f"{row['size']:,}",
-                    f"{row['cpu_seconds']:.4f}",
-                    f"{1e3 * row['cpu_seconds'] / row['size']:.4f}",
-                    *(f"{row[key] / 1e6:,.0f}" for key in ("file_bytes", "added_peak_bytes") if sized),
-                ]
-                for row in rows
-            ],
-        )
+                f"{row['size']:,}",
+                f"{row['cpu_seconds']:.4f}",
+                f"{1e3 * row['cpu_seconds'] / row['size']:.4f}",
+                *(f"{row[key] / 1e6:,.0f}" for key in ("file_bytes", "added_peak_bytes") if sized),
+            ]
+            for row in measured
+        ]
+        return markdown(head, rows)
 
     return table
 
@@ -147,11 +144,10 @@ def memory() -> str:
     rows = [
         [
             name if name in ("plain", "all of them") else f"`{name}`",
-            f"{found['beyond_weights_bytes'] / 1e6:,.0f}",
-            f"{found['beyond_weights_bytes'] / plain['beyond_weights_bytes']:.2f}",
-            f"{found['cpu_seconds_per_step'] / plain['cpu_seconds_per_step']:.2f}",
+            f"{way['beyond_weights_bytes'] / 1e6:,.0f}",
+            *(f"{way[key] / plain[key]:.2f}" for key in ("beyond_weights_bytes", "cpu_seconds_per_step")),
         ]
-        for name, found in ways.items()
+        for name, way in ways.items()
     ]
     return markdown(["way", "MB", "of plain", "x cpu time"], rows)
 
@@ -164,6 +160,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "a second evaluation": second_evaluation,
     "recall": recall,
     "input": loader,
+    "start-up": startup,
     "growth with the batch": growth("growth", "batch"),
     "growth with annotation entries": growth("growth", "entries"),
     "growth with evaluation images": growth("growth_images", "images"),

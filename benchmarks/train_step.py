@@ -23,6 +23,7 @@ from benchmarks.harness import (
     MODELS,
     Record,
     arguments,
+    both_clocks,
     copy_rate,
     in_turns,
     make_batch,
@@ -32,7 +33,6 @@ from benchmarks.harness import (
     product_rates,
     ratio,
     show_table,
-    synchronize,
 )
 from benchmarks.peer import PeerStep, peer_batch, peer_of, with_default_products
 from clipbench.clip.flops import training_flops
@@ -41,14 +41,14 @@ from clipbench_torch.inputs import longest
 
 def measure(options: argparse.Namespace, device: Any, batch: int) -> dict[str, Any]:
     """Return medians of every way of taking a step on ``batch`` pairs, ratios, and shares of the limit."""
-    config, kind, precisions = MODELS[options.model], device.name, options.precision
+    config, precisions = MODELS[options.model], options.precision
     pixels, tokens = make_batch(options.model, batch)
     place = device.torch_device(0)
     learners = {p: make_learner(options.model, device, p, compile=options.compile) for p in precisions}
     first = learners[precisions[0]]
     step = with_default_products(PeerStep(peer_of(first, config, place)))
     ready, columns = peer_batch(first, pixels, tokens, place)
-    rates = product_rates(kind, sorted({"float32", *precisions}))
+    rates = product_rates(device, sorted({"float32", *precisions}))
     best = dict.fromkeys(rates, 0.0)
 
     def limit(precision: str) -> None:
@@ -60,7 +60,7 @@ def measure(options: argparse.Namespace, device: Any, batch: int) -> dict[str, A
         if not options.untuned:
             things[f"peer tuned {p}"] = lambda p=p: step(ready, columns, p, tuned=True)
     things |= {f"limit {p}": lambda p=p: limit(p) for p in rates}
-    taken = in_turns(things, options.rounds, lambda: synchronize(kind))
+    taken = in_turns(things, options.rounds, device.synchronize)
     longest_caption = longest(torch.from_numpy(tokens))
     flops = training_flops(config, batch, longest_caption, batch)
     compared = [
@@ -106,8 +106,7 @@ def show(measured: dict[str, Any]) -> None:
         row = [str(measured["batch"]), name, f"{1e3 * step['wall_seconds']:.0f}", f"{low:.0f} to {high:.0f}"]
         row += [f"{1e3 * step['cpu_seconds']:.0f}", f"{step['pairs_per_second']:.2f}"]
         if who == "ours":
-            against = measured["ratios"].get(f"ours {precision} / peer {precision}")
-            row += [f"{against[clock]:.2f}" for clock in ("wall", "cpu")]
+            row += both_clocks(measured["ratios"][f"ours {precision} / peer {precision}"])
             row.append(f"{measured['share_of_limit'][precision]['of_its_own']:.2f}")
         rows.append(row)
     lines = []

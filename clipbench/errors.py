@@ -74,10 +74,15 @@ class NotReadyError(ClipbenchError):
     exit_code = ExitCode.NOT_READY
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``did you mean 'NEAREST'?``, or ``known: ...`` where no known name is near."""
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like ``name``, or None where none is."""
     import difflib  # slow to import, and needed only where something is wrong
 
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``did you mean 'NEAREST'?``, or ``known: ...`` where no known name is near."""
     names = sorted(map(str, known))
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names) or 'none'}"
+    near = nearest(str(name), names)
+    return f"did you mean '{near}'?" if near else f"known: {', '.join(names) or 'none'}"

@@ -1,4 +1,4 @@
-"""320 bad inputs by hand (tests/bad_inputs.py) and hundreds from hypothesis, at every door that takes what users write.
+"""323 bad inputs by hand (tests/support/bad_inputs.py) and hundreds from hypothesis, wherever users can write.
 
 Suites, --set, results, references, annotation files, pictures, weights, vocabularies and command lines. Each must end
 in a message and the right exit code: no traceback, nothing written, and nothing that was there changed.
@@ -15,12 +15,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from click import Context
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from clipbench.cli import main
+from clipbench.api import EpochRecord, Fingerprint, QueryRanks, events
+from clipbench.api.result import DatasetUsed, EpochSeconds, WeightsUsed
+from clipbench.cli import COMMANDS, main
 from clipbench.clip.tokenizer import Tokenizer
 from clipbench.errors import ExitCode, NotReadyError
 from clipbench.results.result import build_result, write_result
@@ -43,12 +46,22 @@ from tests.support.bad_inputs import (
     WEIGHTS,
 )
 
-SPLIT = {"images": 10, "captions": 50, "annotation_sha256": "0" * 64}
-RECORD = {
-    **{"epoch": 1, "steps": 10, "learning_rate": 1e-6, "data_wait": 0.0, "step_seconds": {"p50": 0.1}, "windows": []},
-    **{"train_loss": 0.5, "val_loss": 0.6, "recall": {"recall_mean": 90.0}, "samples_per_second": 50.0},
-    **{"peak_memory_bytes": 1, "host_memory_bytes": 1, "seconds": {"train": 1.0, "eval": 1.0}, "reasons": {}},
-}
+RECORD = EpochRecord(
+    epoch=1,
+    steps=10,
+    train_loss=0.5,
+    val_loss=0.6,
+    learning_rate=1e-6,
+    recall={"recall_mean": 90.0},
+    samples_per_second=50.0,
+    data_wait=0.0,
+    step_seconds={"p50": 0.1},
+    windows=(),
+    peak_memory_bytes=1,
+    host_memory_bytes=1,
+    seconds=EpochSeconds(1.0, 1.0),
+    reasons={},
+)
 AT = re.compile(r":\d+:\d+: ")
 
 
@@ -95,7 +108,7 @@ def refused(done, code, said):
 
 
 def test_there_are_at_least_200_by_hand():
-    assert COUNT == 320 and str(COUNT) in __doc__
+    assert COUNT == 323 and str(COUNT) in __doc__
 
 
 # --- suites -------------------------------------------------------------------------------------------------------
@@ -157,19 +170,19 @@ def good_result(tmp_path_factory):
     """The bytes of a result that a run could have written."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "mine.yaml").write_text("{name: mine, model: {name: clip-tiny}, dataset: {name: shapes}}")
-    device = {"kind": "cpu", "name": "a processor", "count": 1, "ranks": 1, "precision": "float32"}
+    device = {"kind": "cpu", "name": "a processor", "count": 1, "world_size": 1, "precision": "float32"}
     environment = {"os": "Linux", "python": "3.11", "cpu": {"name": "a processor", "cores": 2}, "device": device}
     environment |= {"packages": {}, "plugins": {}, "variables": {}}
-    dataset = {"name": "shapes", "train": {"split": "train", **SPLIT}, "val": {"split": "val", **SPLIT}}
-    events = [
-        {"event": "environment", "environment": environment},
-        {"event": "inputs", "dataset": dataset, "weights": {"source": "random", "sha256": None}, "text_truncated": 0},
-        {"event": "started", "model": {}},
-        {"event": "epoch", "record": RECORD},
-        {"event": "ranks", "ranks": {"epoch": 1, "text": [0], "image": [0]}},
+    train, val = (Fingerprint(split, 10, 50, "0" * 64) for split in ("train", "val"))
+    recorded = [
+        events.EnvironmentRead(environment),
+        events.InputsRead(DatasetUsed("shapes", train, val), WeightsUsed("random", None), 0),
+        events.LearnerBuilt({}, {}, 10, 10),
+        events.EpochFinished(RECORD),
+        events.QueriesRanked(QueryRanks(1, [0], [0])),
     ]
     case = load_suite(folder / "mine.yaml").cases[0]
-    made = build_result(case, "mine-0", "2026-01-01T00:00:00Z", events, "completed", None)
+    made = build_result(case, "mine-0", "2026-01-01T00:00:00Z", recorded, "completed", None)
     return write_result(folder, made).read_bytes()
 
 
@@ -392,7 +405,7 @@ def test_arguments(here, monkeypatch, words, code, said):
 
 
 NOTHING = ("a-file", "empty-folder", "pipe.json", "nowhere", "", ".", "/dev/null", "x" * 5000, "\x1b[2J", "--nonsense")
-READERS = sorted(set(main.commands) - {"run", "doctor"})  # these two start processes
+READERS = sorted(set(COMMANDS) - {"run", "doctor"})  # these two start processes
 
 
 @pytest.mark.parametrize("command", READERS)
@@ -400,13 +413,13 @@ def test_every_command_survives_words_that_name_nothing(here, command):
     (here / "a-file").write_text("{}")
     (here / "empty-folder").mkdir()
     os.mkfifo(here / "pipe.json")
-    inner = getattr(main.commands[command], "commands", {})
+    inner = getattr(main.get_command(Context(main), command), "commands", {})
     for words in ([command], *([command, name] for name in inner)):
         for word in NOTHING:
             assert clipbench(*words, word, folder=here).exit_code in {int(code) for code in ExitCode}
 
 
-COMMANDS = ("run", "show", "list", "validate", "compare")
+FUZZED = ("run", "show", "list", "validate", "compare")
 WORDS = st.sampled_from(
     [
         "quickstart",
@@ -430,7 +443,7 @@ WORDS = st.sampled_from(
 NO_NUL = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 
 
-@given(st.sampled_from(COMMANDS), st.lists(WORDS | st.text(NO_NUL, max_size=5), max_size=4))
+@given(st.sampled_from(FUZZED), st.lists(WORDS | st.text(NO_NUL, max_size=5), max_size=4))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_words_end_in_an_exit_code(here, command, words):
     # `--help` in place of what would run, should the words come to a whole command.

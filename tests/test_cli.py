@@ -10,8 +10,7 @@ from click.testing import CliRunner
 
 from clipbench import __version__
 from clipbench.cli import main
-from clipbench.commands.looking import KINDS
-from clipbench.suites.loading import find_suite
+from clipbench.commands.list import KINDS
 
 
 def invoke(*words):
@@ -38,6 +37,17 @@ def test_list_names_everything_in_text_and_json():
     assert set(json.loads(invoke("list", "devices", "--format", "json").stdout)) == {"devices"}
 
 
+def test_list_imports_nothing_slow():
+    """Reading YAML, schemas and results would take longer than all the rest of it."""
+    code = (
+        "import sys\nfrom clipbench.cli import main\nmain(['list'], standalone_mode=False)\n"
+        "slow = {'yaml', 'jsonschema', 'numpy', 'PIL', 'rich', 'clipbench.api.result', 'clipbench.suites.loading'}\n"
+        "sys.exit(', '.join(slow & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_list_of_an_unknown_kind_is_exit_2():
     assert invoke("list", "gadgets").exit_code == 2
 
@@ -46,23 +56,6 @@ def test_list_of_an_unknown_kind_is_exit_2():
 def test_what_is_not_there_is_exit_2(words):
     done = invoke(*words)
     assert done.exit_code == 2 and "nowhere" in done.output
-
-
-def test_validate_takes_everything_that_ships():
-    folder = find_suite("flickr8k_amp").parent
-    assert invoke("validate", folder, folder.parent / "results" / "reference").exit_code == 0
-
-
-def test_validate_names_each_refusal_and_its_cause(tmp_path):
-    (tmp_path / "s.yaml").write_text("name: s\nmodel: {name: x}\ndataset: {name: y}\ntrane: {}\n")
-    done = invoke("validate", tmp_path)
-    assert done.exit_code == 2 and "did you mean 'train'" in done.stdout
-    (tmp_path / "r.json").write_text("{}")
-    done = invoke("validate", tmp_path, "--format", "json")
-    verdicts = json.loads(done.stdout)
-    assert done.exit_code == 3 and [verdict["ok"] for verdict in verdicts] == [False, False]
-    (tmp_path / "empty").mkdir()
-    assert invoke("validate", tmp_path / "empty").exit_code == 2
 
 
 def test_a_broken_plugin_is_named_in_a_warning_and_the_rest_work(tmp_path):

@@ -9,126 +9,43 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+# isort: off
+# fmt: off
 if TYPE_CHECKING:
     from clipbench.api import events
-    from clipbench.api.config import (
-        Case,
-        LossConfig,
-        OptimizerConfig,
-    )
+    from clipbench.api.config import Case, LossConfig, OptimizerConfig
     from clipbench.api.data import (
-        Batch,
-        DataFinding,
-        DatasetRequest,
-        DeviceInfo,
-        Fingerprint,
-        LearnerJob,
-        LearnerState,
-        Missing,
-        Precision,
-        Probe,
-        StepReport,
-        TensorRef,
-        World,
+        Batch, DataFinding, DatasetRequest, DeviceInfo, Fingerprint, LearnerJob, LearnerState, Missing, Precision,
+        Probe, StepReport, TensorRef, World,
     )
+    from clipbench.api.plain import to_plain
     from clipbench.api.processes import exit_with_parent
-    from clipbench.api.protocols import (
-        Dataset,
-        Device,
-        Engine,
-        Group,
-        Learner,
-        Loader,
-        Observer,
-        Split,
-    )
+    from clipbench.api.protocols import Dataset, Device, Engine, Group, Learner, Loader, Observer, Split
     from clipbench.api.result import EpochRecord, Metric, QueryRanks, Result, Window
     from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
-    from clipbench.clip.config import (
-        CLIP_TINY,
-        CLIP_VIT_B16,
-        CLIP_VIT_B32,
-        CLIP_VIT_L14,
-        CLIP_VIT_L14_336,
-        ClipConfig,
-    )
+    from clipbench.clip.config import CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, ClipConfig
     from clipbench.clip.flops import training_flops
-    from clipbench.errors import (
-        CaseFailedError,
-        ClipbenchError,
-        ExitCode,
-        NotReadyError,
-        UsageError,
-        did_you_mean,
-    )
+    from clipbench.errors import CaseFailedError, ClipbenchError, ExitCode, NotReadyError, UsageError, did_you_mean
+# fmt: on
+# isort: on
 
 hookimpl = pluggy.HookimplMarker("clipbench")
 
 # Where the names of __all__ are found; looked through in this order.
 _MODULES = (
-    "api.specs",
-    "errors",
-    "clip.config",
-    "api.config",
-    "api.data",
-    "api.result",
-    "api.processes",
-    "api.protocols",
-    "clip.flops",
-)
+    "api.specs", "errors", "clip.config", "api.config", "api.data", "api.result", "api.plain", "api.processes",
+    "api.protocols", "clip.flops",
+)  # fmt: skip
 
 __all__ = [
-    "CLIP_TINY",
-    "CLIP_VIT_B16",
-    "CLIP_VIT_B32",
-    "CLIP_VIT_L14",
-    "CLIP_VIT_L14_336",
-    "Batch",
-    "Case",
-    "CaseFailedError",
-    "ClipConfig",
-    "ClipbenchError",
-    "DataFinding",
-    "Dataset",
-    "DatasetRequest",
-    "DatasetSpec",
-    "Device",
-    "DeviceInfo",
-    "DeviceSpec",
-    "Engine",
-    "EngineSpec",
-    "EpochRecord",
-    "ExitCode",
-    "Fingerprint",
-    "Group",
-    "Learner",
-    "LearnerJob",
-    "LearnerState",
-    "Loader",
-    "LossConfig",
-    "Metric",
-    "Missing",
-    "ModelSpec",
-    "NotReadyError",
-    "Observer",
-    "ObserverSpec",
-    "OptimizerConfig",
-    "Precision",
-    "Probe",
-    "QueryRanks",
-    "Result",
-    "Split",
-    "StepReport",
-    "TensorRef",
-    "UsageError",
-    "Window",
-    "World",
-    "did_you_mean",
-    "events",
-    "exit_with_parent",
-    "hookimpl",
-    "training_flops",
-]
+    "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336", "Batch", "Case",
+    "CaseFailedError", "ClipConfig", "ClipbenchError", "DataFinding", "Dataset", "DatasetRequest", "DatasetSpec",
+    "Device", "DeviceInfo", "DeviceSpec", "Engine", "EngineSpec", "EpochRecord", "ExitCode", "Fingerprint", "Group",
+    "Learner", "LearnerJob", "LearnerState", "Loader", "LossConfig", "Metric", "Missing", "ModelSpec",
+    "NotReadyError", "Observer", "ObserverSpec", "OptimizerConfig", "Precision", "Probe", "QueryRanks", "Result",
+    "Split", "StepReport", "TensorRef", "UsageError", "Window", "World", "did_you_mean", "events", "exit_with_parent",
+    "hookimpl", "to_plain", "training_flops",
+]  # fmt: skip
 
 
 if not TYPE_CHECKING:  # a type checker is to complain of a name that is not there

@@ -35,7 +35,7 @@ SpecT = TypeVar("SpecT", bound=Named)
 
 @dataclass(frozen=True)
 class Plugin:
-    """One entry point that was found; ``problem`` says why it could not be loaded, or is None."""
+    """One entry point; ``problem`` says why the plugin cannot be used, or is None."""
 
     name: str
     distribution: str
@@ -51,18 +51,24 @@ class Offers(Generic[SpecT]):
     """What all plugins offer of one kind, by name, and which plugin each comes from."""
 
     kind: str
-    specs: Mapping[str, SpecT]
-    origin: Mapping[str, Plugin]
+    specs: dict[str, SpecT] = field(default_factory=dict)
+    origin: dict[str, Plugin] = field(default_factory=dict)
+
+    def add(self, spec: SpecT, plugin: Plugin) -> None:
+        """Add what ``plugin`` offers; raise UsageError for a name that another plugin offers."""
+        if spec.name in self.specs:
+            raise UsageError(
+                f"{self.kind} '{spec.name}' is offered twice: by {self.origin[spec.name]} and by {plugin}. "
+                "Uninstall one of the two, or rename what it offers."
+            )
+        self.specs[spec.name], self.origin[spec.name] = spec, plugin
 
     def get(self, name: str, key: str) -> SpecT:
-        """The spec called ``name``; an unknown one is a UsageError that names ``key`` and the nearest names."""
+        """Return the spec called ``name``; raise UsageError that names ``key`` and the nearest if there is none."""
         if name in self.specs:
             return self.specs[name]
-        known = ", ".join(sorted(self.specs)) or "none"
-        near = did_you_mean(name, self.specs)
-        hint = "" if near.startswith("known: ") else f" D{near[1:]}"
         kind = f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
-        raise UsageError(f"{key}: '{name}' is not {kind} of any installed plugin (known: {known}).{hint}")
+        raise UsageError(f"{key}: '{name}' is not {kind} of any installed plugin; {did_you_mean(name, self.specs)}")
 
 
 @dataclass(frozen=True)
@@ -79,62 +85,54 @@ class Registry:
 
     @property
     def broken(self) -> tuple[Plugin, ...]:
+        """Plugins that cannot be used."""
         return tuple(plugin for plugin in self.plugins if plugin.problem)
 
-    def call(self, hook: str, **values: Any) -> list[Any]:  # noqa: ANN401
-        """What the plugins return from ``hook``; one that raises is warned of, and costs nobody the run."""
-        returned = []
-        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+    def environment(self) -> list[Mapping[str, Any]]:
+        """Return what plugins add to a result's environment; a hook that raises is named in a warning and left out."""
+        sections: list[Mapping[str, Any]] = []
+        for hook in self.manager.hook.clipbench_environment.get_hookimpls():
             try:
-                returned.append(implementation.function(**{name: values[name] for name in implementation.argnames}))
+                sections.append(hook.function())  # type: ignore[arg-type]  # pluggy's are untyped
             except Exception as error:
-                said = f"{implementation.plugin_name}: {hook} raised {type(error).__name__}: {error}"
-                print(f"warning: plugin {said}", file=sys.stderr)
-        return returned
+                reason = f"clipbench_environment raised {type(error).__name__}: {error}"
+                print(f"warning: plugin {hook.plugin_name}: {reason}", file=sys.stderr)
+        return sections
 
     def devices_of(self, engine: str) -> list[DeviceSpec]:
-        """Devices of one engine, the one that ``auto`` prefers first."""
-        mine = [spec for spec in self.devices.specs.values() if spec.engine == engine]
-        return sorted(mine, key=lambda spec: (-spec.priority, spec.name))
+        """Return the devices of one engine, the one that ``auto`` prefers first."""
+        devices = [spec for spec in self.devices.specs.values() if spec.engine == engine]
+        return sorted(devices, key=lambda spec: (-spec.priority, spec.name))
 
 
-def load_registry(found: Iterable[EntryPoint] | None = None) -> Registry:
+def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     """Load every plugin and collect what they offer.
 
-    A plugin that cannot be loaded is kept with its ``problem``, for the caller to warn of; the rest work.
-    A name offered twice is a UsageError naming both distributions.
+    A plugin that does not load, or one of whose hooks raises, offers nothing and is kept with its ``problem``, for the
+    caller to warn of. Raises UsageError, naming both distributions, for a name that two plugins offer.
     """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
+    offers: dict[str, Offers[Any]] = {kind: Offers(kind) for kind in SPEC_TYPES}
     plugins: list[Plugin] = []
-    modules: list[tuple[Plugin, Any]] = []
-    # Sorted, so that what is listed and which of two clashes is named first never depends on the file system.
-    points = sorted(entry_points(group=GROUP) if found is None else found, key=lambda point: point.name)
     distributions: dict[int, tuple[str, str]] = {}
-    for point in points:
-        plugin, module = _load(manager, point, *_distribution(point, distributions))
+    # Sorted, so that lists and the order of two clashing plugins do not depend on the file system.
+    for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda point: point.name):
+        plugin = Plugin(point.name, *_distribution(point, distributions))
+        try:
+            specs = _load(manager, point, plugin)
+        except Exception as error:
+            plugins.append(replace(plugin, problem=f"{type(error).__name__}: {error}"))
+            continue
         plugins.append(plugin)
-        if module is not None:
-            modules.append((plugin, module))
-    problems: dict[Plugin, str] = {}
-    engines = _collect("engine", modules, problems)
-    devices = _collect("device", modules, problems)
-    datasets = _collect("dataset", modules, problems)
-    models = _collect("model", modules, problems)
-    observers = _collect("observer", modules, problems)
-    return Registry(
-        engines=engines,
-        devices=devices,
-        datasets=datasets,
-        models=models,
-        observers=observers,
-        plugins=tuple(replace(plugin, problem=problems.get(plugin, plugin.problem)) for plugin in plugins),
-        manager=manager,
-    )
+        for kind, spec in specs:
+            offers[kind].add(spec, plugin)
+    engines, devices, datasets, models, observers = offers.values()
+    return Registry(engines, devices, datasets, models, observers, tuple(plugins), manager)
 
 
 def load_object(path: str) -> Callable[..., Any]:
-    """The attribute that a spec's ``load`` names, importing its module only now."""
+    """Import the module that a spec's ``load`` names, and return its attribute."""
     module, _, attribute = path.partition(":")
     loaded = getattr(importlib.import_module(module), attribute)
     if not callable(loaded):
@@ -143,7 +141,7 @@ def load_object(path: str) -> Callable[..., Any]:
 
 
 def _distribution(point: EntryPoint, known: dict[int, tuple[str, str]]) -> tuple[str, str]:
-    """Return name and version of the distribution that ``point`` is of; each asks for its metadata to be parsed."""
+    """Return name and version of a point's distribution, parsing the metadata of each distribution once."""
     dist = getattr(point, "dist", None)
     if dist is None:  # an entry point that was made by hand
         return "an unknown distribution", ""
@@ -152,50 +150,23 @@ def _distribution(point: EntryPoint, known: dict[int, tuple[str, str]]) -> tuple
     return known[id(dist)]
 
 
-def _load(manager: pluggy.PluginManager, point: EntryPoint, name: str, version: str) -> tuple[Plugin, Any | None]:
-    try:
-        module = point.load()
-        _refuse_unknown_hooks(module)
-        manager.register(module, name=f"{name}:{point.name}")
-    except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-        return Plugin(point.name, name, version, problem), None
-    return Plugin(point.name, name, version), module
-
-
-def _refuse_unknown_hooks(module: object) -> None:
-    known = [name for name in vars(hookspecs) if name.startswith("clipbench_")]
+def _load(manager: pluggy.PluginManager, point: EntryPoint, plugin: Plugin) -> list[tuple[str, Any]]:
+    """Import and register a plugin; return (kind, spec) of all that it offers."""
+    module = point.load()
+    hooks = [name for name in vars(hookspecs) if name.startswith("clipbench_")]
     for name in dir(module):
-        if name.startswith("clipbench_") and hasattr(getattr(module, name), "clipbench_impl") and name not in known:
-            raise TypeError(f"{name} is not a hook of clipbench; {did_you_mean(name, known)}")
+        if name.startswith("clipbench_") and hasattr(getattr(module, name), "clipbench_impl") and name not in hooks:
+            raise TypeError(f"{name} is not a hook of clipbench; {did_you_mean(name, hooks)}")
+    manager.register(module, name=f"{plugin.distribution}:{plugin.name}")  # checks the hooks' arguments
+    return [(kind, spec) for kind in SPEC_TYPES for spec in _specs(kind, module)]
 
 
-def _collect(kind: str, modules: list[tuple[Plugin, Any]], problems: dict[Plugin, str]) -> Offers[Any]:
-    """Call one spec hook plugin by plugin, so that one that raises costs itself alone."""
-    specs: dict[str, Any] = {}
-    origin: dict[str, Plugin] = {}
-    for plugin, module in modules:
-        try:
-            offered = _offered(kind, module)
-        except Exception as error:
-            problems[plugin] = f"{type(error).__name__}: {error}"
-            continue
-        for spec in offered:
-            if spec.name in specs:
-                raise UsageError(
-                    f"{kind} '{spec.name}' is offered twice: by {origin[spec.name]} and by {plugin}. "
-                    "Uninstall one of the two, or rename what it offers."
-                )
-            specs[spec.name], origin[spec.name] = spec, plugin
-    return Offers(kind, specs, origin)
-
-
-def _offered(kind: str, module: object) -> list[Any]:
+def _specs(kind: str, module: object) -> list[Any]:
     hook = getattr(module, f"clipbench_{kind}s", None)
-    if hook is None or not hasattr(hook, "clipbench_impl"):
+    if not hasattr(hook, "clipbench_impl"):
         return []
-    offered = list(hook())
-    for spec in offered:
+    specs = list(hook())  # type: ignore[misc]
+    for spec in specs:
         if not isinstance(spec, SPEC_TYPES[kind]):
             raise TypeError(f"clipbench_{kind}s() returned {spec!r}, expected {SPEC_TYPES[kind].__name__}s")
-    return offered
+    return specs

@@ -1,4 +1,4 @@
-"""AutoAugment's ImageNet policy: what it draws, and what each operation does to a picture."""
+"""AutoAugment's ImageNet policy: its random draws, and each operation on a picture."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SIGNED: frozenset[Name] = frozenset(RANGES) - {"posterize", "solarize"}
 
 @dataclass(frozen=True)
 class Step:
-    """One operation of a sub-policy: it is done with ``probability``, at ``level`` 0 to 9 of its range."""
+    """One operation of a sub-policy: applied with ``probability``, at ``level`` 0 to 9 of its range."""
 
     probability: float
     name: Name
@@ -104,7 +104,7 @@ def draw_sub_policy(rng: np.random.Generator) -> int:
 
 
 def draw_operations(rng: np.random.Generator, sub_policy: int) -> tuple[Operation, ...]:
-    """Return the operations of a sub-policy that come up, in order, with the sign of each drawn."""
+    """Return the operations of a sub-policy that are applied, in order, each with its sign drawn."""
     operations = []
     for step in IMAGENET_POLICY[sub_policy]:
         if rng.random() < step.probability:
@@ -116,7 +116,7 @@ def draw_operations(rng: np.random.Generator, sub_policy: int) -> tuple[Operatio
 
 
 def apply_operation(image: Image, operation: Operation) -> Image:
-    """Return an RGB ``image`` after ``operation``; what it uncovers is filled with mid-grey."""
+    """Return an RGB ``image`` after ``operation``; pixels from outside the image are mid-grey."""
     magnitude = operation.magnitude
     width, height = image.size
     match operation.name:
@@ -141,7 +141,7 @@ def apply_operation(image: Image, operation: Operation) -> Image:
         case "posterize":
             return ImageOps.posterize(image, int(magnitude))
         case "solarize":
-            # Pillow inverts what is not below the threshold, and for whole pixel values the next whole number does.
+            # Pillow inverts pixels that are not below the threshold; for whole pixel values, rounding up is the same.
             return ImageOps.solarize(image, math.ceil(magnitude))
         case "autocontrast":
             return ImageOps.autocontrast(image)

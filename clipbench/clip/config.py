@@ -1,4 +1,4 @@
-"""Named CLIP variants: the sizes that every framework has to agree on."""
+"""Named CLIP variants: sizes that are the same in every framework."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CLIP_VIT_L14 = ClipConfig(
 )  # fmt: skip
 CLIP_VIT_L14_336 = replace(CLIP_VIT_L14, image_size=336)
 # Small enough to learn the generated dataset from scratch on two CPU cores in a minute: one patch for each cell of its
-# pictures. The vocabulary's size is the shipped file's; another file brings its own.
+# pictures. The vocabulary's size is the shipped file's; with another file it is that file's.
 CLIP_TINY = ClipConfig(
     embed_dim=128, image_size=64, patch_size=32, vision_width=128, vision_layers=2, vision_heads=2,
     text_width=128, text_layers=2, text_heads=2, vocab_size=644, vocabulary=TINY_VOCABULARY, eval_resize="bilinear",

@@ -1,4 +1,4 @@
-"""OpenAI's published weights, known by the hashes in their download addresses (openai/CLIP, clip/clip.py)."""
+"""OpenAI's published weights, identified by the hashes in their download addresses (openai/CLIP, clip/clip.py)."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def archive_name(name: str) -> str | None:
 
 
 def published_name(sha256: str) -> str | None:
-    """The model whose published file has this hash, or None: a state dict that was saved again has another."""
+    """Return the model whose published file has this hash, or None; a state dict that was saved again has another."""
     return next((f"OpenAI {model}" for model, _, known in PUBLISHED if known == sha256), None)
 
 
 def published_warning(name: str, sha256: str) -> str | None:
-    """What to say of a file that is called like a published one and has another hash, or None."""
+    """Return a warning for a file that has the name of a published one and another hash, or None."""
     for model, file, known in PUBLISHED:
         if name == file and known != sha256:
             return (

@@ -1,4 +1,4 @@
-"""Text to the words that byte-pair encoding works on: OpenAI's clean-up, split and byte alphabet."""
+"""From text to words for byte-pair encoding: OpenAI's clean-up, split and byte alphabet."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tokenizers import Regex, pre_tokenizers
 START = "<|startoftext|>"
 END = "<|endoftext|>"
 
-# OpenAI's pattern ignores case. On lower-cased text that shows in two places only: the long s (U+017F) counts as an s,
-# and U+0345, whose capital is the letter iota, is neither a letter nor anything else: it parts words and is lost.
+# OpenAI's pattern ignores case. On lower-cased text that has two effects only: the long s (U+017F) counts as an s, and
+# U+0345, whose capital is the letter iota, matches no alternative: it separates words and is dropped.
 _WORD = Regex(
     r"<\|[s\x{17f}]tartoftext\|>|<\|endoftext\|>|'[s\x{17f}]|'t|'re|'ve|'m|'ll|'d"
     r"|\p{L}+|\p{N}|[^\s\p{L}\p{N}\x{345}]+"
@@ -37,7 +37,7 @@ def clean_text(text: str) -> str:
 
     Source: openai/CLIP's tokenizer.
     """
-    # Neither ftfy nor unescaping touches printable ASCII without an ampersand, and ftfy is the slow part.
+    # Neither ftfy nor unescaping changes printable ASCII without an ampersand, and ftfy is slow.
     if not (text.isascii() and text.isprintable() and "&" not in text):
         text = html.unescape(html.unescape(ftfy.fix_text(text)))
     return " ".join(text.split()).lower()
@@ -48,7 +48,7 @@ def split_words(text: str) -> list[str]:
 
     A word is a special token, an English contraction, a run of letters, one digit or a run of anything else.
     """
-    # Most captions are ASCII letters and spaces once they are clean, and then every run of letters is a word.
+    # In most captions, cleaned, there are ASCII letters and spaces only, and every run of letters is a word.
     if text.isascii() and text.replace(" ", "").isalpha():
         return text.split()
     return [word for word, _ in _SPLIT.pre_tokenize_str(text)]

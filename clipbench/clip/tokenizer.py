@@ -14,7 +14,7 @@ from clipbench.clip.vocabulary import WORD_END, list_tokens, read_merges
 
 
 class Tokenizer:
-    """Texts to token ids with the vocabulary file at ``vocab_path``.
+    """Encodes texts as token ids with the vocabulary file at ``vocab_path``.
 
     ``truncated`` counts the texts cut to ``context_length`` so far.
     Raises NotReadyError when the file cannot be read or is not a CLIP vocabulary.
@@ -26,13 +26,12 @@ class Tokenizer:
         ids = {token: index for index, token in enumerate(tokens)}
         self.context_length = context_length
         self.vocab_size = len(tokens)
-        self.start_token = ids[START]
-        self.end_token = ids[END]
+        self.start_token, self.end_token = ids[START], ids[END]
         self.truncated = 0
         self._bpe = models.BPE(ids, merges, end_of_word_suffix=WORD_END)
-        # Words repeat, so each is encoded once. The special tokens count as words that are known beforehand, which
-        # finds them exactly where OpenAI's pattern does and not inside a run of punctuation.
-        self._words = {START: [self.start_token], END: [self.end_token]}
+        # Words repeat, so each is encoded once. Special tokens are words known from the start, so that they are found
+        # exactly where OpenAI's pattern finds them, and not inside a run of punctuation.
+        self._ids_of_word = {START: [self.start_token], END: [self.end_token]}
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
         """Return int32 (len(texts), context_length): start token, text, end token, padded with 0.
@@ -53,9 +52,9 @@ class Tokenizer:
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = []
         for word in split_words(clean_text(text)):
-            known = self._words.get(word)
+            known = self._ids_of_word.get(word)
             if known is None:
                 known = [token.id for token in self._bpe.tokenize(as_byte_characters(word))]
-                self._words[word] = known
+                self._ids_of_word[word] = known
             ids += known
         return ids

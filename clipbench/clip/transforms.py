@@ -1,6 +1,6 @@
-"""Picture files to the pixels that a model sees: uint8, to be normalised on the device.
+"""From pictures to the pixels that a model takes: uint8, normalised later on the device.
 
-EXIF orientation is ignored throughout, as the published benchmark does: a picture is used as its file stores it.
+EXIF orientation is ignored, as in the published benchmark: a picture is used as its file stores it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What one visit does to a picture, in this order: crop to ``box``, resize, ``flip``, ``operations``.
+    """Changes to a picture in one training visit, in this order: crop to ``box``, resize, ``flip``, ``operations``.
 
     ``box`` is (left, top, right, bottom) in pixels of the original; ``sub_policy`` is where the operations come from.
     """
@@ -53,7 +53,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         levels = np.clip(np.asarray(image, dtype=np.float64) / 257, 0, 255)
         return Image.fromarray(levels.round().astype(np.uint8)).convert("RGB")
     if image.mode == "P" and "transparency" in image.info:
-        # Pillow warns about what a palette loses on the direct way; the colours are the same.
+        # Converted directly, the colours are the same, but Pillow warns about the palette's transparency.
         image = image.convert("RGBA")
     return image.convert("RGB")
 
@@ -80,10 +80,10 @@ def train_transform(
     augment: Augment = "published",
     eval_resize: Resize = "bilinear",
 ) -> Pixels:
-    """Return ``image`` as one training visit sees it: uint8 (size, size, 3), RGB.
+    """Return ``image`` for one training visit: uint8 (size, size, 3), RGB.
 
-    ``published`` draws crop, flip and policy from ``rng``; ``none`` draws nothing and is the evaluation transform,
-    for pictures whose captions a flip or a crop would make wrong.
+    ``published`` draws crop, flip and policy from ``rng``. ``none`` draws nothing and is the evaluation transform, for
+    pictures whose captions a flip or a crop would make wrong.
     """
     if augment == "none":
         return eval_transform(image, size, eval_resize)
@@ -120,7 +120,7 @@ def draw_crop(rng: np.random.Generator, width: int, height: int) -> Box:
 
 def apply_augmentation(image: Image.Image, augmentation: Augmentation, size: int) -> Pixels:
     """Return ``image`` augmented and resized: uint8 (size, size, 3), RGB."""
-    # Cropped first: resize(box=...) would let pixels from outside the box bleed in.
+    # Cropped first: with resize(box=...), pixels outside the box would have an influence.
     image = to_rgb(image).crop(augmentation.box).resize((size, size), Image.Resampling.BILINEAR)
     if augmentation.flip:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

@@ -1,16 +1,13 @@
-"""Vocabulary files in the format of OpenAI's ``bpe_simple_vocab_16e6.txt.gz``: read, train, write."""
+"""Vocabulary files in the format of OpenAI's ``bpe_simple_vocab_16e6.txt.gz``."""
 
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, trainers
-
-from clipbench.clip.pretokenize import END, START, as_byte_characters, byte_characters, clean_text, split_words
+from clipbench.clip.pretokenize import END, START, byte_characters
 from clipbench.errors import NotReadyError
 
 Merge = tuple[str, str]
@@ -18,16 +15,14 @@ Merge = tuple[str, str]
 WORD_END = "</w>"
 # OpenAI's file lists 262,144 merges, of which its models use as many as fit a vocabulary of 49,152 + 256 entries.
 MAX_MERGES = 49152 - 256 - 2
-# OpenAI's unpacks to a tenth of it.
+# Ten times the unpacked size of OpenAI's.
 MAX_BYTES = 32_000_000
-
-_HEADER = "#version: 0.2"
 
 
 def list_tokens(merges: Sequence[Merge]) -> list[str]:
     """Return every token in the order of its id, as openai/CLIP numbers them.
 
-    256 bytes (those that print first), the same at the end of a word, one token for each merge, start and end.
+    256 bytes (printable ones first), the same at the end of a word, one token for each merge, start and end.
     """
     single = sorted(byte_characters())
     return [*single, *(char + WORD_END for char in single), *(a + b for a, b in merges), START, END]
@@ -44,15 +39,13 @@ def read_merges(path: Path) -> list[Merge]:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise NotReadyError(f"{path}: more than {MAX_BYTES:,} bytes once unpacked; expected a CLIP vocabulary")
-        lines = content.decode("utf-8").split("\n")
+        lines = content.decode("utf-8").rstrip("\n").split("\n")
     except FileNotFoundError:
         raise NotReadyError(f"{path}: no such file; expected a CLIP vocabulary (gzip text of merges)") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise NotReadyError(f"{path}: cannot be read as a CLIP vocabulary, which is gzip text: {error}") from error
     merges: list[Merge] = []
     known = set(list_tokens([]))
-    while lines and not lines[-1]:
-        lines.pop()
     for number, line in enumerate(lines[1 : MAX_MERGES + 1], start=2):
         pair = line.rstrip("\r").split(" ")
         if len(pair) != 2 or not known.issuperset(pair):
@@ -65,29 +58,3 @@ def read_merges(path: Path) -> list[Merge]:
     if not merges:
         raise NotReadyError(f"{path}: holds no merges; expected a header line, then one merge a line")
     return merges
-
-
-def write_vocabulary(path: Path, merges: Sequence[Merge]) -> None:
-    """Write ``merges`` as a vocabulary file; equal merges make equal bytes."""
-    text = "\n".join([_HEADER, *(f"{a} {b}" for a, b in merges)]) + "\n"
-    path.write_bytes(gzip.compress(text.encode("utf-8"), mtime=0))
-
-
-def train_vocabulary(texts: Iterable[str], merges: int) -> list[Merge]:
-    """Learn up to ``merges`` merges from ``texts``, most frequent pair first; fewer where every word is one token."""
-    alphabet = byte_characters()
-    endings = [char + WORD_END for char in alphabet]
-    words = [as_byte_characters(word) for text in texts for word in split_words(clean_text(text))]
-    tokenizer = Tokenizer(models.BPE(end_of_word_suffix=WORD_END))
-    trainer = trainers.BpeTrainer(
-        vocab_size=len(alphabet) + len(endings) + merges,
-        initial_alphabet=alphabet,
-        # Endings would be numbered as a hash map yields them, and the numbers break ties: announce them in order.
-        special_tokens=endings,
-        end_of_word_suffix=WORD_END,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(words, trainer)
-    learnt = json.loads(tokenizer.to_str())["model"]["merges"]
-    # Two merges may make the same token, which the trainer then counts once.
-    return [(a, b) for a, b in learnt[:merges]]

@@ -29,8 +29,9 @@ def baseline_set(paths: Sequence[Path], reason: str, name: str | None, by: str |
     \b
     Example: clipbench baseline set results/RUN.json --reason "new driver, checked by hand"
     """
+    from clipbench.compare.adoption import adopt
     from clipbench.report.baselines import adopted_text
-    from clipbench.results.baselines import FOLDER, adopt
+    from clipbench.results.baselines import FOLDER
     from clipbench.results.result import read_result
 
     click.echo(adopted_text(adopt([read_result(path) for path in paths], baselines or FOLDER, reason, name, by)))

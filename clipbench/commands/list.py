@@ -18,10 +18,13 @@ KINDS = (*SPECS, "suites", "references")
 
 
 @click.command("list")
-@click.argument("kinds", type=click.Choice(KINDS), nargs=-1, metavar=f"[{'|'.join(KINDS)}]")
+@click.argument("kinds", type=click.Choice(KINDS), nargs=-1, metavar="[KIND]...")
 @FORMAT
 def list(kinds: tuple[str, ...], form: str) -> None:
-    """List plugins, suites and references."""
+    """List plugins, suites and references.
+
+    KIND is engines, devices, datasets, models, observers, suites or references (default: all of them).
+    """
     from clipbench.report.listing import listing_text
 
     registry = open_registry()

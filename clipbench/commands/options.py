@@ -12,54 +12,28 @@ if TYPE_CHECKING:
     from clipbench.api.registry import Registry
     from clipbench.suites.loading import Suite
 
+FOLDER = click.Path(file_okay=False, path_type=Path)
+EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
 PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-
 FORMAT = click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Output for people or for programs.",
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
 )
-
-BASELINES = click.option(
-    "--baselines",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of adopted baselines.  [default: results/baseline]",
-)
-
+BASELINES = click.option("--baselines", type=FOLDER, help="Folder of adopted baselines.  [default: results/baseline]")
 REFERENCES = click.option(
-    "--references",
-    "folders",
-    multiple=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder with more references. Repeatable.",
+    "--references", "folders", multiple=True, type=EXISTING_FOLDER, help="Folder with more references. Repeatable."
 )
-
 OUT = click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Folder that results are written to.",
+    "--out", type=FOLDER, default=Path("results"), show_default=True, help="Folder that results are written to."
 )
-
 CASES = click.option(
     "--case", "cases", multiple=True, metavar="NAME", help="Only this case; shell wildcards work. Repeatable."
 )
-
 DEVICE = click.option("--device", help="Device plugin, or auto. Short for --set device=...")
-
 SET = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set a key of the suite, such as train.batch_size=16. Repeatable.",
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a key: train.batch_size=16. Repeatable."
 )
-
-_SUITE_OPTIONS = (
+SUITE_OPTIONS = (
     click.argument("suite"),
     DEVICE,
     SET,
@@ -72,7 +46,7 @@ _SUITE_OPTIONS = (
 
 def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose and change what a suite runs, which ``load_chosen`` takes."""
-    for option in reversed(_SUITE_OPTIONS):
+    for option in reversed(SUITE_OPTIONS):
         command = option(command)
     return command
 
@@ -97,10 +71,10 @@ def load_chosen(
     max_steps: str | None = None,
 ) -> Suite:
     """Return the suite of that name or file, changed by the options and reduced to the chosen cases."""
-    from clipbench.runs.launch import outer_ranks
+    from clipbench.runs.launch import outer_world_size
     from clipbench.suites.loading import find_suite, load_suite
 
-    short = {"device": device, "world_size": outer_ranks(nproc), "seed": seed, "train.max_steps": max_steps}
+    short = {"device": device, "world_size": outer_world_size(nproc), "seed": seed, "train.max_steps": max_steps}
     changes = [*overrides, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     return load_suite(find_suite(suite), changes).select(cases)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -25,7 +24,15 @@ from clipbench.commands.options import BASELINES, PATHS, REFERENCES
     "--baseline", metavar="WHICH", help="Compare the newest results with earlier runs too; takes what compare takes."
 )
 @BASELINES
-def report(**asked: Any) -> None:  # noqa: ANN401
+def report(
+    paths: tuple[Path, ...],
+    out: Path,
+    title: str,
+    runs: tuple[str, ...],
+    folders: tuple[Path, ...],
+    baseline: str | None,
+    baselines: Path | None,
+) -> None:
     """Write an HTML page of results, with charts.
 
     PATHS are result files, or folders that are searched for them. The page opens in any browser, also offline.
@@ -33,6 +40,7 @@ def report(**asked: Any) -> None:  # noqa: ANN401
     \b
     Example: clipbench report results --out page
     """
+    from clipbench.compare.gate import Request
     from clipbench.report.page.writing import run_report
 
-    sys.exit(run_report(**asked))
+    sys.exit(run_report(Request(paths, folders, baseline=baseline, baselines=baselines), out, title, runs))

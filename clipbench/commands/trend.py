@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from clipbench.commands.options import CASES, FORMAT, PATHS
+from clipbench.commands.options import CASES, FORMAT, PATHS, as_json
 
 
 @click.command()
@@ -25,6 +25,16 @@ def trend(paths: Sequence[Path], metric: str, cases: Sequence[str], last: int | 
     \b
     Example: clipbench trend results --metric samples_per_second --last 10
     """
-    from clipbench.report.trend import run_trend
+    from clipbench.compare.trend import exit_code, select_cases, trend_data, trends_of
+    from clipbench.report.trend import print_trends
+    from clipbench.results.collect import collect
 
-    sys.exit(run_trend(paths, metric, cases, last, form))
+    found = collect(paths)
+    trends = trends_of(select_cases(found.results, cases), metric)
+    if last:
+        trends = [trend.newest(last) for trend in trends]
+    if form == "json":
+        click.echo(as_json(trend_data(trends, found.problems)))
+    else:
+        print_trends(trends, found.problems, last)
+    sys.exit(exit_code(trends, found.problems))

@@ -13,6 +13,8 @@ QUALITY_METRICS = ("seconds_to_quality", "epochs_to_quality")
 MEAN_RELATIVE_ERROR = 0.05
 MEAN_ABSOLUTE_ERROR = 2e-4
 
+Curve = Sequence[float | None]  # a loss for each epoch, None where there is none
+
 
 def quality_metrics(result: Result, target: float) -> dict[str, Metric]:
     """Return ``seconds_to_quality`` and ``epochs_to_quality``: until the overall recall mean reached ``target``.
@@ -40,24 +42,24 @@ def loss_curve(result: Result) -> list[float | None]:
     return [finite(record.train_loss) for record in result.epochs if record.epoch > 0]
 
 
-def match_curves(ours: Sequence[float | None], theirs: Sequence[float | None]) -> CurveMatch | str:
+def match_curves(ours: Curve, theirs: Curve) -> CurveMatch | str:
     """Return how far ``ours`` is from ``theirs``, or why there is no answer: other epochs, or one without a loss."""
     if not theirs:
         return "there is no curve to match"
     if len(ours) != len(theirs):
         return f"it has {len(ours)} epochs, the curve {len(theirs)}"
-    pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
-    if len(pairs) != len(theirs):
-        missing = next(k for k, pair in enumerate(zip(ours, theirs, strict=True), 1) if None in pair)
-        return f"epoch {missing} has no loss"
-    absolute = [abs(a - b) for a, b in pairs]
-    relative = [error / max(abs(b), 1e-12) for error, (_, b) in zip(absolute, pairs, strict=True)]
-    means = sum(relative) / len(pairs), sum(absolute) / len(pairs)
+    absolute, relative = [], []
+    for epoch, (loss, other) in enumerate(zip(ours, theirs, strict=True), 1):
+        if loss is None or other is None:
+            return f"epoch {epoch} has no loss"
+        absolute.append(abs(loss - other))
+        relative.append(abs(loss - other) / max(abs(other), 1e-12))
+    means = sum(relative) / len(relative), sum(absolute) / len(absolute)
     return CurveMatch(*means, MEAN_RELATIVE_ERROR, MEAN_ABSOLUTE_ERROR)
 
 
-def mean_curve(curves: Sequence[Sequence[float | None]]) -> list[float | None]:
-    """Return the mean over runs, epoch by epoch, None where a run has none; empty for curves of several lengths."""
+def mean_curve(curves: Sequence[Curve]) -> list[float | None]:
+    """Return the mean over runs, epoch by epoch; empty for curves of several lengths."""
     if len({len(curve) for curve in curves}) != 1:
         return []
     means: list[float | None] = []

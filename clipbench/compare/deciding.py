@@ -1,4 +1,4 @@
-"""Decide: a verdict from each measurement and its limits, and a comparison from all verdicts; pure."""
+"""Decide: a verdict from a measurement and its limits, and a comparison from all verdicts of a match."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from clipbench.compare.matching import Match, Terms
-from clipbench.compare.measuring import SPEED, Measurement, measure
+from clipbench.compare.measuring import Measurement, measure
 from clipbench.compare.significance import Effect, Limits
 from clipbench.compare.verdicts import Against, Cause, Comparison, ComparisonStatus, Verdict, VerdictStatus, overall
 from clipbench.results.baselines import Baseline
-from clipbench.results.metrics import RECALL_NAMES
 from clipbench.results.references import Reference, ReferenceMetric
 
 OBSTACLES: Mapping[Cause, VerdictStatus] = {
@@ -34,10 +33,13 @@ class Decision(NamedTuple):
     limit: float | None = None
 
 
+MISSING = Decision("missing", Cause.NO_VALUE)
+
+
 def compare(match: Match, terms: Terms | None = None, errors: bool = True) -> Comparison:
     """Measure and decide every metric of a match; ``errors`` as in ``measure``."""
     terms = terms or Terms()
-    verdicts = tuple(decide(one, limits_of(one.metric, match, terms)) for one in measure(match, terms, errors))
+    verdicts = tuple(map(decide, measure(match, terms, errors)))
     first = match.results[0]
     return Comparison(
         runs=tuple(result.run_id for result in match.results),
@@ -57,71 +59,59 @@ def compare(match: Match, terms: Terms | None = None, errors: bool = True) -> Co
     )
 
 
-def limits_of(metric: str, match: Match, terms: Terms) -> ReferenceMetric | Limits | None:
-    """Return what the metric of a match is gated by; None where nothing gates it, and for a loss curve."""
-    if isinstance(match.other, Reference):
-        return match.other.metrics.get(metric)
-    if metric == SPEED:
-        return terms.thresholds.of_speed()
-    return terms.thresholds.of_recall(metric) if metric in RECALL_NAMES else None
-
-
-def decide(measurement: Measurement, limits: ReferenceMetric | Limits | None) -> Verdict:
+def decide(measurement: Measurement) -> Verdict:
     """Return the verdict on one metric."""
-    effect, curve = measurement.effect, measurement.curve
+    one, effect = measurement, measurement.effect
+    status, cause, limit = _decision(one)
     scale = effect.scale if effect else 1.0
-    status, cause, limit = _decision(measurement, limits)
-    tolerance = None
-    if curve:
-        tolerance = 100 * curve.relative_limit
-    elif isinstance(limits, ReferenceMetric):
-        tolerance = limits.tolerance
-    elif limits and (effect or cause is Cause.NO_QUERY_RANKS):
-        tolerance = limits.min_effect * scale
+    tolerance = one.limits.tolerance if isinstance(one.limits, ReferenceMetric) else None
+    if one.curve:
+        tolerance = 100 * one.curve.relative_limit
+    elif isinstance(one.limits, Limits):
+        tolerance = one.limits.min_effect * scale
     return Verdict(
-        measurement.metric,
+        one.metric,
         status,
-        measurement.unit,
-        measurement.direction,
-        measurement.value,
-        measurement.reference,
+        one.unit,
+        one.direction,
+        one.value,
+        one.reference,
         tolerance,
-        measurement.error,
+        one.error,
         cause,
-        None if limit is None else limit * scale,
-        effect.p_value if effect else None,
-        effect.evidence if effect else curve,
-        measurement.note,
-        measurement.differences,
+        limit=None if limit is None else limit * scale,
+        p_value=effect.p_value if effect else None,
+        evidence=effect.evidence if effect else one.curve,
+        note=one.note,
+        differences=one.differences,
     )
 
 
-def _decision(measurement: Measurement, limits: ReferenceMetric | Limits | None) -> Decision:
-    if measurement.obstacle:
-        return Decision(OBSTACLES[measurement.obstacle], measurement.obstacle)
-    if measurement.value is None:
-        return Decision("missing", Cause.NO_VALUE)
-    if measurement.curve:
-        limit = 100 * measurement.curve.relative_limit
-        return Decision("pass") if measurement.curve.matches else Decision("fail", Cause.TOLERANCE, limit)
-    if isinstance(limits, ReferenceMetric):
-        return by_tolerance(measurement.value, limits)
-    if limits and measurement.effect:
-        return by_significance(measurement.effect, limits)
-    return Decision("ungated", Cause.NO_LIMIT)
+def _decision(one: Measurement) -> Decision:
+    if one.obstacle:
+        return Decision(OBSTACLES[one.obstacle], one.obstacle)
+    if isinstance(one.limits, ReferenceMetric):
+        return by_tolerance(one.value, one.limits)
+    if one.effect and one.limits:
+        return by_significance(one.effect, one.limits)
+    if one.curve and one.curve.matches:
+        return Decision("pass")
+    return Decision("fail", Cause.TOLERANCE, 100 * one.curve.relative_limit) if one.curve else MISSING
 
 
 # --- against a reference ------------------------------------------------------------------------------------------
 
 
-def by_tolerance(value: float, published: ReferenceMetric) -> Decision:
+def by_tolerance(value: float | None, published: ReferenceMetric) -> Decision:
     """Decide on a value by how far it is from a published one, on its worse side or its better side.
 
     Exactly the tolerance worse still passes, whatever binary rounding makes of decimal figures.
     """
-    worse = published.value - value if published.direction == "higher" else value - published.value
     if published.tolerance is None:
         return Decision("ungated", Cause.NO_LIMIT)
+    if value is None:
+        return MISSING
+    worse = published.value - value if published.direction == "higher" else value - published.value
     if _beyond(worse, published.tolerance):
         return Decision("fail", Cause.TOLERANCE, published.tolerance)
     if published.warn is not None and _beyond(worse, published.warn):
@@ -139,18 +129,20 @@ def _beyond(distance: float, limit: float) -> bool:
 
 def by_significance(effect: Effect, limits: Limits) -> Decision:
     """Decide on an effect: it fails or is better only where it is both large enough to count and sure."""
-    loss = effect.gain < 0
-    large = abs(effect.gain) >= limits.min_effect
-    if large and not effect.outliers and effect.p_value <= limits.alpha:
-        limit = limits.min_effect
-        return Decision("fail", Cause.TOLERANCE, limit) if loss else Decision("better", Cause.BETTER, limit)
-    if large and loss and effect.outliers:
-        return Decision("inconclusive", Cause.OUTLIERS)
-    if large and loss and effect.p_value <= limits.warn_alpha:
-        return Decision("inconclusive", Cause.CHANCE)
-    if effect.gain - effect.error < -limits.max_undetected_loss:
+    decision = _by_p_value(effect, limits) if abs(effect.gain) >= limits.min_effect else None
+    if decision is None and effect.gain - effect.error < -limits.max_undetected_loss:
         return Decision("inconclusive", Cause.UNDETECTED_LOSS, limits.max_undetected_loss)
-    return Decision("pass")
+    return decision or Decision("pass")
+
+
+def _by_p_value(effect: Effect, limits: Limits) -> Decision | None:
+    """Return the decision on an effect that is large enough to count, None for a gain or loss that may be chance."""
+    loss = effect.gain < 0
+    if effect.outliers:
+        return Decision("inconclusive", Cause.OUTLIERS) if loss else None
+    if effect.p_value <= limits.alpha:
+        return Decision(*(("fail", Cause.TOLERANCE) if loss else ("better", Cause.BETTER)), limits.min_effect)
+    return Decision("inconclusive", Cause.CHANCE) if loss and effect.p_value <= limits.warn_alpha else None
 
 
 # --- the whole ----------------------------------------------------------------------------------------------------

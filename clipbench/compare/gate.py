@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -91,25 +92,29 @@ def judge(request: Request) -> Judgement:
 
 
 def match_all(request: Request, inputs: Inputs) -> Iterator[Match]:
-    """Yield every match that the request asks for: with baselines first.
+    """Yield every match that the request asks for: those with baselines first.
 
     Raises CaseFailedError where the runs of the baseline are all that there is.
     """
-    results, name = inputs.results, request.reference_name
-    if inputs.baselines is not None:
-        taken = {run for baseline in inputs.baselines for run in baseline.runs}
-        results = tuple(result for result in results if result.run_id not in taken)
-        if inputs.results and not results and not inputs.problems:
-            raise CaseFailedError(f"--baseline {request.baseline}: is all that there is; no result is left to compare")
 
-        def target_of(result: Result) -> float | None:
-            return match_reference(result, inputs.references, name, request.terms).target
+    def with_reference(result: Result) -> Match:
+        return match_reference(result, inputs.references, request.reference_name, request.terms)
 
-        yield from match_baselines(results, inputs.baselines, request.terms, target_of)
-        if request.reference is None:
-            return
-        results = tuple(result for result in results if result.completed)
-    yield from (match_reference(result, inputs.references, name, request.terms) for result in results)
+    if inputs.baselines is None:
+        yield from map(with_reference, inputs.results)
+        return
+    results = _others(inputs.results, inputs.baselines)
+    if inputs.results and not results and not inputs.problems:
+        raise CaseFailedError(f"--baseline {request.baseline}: is all that there is; no result is left to compare")
+    yield from match_baselines(results, inputs.baselines, request.terms, lambda result: with_reference(result).target)
+    if request.reference is not None:
+        yield from (with_reference(result) for result in results if result.completed)
+
+
+def _others(results: Iterable[Result], baselines: Iterable[Baseline]) -> list[Result]:
+    """Return the results that are not runs of a baseline."""
+    taken = {run for baseline in baselines for run in baseline.runs}
+    return [result for result in results if result.run_id not in taken]
 
 
 # --- loading ------------------------------------------------------------------------------------------------------
@@ -117,41 +122,52 @@ def match_all(request: Request, inputs: Inputs) -> Iterator[Match]:
 
 def load(request: Request) -> Inputs:
     """Read the results, references and baselines that a request names; raise UsageError for one that is not there."""
-    found = collect(request.paths)
-    references = {**shipped_references(), **load_references(request.folders), **found.references}
+    collection = collect(request.paths)
+    references = {**shipped_references(), **load_references(request.folders), **collection.references}
     name = request.reference_name
     if name is not None and name not in references:
         raise UsageError(f"--reference {name}: no such reference; known: {', '.join(sorted(references))}, {OWN}")
-    inputs = Inputs(found.results, references, None, found.problems)
+    inputs = Inputs(collection.results, references, None, collection.problems)
     if request.baseline is None:
         return inputs
-    chosen = choose_baselines(request.baseline, request.baselines, found)
-    problems = (*found.problems, *(problem for problem in chosen.problems if problem not in found.problems))
+    chosen = choose_baselines(request.baseline, request.baselines, collection)
+    problems = (*collection.problems, *(problem for problem in chosen.problems if problem not in collection.problems))
     return replace(inputs, baselines=chosen.baselines, problems=problems)
 
 
-def choose_baselines(wanted: str, folder: Path | None, found: Collection) -> Collection:
+def choose_baselines(which: str, folder: Path | None, collection: Collection) -> Collection:
     """Return the baselines that ``--baseline`` means, and the files refused on the way; raise UsageError for none."""
-    if wanted != ADOPTED and Path(wanted).exists():
-        return _from_path(Path(wanted))
-    adopted = {baseline.name: baseline for baseline in found.baselines}
-    if (folder or FOLDER).is_dir():
-        adopted |= {baseline.name: baseline for baseline in load_baselines(folder or FOLDER)}
-    elif folder is not None:
-        raise UsageError(f"--baselines {folder}: no such folder; expected one with adopted baselines")
-    if wanted == ADOPTED:
+    if which != ADOPTED and Path(which).exists():
+        return _from_path(Path(which))
+    adopted = {baseline.name: baseline for baseline in (*collection.baselines, *_load_adopted(folder))}
+    if which == ADOPTED:
         return Collection(baselines=tuple(adopted.values()))
-    if wanted in adopted:
-        return Collection(baselines=(adopted[wanted],))
-    run = _run_called(wanted, found.results)
-    if run is None and RESULTS.is_dir():
-        run = _run_called(wanted, collect([RESULTS]).results)
-    if run is None:
-        names = [ADOPTED, *adopted, *(result.run_id for result in found.results)]
-        near = difflib.get_close_matches(wanted, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else "expected a file, a folder, a run id or an adopted baseline"
-        raise UsageError(f"--baseline {wanted}: no such file, run or baseline; {hint}")
-    return _of_results(wanted, [run])
+    if which in adopted:
+        return Collection(baselines=(adopted[which],))
+    for result in itertools.chain(collection.results, _stored_results()):
+        if result.run_id == which:
+            return _of_results(which, [result])
+    raise _no_such_baseline(which, [*adopted, *(result.run_id for result in collection.results)])
+
+
+def _stored_results() -> Iterator[Result]:
+    """Yield the results of the usual folder, which is only read when it comes to that."""
+    if RESULTS.is_dir():
+        yield from collect([RESULTS]).results
+
+
+def _no_such_baseline(which: str, names: list[str]) -> UsageError:
+    near = difflib.get_close_matches(which, [ADOPTED, *names], n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "expected a file, a folder, a run id or an adopted baseline"
+    return UsageError(f"--baseline {which}: no such file, run or baseline; {hint}")
+
+
+def _load_adopted(folder: Path | None) -> list[Baseline]:
+    if (folder or FOLDER).is_dir():
+        return load_baselines(folder or FOLDER)
+    if folder is not None:
+        raise UsageError(f"--baselines {folder}: no such folder; expected one with adopted baselines")
+    return []
 
 
 def as_baselines(name: str, results: Iterable[Result]) -> tuple[Baseline, ...]:
@@ -160,19 +176,15 @@ def as_baselines(name: str, results: Iterable[Result]) -> tuple[Baseline, ...]:
 
 
 def _from_path(path: Path) -> Collection:
-    found = collect([path])
-    named = _of_results(str(path), found.results)
-    if not named.baselines and not found.baselines and not found.problems:
+    collection = collect([path])
+    named = _of_results(str(path), collection.results)
+    if not named.baselines and not collection.baselines and not collection.problems:
         raise UsageError(f"--baseline {path}: no result and no baseline there")
-    problems = (*found.problems, *named.problems)
-    return Collection(problems=problems, baselines=(*found.baselines, *named.baselines))
+    problems = (*collection.problems, *named.problems)
+    return Collection(problems=problems, baselines=(*collection.baselines, *named.baselines))
 
 
 def _of_results(name: str, results: Sequence[Result]) -> Collection:
     """Return completed results as baselines; a case that did not complete is a problem, as a refused file is."""
     problems = (f"{r.run_id}: the case {r.status}; it cannot be a baseline" for r in results if not r.completed)
     return Collection(problems=tuple(problems), baselines=as_baselines(name, (r for r in results if r.completed)))
-
-
-def _run_called(run_id: str, results: Sequence[Result]) -> Result | None:
-    return next((result for result in results if result.run_id == run_id), None)

@@ -103,15 +103,15 @@ def bands(points: Sequence[Point], metric: str) -> tuple[Band, ...]:
 
     A stretch without a reference is a band too, whose ``reference`` is None.
     """
-    found: list[Band] = []
+    stretches: list[Band] = []
     last: tuple[float | None, float | None] = (None, None)
     for index, point in enumerate(points):
         verdict = point.verdicts.get(metric)
         now = (verdict.reference, verdict.tolerance) if verdict else (None, None)
         if now != last:
-            found.append(band_around(index, *now))
+            stretches.append(band_around(index, *now))
         last = now
-    return tuple(found)
+    return tuple(stretches)
 
 
 def band_around(start: int, reference: float | None, tolerance: float | None) -> Band:
@@ -126,8 +126,8 @@ def commits_of(points: Iterable[Point]) -> tuple[str | None, ...]:
     return tuple(dict.fromkeys(point.commit for point in points))
 
 
-def _with_baselines(inputs: Inputs, wanted: Collection[str]) -> dict[str, Comparison]:
-    """Return the comparisons of ``wanted`` runs with the chosen baselines, each run on its own, by run."""
+def _with_baselines(inputs: Inputs, runs: Collection[str]) -> dict[str, Comparison]:
+    """Return the comparisons of ``runs`` with the chosen baselines, each run on its own, by run."""
     if inputs.baselines is None:
         return {}
     named = {run for baseline in inputs.baselines if baseline.adopted is None for run in baseline.runs}
@@ -138,7 +138,7 @@ def _with_baselines(inputs: Inputs, wanted: Collection[str]) -> dict[str, Compar
     return {
         result.run_id: compare(match)
         for result in inputs.results
-        if result.run_id in wanted and result.run_id not in named
+        if result.run_id in runs and result.run_id not in named
         for match in match_baselines([result], inputs.baselines, Terms(), target_of)
     }
 

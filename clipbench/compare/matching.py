@@ -58,6 +58,11 @@ class Match:
         """Whether anything rules all comparing out."""
         return bool(self.bad_images) or any(d.blocks == "all" and not d.allowed for d in self.differences)
 
+    @property
+    def slow(self) -> tuple[Difference, ...]:
+        """The differences that rule out comparing speed."""
+        return tuple(d for d in self.differences if d.blocks == "speed" and not d.allowed)
+
 
 def images_left_out(result: Result) -> int:
     """Return the number of images that could not be read."""
@@ -74,10 +79,10 @@ def match_reference(
     terms = terms or Terms()
     if not result.completed:
         return Match((result,))
-    wanted = name or result.reference
-    reference = references.get(wanted) if wanted else None
+    name = name or result.reference
+    reference = references.get(name) if name else None
     if reference is None:
-        return Match((result,), unmatched=Unmatched("reference", wanted, tuple(sorted(references))))
+        return Match((result,), unmatched=Unmatched("reference", name, tuple(sorted(references))))
     target = terms.target if terms.target is not None else reference.target
     return Match((result,), reference, None, unmet(reference.conditions, result, terms), target)
 
@@ -136,15 +141,21 @@ def find_baseline(result: Result, baselines: Sequence[Baseline]) -> tuple[Baseli
     """
     same_case = [b for b in baselines if (b.suite, b.case) == (result.suite, result.case)]
     choices = [b for b in same_case if b.adopted is None or b.device == result.device_name]
-    if not choices and len(baselines) == 1 and baselines[0].adopted is None:
+    if len(baselines) == 1 and baselines[0].adopted is None:
         choices = list(baselines)
     if choices:
-        newest_first = sorted(choices, key=lambda b: (b.adopted is None, b.adopted or ""), reverse=True)
-        return min(newest_first, key=lambda b: _count_blocking(result, b)), None
-    known = sorted({f"{b.case} on {b.device}" for b in same_case or baselines})
-    wanted = f"{result.case} on {result.device_name or 'an unknown device'}"
-    return None, Unmatched("baseline", wanted, tuple(known))
+        return _nearest(result, choices), None
+    known = sorted({_where(b.results[0]) for b in same_case or baselines})
+    return None, Unmatched("baseline", _where(result), tuple(known))
 
 
-def _count_blocking(result: Result, baseline: Baseline) -> int:
-    return sum(d.blocks != "nothing" for d in find_differences(result, baseline.results[0]))
+def _where(result: Result) -> str:
+    return f"{result.case} on {result.device_name or 'an unknown device'}"
+
+
+def _nearest(result: Result, baselines: Sequence[Baseline]) -> Baseline:
+    def count_blocking(baseline: Baseline) -> int:
+        return sum(d.blocks != "nothing" for d in find_differences(result, baseline.results[0]))
+
+    newest_first = sorted(baselines, key=lambda b: (b.adopted is None, b.adopted or ""), reverse=True)
+    return min(newest_first, key=count_blocking)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from clipbench.api.plain import finite
 from clipbench.api.result import Direction, Metric, Result
-from clipbench.compare.convergence import QUALITY_METRICS, loss_curve, match_curves, mean_curve, quality_metrics
+from clipbench.compare.convergence import QUALITY_METRICS, Curve, loss_curve, match_curves, mean_curve, quality_metrics
 from clipbench.compare.matching import Match, Terms, unmet
 from clipbench.compare.significance import (
     Effect,
+    Limits,
     pairs_per_second,
     recall_effects,
     sampling_errors,
@@ -22,6 +23,7 @@ from clipbench.results.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS
 from clipbench.results.references import Reference, ReferenceMetric
 
 SPEED, CURVE = "samples_per_second", "loss_curve"
+Figures = Mapping[str, Metric]
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Measurement:
     """One metric: the mean over our results, the figure it is compared with, and how sure their difference is.
 
     ``error`` is half the width of the 95 % interval, in ``unit``. ``note`` says why there is no value. ``obstacle``
-    is the cause that keeps the metric from being judged, ``differences`` what rules out this metric alone.
+    is the cause that keeps the metric from being judged, ``differences`` what rules out this metric alone; ``limits``
+    are what it is judged by.
     """
 
     metric: str
@@ -40,6 +43,7 @@ class Measurement:
     error: float | None = None
     note: str | None = None
     obstacle: Cause | None = None
+    limits: ReferenceMetric | Limits | None = None
     effect: Effect | None = None
     curve: CurveMatch | None = None
     differences: tuple[Difference, ...] = ()
@@ -51,16 +55,16 @@ def measure(match: Match, terms: Terms, errors: bool = True) -> list[Measurement
     ``errors`` False leaves the sampling errors of a comparison with a reference out, which decide nothing and take
     resampling.
     """
+    ours = [figures_of(result, match.target) for result in match.results]
     if match.failure or match.other is None:
-        cause = Cause.CASE_FAILED if match.failure else Cause.UNMATCHED
-        found: Iterable[Measurement] = _unjudged(match.results, cause)
+        measurements = _unjudged(ours, Cause.CASE_FAILED if match.failure else Cause.UNMATCHED)
     elif isinstance(match.other, Reference):
-        found = _with_reference(match, match.other, terms, errors)
+        measurements = _with_reference(match, match.other, ours[0], terms, errors)
     elif match.refused:
-        found = _unjudged(match.results, Cause.CONDITIONS)
+        measurements = _unjudged([figures_of(result) for result in match.results], Cause.CONDITIONS)
     else:
-        found = _with_baseline(match, match.other.results, terms)
-    by_name = {measurement.metric: measurement for measurement in found}
+        measurements = _with_baseline(match, match.other.results, ours, terms)
+    by_name = {measurement.metric: measurement for measurement in measurements}
     return [by_name[name] for name in ordered(by_name)]
 
 
@@ -70,159 +74,153 @@ def ordered(names: Iterable[str]) -> list[str]:
     return [name for name in UNITS_AND_DIRECTIONS if name in given] + sorted(given - set(UNITS_AND_DIRECTIONS))
 
 
-def _names(results: Sequence[Result]) -> set[str]:
-    return {name for result in results for name in result.metric_names}
+# --- figures of several runs --------------------------------------------------------------------------------------
 
 
-def _unjudged(results: Sequence[Result], cause: Cause) -> Iterator[Measurement]:
-    for name in _names(results):
-        yield Measurement(name, *_unit(name, results), mean(name, results), obstacle=cause)
+def figures_of(result: Result, target: float | None = None) -> dict[str, Metric]:
+    """Return the metrics of the last evaluation and, with a ``target``, the time to quality."""
+    stored = result.metrics.last.values if result.metrics.last else {}
+    return {**stored, **(quality_metrics(result, target) if target is not None else {})}
 
 
-def mean(name: str, results: Sequence[Result]) -> float | None:
-    """Return the mean of a metric over all results; None where any has no finite value."""
-    return _mean_of([result.value(name) for result in results])
-
-
-def _mean_of(values: Sequence[float | None]) -> float | None:
+def mean(name: str, runs: Sequence[Figures]) -> float | None:
+    """Return the mean of a metric over all runs; None where any has no finite value."""
+    values = [finite(run[name].value) for run in runs if name in run]
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
+    return sum(known) / len(known) if len(known) == len(runs) else None
 
 
-def _unit(name: str, results: Sequence[Result]) -> tuple[str, Direction]:
-    stored = next((metric for result in results if (metric := result.metric(name))), None)
+def _unit(name: str, runs: Iterable[Figures]) -> tuple[str, Direction]:
+    stored = next((run[name] for run in runs if name in run), None)
     return (stored.unit, stored.direction) if stored else UNITS_AND_DIRECTIONS.get(name, ("", "higher"))
 
 
-def _why_missing(name: str, results: Sequence[Result]) -> str | None:
-    """Return why the first result without a value has none, as it states it; None where it has no such metric."""
-    stored = next((result.metric(name) for result in results if result.value(name) is None), None)
-    return (stored.reason or "not a finite number") if stored else None
+def _why_missing(metric: Metric | None) -> str | None:
+    """Return why a metric has no value, as the result states it; None where it has one, or there is no metric."""
+    return (metric.reason or "not a finite number") if metric and finite(metric.value) is None else None
+
+
+def _first_missing(name: str, runs: Iterable[Figures]) -> str | None:
+    return next((why for run in runs if (why := _why_missing(run.get(name)))), None)
+
+
+def _unjudged(runs: Sequence[Figures], cause: Cause) -> Iterator[Measurement]:
+    for name in {name for run in runs for name in run}:
+        yield Measurement(name, *_unit(name, runs), mean(name, runs), obstacle=cause)
 
 
 # --- references ---------------------------------------------------------------------------------------------------
 
 
-def _with_reference(match: Match, reference: Reference, terms: Terms, errors: bool) -> Iterator[Measurement]:
+def _with_reference(
+    match: Match, reference: Reference, ours: Figures, terms: Terms, errors: bool
+) -> Iterator[Measurement]:
     (result,) = match.results
-    stored = {**(result.metrics.last.values if result.metrics.last else {})}
-    if match.target is not None:
-        stored |= quality_metrics(result, match.target)
     resampled = errors and not match.refused and not reference.metrics.keys().isdisjoint(RECALL_NAMES)
     sampling = sampling_errors(result) if resampled else {}
-    for name in {**stored, **reference.metrics}:
-        published, metric = reference.metrics.get(name), stored.get(name)
-        if published:
-            yield _with_figure(name, metric, published, match, terms, sampling.get(name))
-        elif metric:
-            figures = finite(metric.value), None, sampling.get(name)
-            yield Measurement(name, metric.unit, metric.direction, *figures, obstacle=Cause.NO_FIGURE)
-    if reference.loss_curve and match.refused:
-        yield Measurement(CURVE, *UNITS_AND_DIRECTIONS[CURVE], None, obstacle=Cause.CONDITIONS)
-    elif reference.loss_curve:
-        yield _curve(loss_curve(result), reference.loss_curve)
+    for name, published in reference.metrics.items():
+        yield _with_figure(name, ours.get(name), published, match, terms, sampling.get(name))
+    for name in ours.keys() - reference.metrics.keys():
+        figures = mean(name, [ours]), None, sampling.get(name)
+        yield Measurement(name, *_unit(name, [ours]), *figures, obstacle=Cause.NO_FIGURE)
+    if reference.loss_curve:
+        yield _curve(loss_curve(result), reference.loss_curve, match.refused)
 
 
 def _with_figure(
     name: str, metric: Metric | None, published: ReferenceMetric, match: Match, terms: Terms, error: float | None
 ) -> Measurement:
-    value, obstacle = finite(metric.value) if metric else None, None
-    differences: tuple[Difference, ...] = ()
+    unit, value = (published.unit, published.direction), finite(metric.value) if metric else None
+    one = Measurement(name, *unit, value, published.value, error, _why_missing(metric), limits=published)
     if match.refused:
-        obstacle = Cause.CONDITIONS
-    else:
-        conditions = [d for d in unmet(published.conditions, match.results[0], terms) if not d.allowed]
-        differences = (*conditions, *_mismatches(metric, published))
-        if differences:
-            obstacle, error = Cause.OWN_CONDITIONS, None
-        elif published.tolerance is None:
-            obstacle = Cause.NO_LIMIT
-    note = (metric.reason or "not a finite number") if metric and value is None else None
-    unit, direction = published.unit, published.direction
-    return Measurement(name, unit, direction, value, published.value, error, note, obstacle, differences=differences)
+        return replace(one, obstacle=Cause.CONDITIONS)
+    if differences := _own_differences(metric, published, match.results[0], terms):
+        return _not_comparable(one, differences)
+    return one
 
 
-def _mismatches(metric: Metric | None, published: ReferenceMetric) -> list[Difference]:
-    if metric is None:
-        return []
-    ours, theirs = (metric.unit, metric.direction), (published.unit, published.direction)
-    sides = zip(("unit", "direction"), ours, theirs, strict=True)
-    return [Difference("", f"its {key}", left, right) for key, left, right in sides if left != right]
+def _own_differences(
+    metric: Metric | None, published: ReferenceMetric, result: Result, terms: Terms
+) -> tuple[Difference, ...]:
+    """Return what rules out comparing this metric alone: its own conditions, another unit or direction."""
+    differences = [d for d in unmet(published.conditions, result, terms) if not d.allowed]
+    if metric and metric.unit != published.unit:
+        differences.append(Difference("", "its unit", metric.unit, published.unit))
+    if metric and metric.direction != published.direction:
+        differences.append(Difference("", "its direction", metric.direction, published.direction))
+    return tuple(differences)
 
 
 # --- baselines ----------------------------------------------------------------------------------------------------
 
 
-def _with_baseline(match: Match, theirs: Sequence[Result], terms: Terms) -> Iterator[Measurement]:
-    ours = match.results
-    slow = tuple(d for d in match.differences if d.blocks == "speed" and not d.allowed)
-    for name in _names([*ours, *theirs]) - {*RECALL_NAMES, SPEED}:
-        figures = mean(name, ours), mean(name, theirs)
-        yield Measurement(name, *_unit(name, ours), *figures, obstacle=Cause.NO_LIMIT)
-    effects = recall_effects(ours, theirs, terms.thresholds)
-    for name in RECALL_NAMES:
-        yield _recall(name, ours, theirs, effects.get(name))
-    yield _speed(ours, theirs, terms, slow)
-    if match.target is not None:
-        yield from _quality(ours, theirs, match.target, slow)
-    yield _baseline_curve(ours, theirs)
-
-
-def _recall(name: str, ours: Sequence[Result], theirs: Sequence[Result], effect: Effect | None) -> Measurement:
-    value, reference = mean(name, ours), mean(name, theirs)
-    if value is None or reference is None:
-        return _without_value(name, ours, value, reference)
-    if effect is None:
-        return Measurement(name, *_unit(name, ours), value, reference, obstacle=Cause.NO_QUERY_RANKS)
-    return Measurement(name, *_unit(name, ours), value, reference, effect.error, effect=effect)
-
-
-def _speed(ours: Sequence[Result], theirs: Sequence[Result], terms: Terms, slow: tuple[Difference, ...]) -> Measurement:
-    sides = [[seconds_per_pair(result) for result in side] for side in (ours, theirs)]
-    # The timing of a result whose throughput is None is unreliable, whatever windows it stores.
-    known = [all(runs) and mean(SPEED, side) is not None for runs, side in zip(sides, (ours, theirs), strict=True)]
-    value, reference = (pairs_per_second(runs) if one else None for runs, one in zip(sides, known, strict=True))
-    if slow:
-        unit = _unit(SPEED, ours)
-        return Measurement(SPEED, *unit, value, reference, obstacle=Cause.OWN_CONDITIONS, differences=slow)
-    if value is None or reference is None:
-        return _without_value(SPEED, ours, value, reference)
-    effect = speed_effect(sides[0], sides[1], terms.thresholds.of_speed())
-    return Measurement(SPEED, *_unit(SPEED, ours), value, reference, effect.error * reference, effect=effect)
-
-
-def _without_value(name: str, ours: Sequence[Result], value: float | None, reference: float | None) -> Measurement:
-    obstacle = Cause.NO_FIGURE if reference is None else None
-    note = None if obstacle else _why_missing(name, ours)
-    return Measurement(name, *_unit(name, ours), value, reference, note=note, obstacle=obstacle)
-
-
-def _quality(
-    ours: Sequence[Result], theirs: Sequence[Result], target: float, slow: tuple[Difference, ...]
+def _with_baseline(
+    match: Match, baseline: Sequence[Result], ours: Sequence[Figures], terms: Terms
 ) -> Iterator[Measurement]:
-    """Yield the time to quality: shown, but missing where the baseline reached the target and a result did not."""
-    sides = [[quality_metrics(result, target) for result in side] for side in (ours, theirs)]
-    for name in QUALITY_METRICS:
-        runs = [[run[name] for run in side] for side in sides]
-        value, reference = (_mean_of([run.value for run in side]) for side in runs)
-        why = next((run.reason for side in runs for run in side if run.reason), f"target {target:g}")
-        obstacle: Cause | None = None
-        differences: tuple[Difference, ...] = ()
-        if slow and name == "seconds_to_quality":
-            obstacle, differences = Cause.OWN_CONDITIONS, slow
-        elif value is not None or reference is None:
-            obstacle = Cause.NO_LIMIT
-        unit = UNITS_AND_DIRECTIONS[name]
-        yield Measurement(name, *unit, value, reference, None, why, obstacle, differences=differences)
+    theirs = [figures_of(result, match.target) for result in baseline]
+    for name in {name for run in (*ours, *theirs) for name in run} - {*RECALL_NAMES, SPEED}:
+        yield _shown(name, ours, theirs, match)
+    effects = recall_effects(match.results, baseline, terms.thresholds)
+    for name in RECALL_NAMES:
+        one = Measurement(name, *_unit(name, ours), mean(name, ours), mean(name, theirs))
+        yield _gated(one, ours, effects.get(name), terms.thresholds.of_recall(name))
+    yield _speed(match, baseline, ours, theirs, terms.thresholds.of_speed())
+    yield _baseline_curve(match.results, baseline)
+
+
+def _speed(
+    match: Match, baseline: Sequence[Result], ours: Sequence[Figures], theirs: Sequence[Figures], limits: Limits
+) -> Measurement:
+    sides = [[seconds_per_pair(result) for result in side] for side in (match.results, baseline)]
+    value, reference = _rate(sides[0], ours), _rate(sides[1], theirs)
+    one = Measurement(SPEED, *_unit(SPEED, ours), value, reference)
+    if match.slow:
+        return _not_comparable(one, match.slow)
+    known = value is not None and reference is not None
+    return _gated(one, ours, speed_effect(sides[0], sides[1], limits) if known else None, limits)
+
+
+def _gated(one: Measurement, ours: Sequence[Figures], effect: Effect | None, limits: Limits) -> Measurement:
+    """Return a metric that is judged by the significance of its effect."""
+    if one.reference is None:
+        return replace(one, obstacle=Cause.NO_FIGURE)
+    if one.value is None:
+        return replace(one, note=_first_missing(one.metric, ours))
+    if effect is None:
+        return replace(one, obstacle=Cause.NO_QUERY_RANKS, limits=limits)
+    return replace(one, error=effect.error * effect.scale, effect=effect, limits=limits)
+
+
+def _not_comparable(one: Measurement, differences: tuple[Difference, ...]) -> Measurement:
+    return replace(one, obstacle=Cause.OWN_CONDITIONS, differences=differences, error=None)
+
+
+def _rate(seconds: Sequence[Sequence[float]], runs: Sequence[Figures]) -> float | None:
+    """Return pairs per second; None where a run has no window, or its throughput is None: an unreliable timing."""
+    return pairs_per_second(seconds) if all(seconds) and mean(SPEED, runs) is not None else None
+
+
+def _shown(name: str, ours: Sequence[Figures], theirs: Sequence[Figures], match: Match) -> Measurement:
+    """Return a metric without a gate; yet a target that the baseline reached must be reached."""
+    unit = _unit(name, (*ours, *theirs))
+    one = Measurement(name, *unit, mean(name, ours), mean(name, theirs), obstacle=Cause.NO_LIMIT)
+    if name not in QUALITY_METRICS:
+        return one
+    if match.slow and one.unit == "s":
+        return _not_comparable(one, match.slow)
+    missed = one.value is None and one.reference is not None
+    note = _first_missing(name, (*ours, *theirs)) or f"target {match.target:g}"
+    return replace(one, note=note, obstacle=None if missed else Cause.NO_LIMIT)
 
 
 # --- loss curves --------------------------------------------------------------------------------------------------
 
 
-def _curve(ours: Sequence[float | None], theirs: Sequence[float | None]) -> Measurement:
+def _curve(ours: Curve, theirs: Curve, refused: bool = False) -> Measurement:
     """Return the match of a loss curve: its value is the mean relative error in percent."""
-    match = match_curves(ours, theirs)
-    unit = UNITS_AND_DIRECTIONS[CURVE]
+    unit, match = UNITS_AND_DIRECTIONS[CURVE], match_curves(ours, theirs)
+    if refused:
+        return Measurement(CURVE, *unit, None, obstacle=Cause.CONDITIONS)
     if isinstance(match, str):
         return Measurement(CURVE, *unit, None, 0.0, note=match)
     return Measurement(CURVE, *unit, 100 * match.relative, 0.0, curve=match)
@@ -230,9 +228,9 @@ def _curve(ours: Sequence[float | None], theirs: Sequence[float | None]) -> Meas
 
 def _baseline_curve(ours: Sequence[Result], theirs: Sequence[Result]) -> Measurement:
     """Return the match with the baseline's own curve; with other seeds, which see other batches, it gates nothing."""
-    curves = [mean_curve([loss_curve(result) for result in side]) for side in (ours, theirs)]
-    measurement = _curve(*curves)
-    if not curves[1] or None in curves[1]:
+    mine, other = (mean_curve([loss_curve(result) for result in side]) for side in (ours, theirs))
+    measurement = _curve(mine, other)
+    if not other or None in other:
         return replace(measurement, reference=None, note=None, obstacle=Cause.NO_FIGURE)
     if {result.seed for result in ours} != {result.seed for result in theirs}:
         return replace(measurement, reference=None, note=None, obstacle=Cause.OTHER_SEED, curve=None)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from clipbench.api.plain import value_at
 from clipbench.api.result import QueryRanks, Result
+from clipbench.compare import bootstrap
+from clipbench.compare.bootstrap import Floats, Hits, hits_of
+from clipbench.compare.rank_test import block_means, rank_test, spread_of_runs, student_draws
 from clipbench.compare.verdicts import Bootstrap, TimingTest
 from clipbench.results.metrics import BEST_METRIC, RECALL_NAMES
-
-if TYPE_CHECKING:
-    from clipbench.compare.bootstrap import Floats, Hits
 
 RECALL_ALPHA = 0.005  # chance that any of the nine recalls is called worse though nothing changed
 SPEED_ALPHA = 0.002  # the same for throughput
@@ -88,36 +89,37 @@ def recall_effects(ours: Sequence[Result], theirs: Sequence[Result], thresholds:
 
     None at all where query ranks are missing or do not give the recall that the result states.
     """
-    hits = [[hit for hit in map(checked_hits, side) if hit is not None] for side in (ours, theirs)]
-    if len(hits[0]) < len(ours) or len(hits[1]) < len(theirs):
+    hits = [_all_hits(side) for side in (ours, theirs)]
+    if not all(hits):
         return {}
-    import numpy as np
-
-    from clipbench.compare import bootstrap
-    from clipbench.compare.rank_test import student_draws
-
     means = [bootstrap.mean_hits(side) for side in hits]
     paired = _same_queries(ours[0], theirs[0]) and means[0].images == means[1].images
     draws = (bootstrap.paired_draws if paired else bootstrap.unpaired_draws)(means[0], means[1])
-    by_seed = [_by_seed(side, results) for side, results in zip(hits, (ours, theirs), strict=True)]
-    errors, degrees = _run_errors(by_seed[0], by_seed[1], thresholds)
+    seeds = [_by_seed(side, results) for side, results in zip(hits, (ours, theirs), strict=True)]
+    errors, degrees = _run_errors(seeds[0], seeds[1], thresholds)
     draws += student_draws(degrees, len(draws), bootstrap.SEED + 2)[:, None] * np.asarray(errors)
-    seeds, same_seeds = (len(by_seed[0]), len(by_seed[1])), by_seed[0].keys() == by_seed[1].keys()
-    evidence = Bootstrap(means[0].images, paired, seeds, same_seeds)
-    gains = [a - b for a, b in zip(means[0].recalls().values(), means[1].recalls().values(), strict=True)]
+    counts = len(seeds[0]), len(seeds[1])
+    evidence = Bootstrap(means[0].images, paired, counts, same_seeds=seeds[0].keys() == seeds[1].keys())
+    recalls = [mean.recalls() for mean in means]
+    columns = zip(RECALL_NAMES, draws.T, strict=True)
+    return {name: _of_draws(recalls[0][name] - recalls[1][name], column, evidence) for name, column in columns}
+
+
+def _all_hits(results: Sequence[Result]) -> list[Hits]:
+    """Return the hits of every result; none where any has none."""
+    hits = [hit for hit in map(checked_hits, results) if hit]
+    return hits if len(hits) == len(results) else []
+
+
+def _of_draws(gain: float, draws: Floats, evidence: Bootstrap) -> Effect:
+    low, high = np.percentile(draws, [2.5, 97.5])
     count = len(draws) + 1
-    effects = {}
-    for name, gain, column in zip(RECALL_NAMES, gains, draws.T, strict=True):
-        low, high = np.percentile(column, [2.5, 97.5])
-        worse, better = (1 + int((column >= 0).sum())) / count, (1 + int((column <= 0).sum())) / count
-        effects[name] = Effect(gain, float(high - low) / 2, worse, better, evidence)
-    return effects
+    worse, better = (1 + int((draws >= 0).sum())) / count, (1 + int((draws <= 0).sum())) / count
+    return Effect(gain, float(high - low) / 2, worse, better, evidence)
 
 
 def _by_seed(hits: Sequence[Hits], results: Sequence[Result]) -> dict[int, Floats]:
     """Return (runs, 9) recalls by seed."""
-    import numpy as np
-
     runs: dict[int, list[list[float]]] = {}
     for hit, result in zip(hits, results, strict=True):
         runs.setdefault(result.seed, []).append(list(hit.recalls().values()))
@@ -130,25 +132,25 @@ def _run_errors(ours: dict[int, Floats], theirs: dict[int, Floats], thresholds: 
     With the same seeds on both sides runs are paired by seed. With other seeds, seeds are what is drawn. What single
     runs cannot show is assumed: seeds spread by half the smallest effect, repeats of one seed by a quarter of it.
     """
-    import numpy as np
-
-    from clipbench.compare.rank_test import spread_of_runs
-
-    same = ours.keys() == theirs.keys()
-    share = REPEAT_SPREAD if same else SEED_SPREAD
-    assumed = [thresholds.of_recall(name).min_effect * share for name in RECALL_NAMES]
-    if same and len(ours) > 1:
-        units = [np.asarray([ours[seed].mean(axis=0) - theirs[seed].mean(axis=0) for seed in ours])]
-        assumed = [math.sqrt(2) * spread for spread in assumed]
-    elif same:
-        units = [next(iter(side.values())) for side in (ours, theirs)]
+    factor, share = 1.0, REPEAT_SPREAD
+    if ours.keys() != theirs.keys():
+        units, share = [_seed_means(ours), _seed_means(theirs)], SEED_SPREAD
+    elif len(ours) > 1:
+        units, factor = [_seed_means(ours) - _seed_means({seed: theirs[seed] for seed in ours})], math.sqrt(2)
     else:
-        units = [np.asarray([runs.mean(axis=0) for runs in side.values()]) for side in (ours, theirs)]
+        units = [*ours.values(), *theirs.values()]
     scale = math.sqrt(sum(1 / len(side) for side in units))
-    spreads = [
-        spread_of_runs(at, RECALL_WEIGHT, *(side[:, column] for side in units)) for column, at in enumerate(assumed)
-    ]
-    return [spread * scale for spread, _ in spreads], spreads[0][1]
+    errors, degrees = [], 0
+    for column, name in enumerate(RECALL_NAMES):
+        assumed = factor * (thresholds.of_recall(name).min_effect * share)
+        spread, degrees = spread_of_runs(assumed, RECALL_WEIGHT, *(side[:, column] for side in units))
+        errors.append(spread * scale)
+    return errors, degrees
+
+
+def _seed_means(side: dict[int, Floats]) -> Floats:
+    """Return (seeds, 9) recalls."""
+    return np.asarray([runs.mean(axis=0) for runs in side.values()])
 
 
 def last_query_ranks(result: Result) -> QueryRanks | None:
@@ -159,8 +161,6 @@ def last_query_ranks(result: Result) -> QueryRanks | None:
 
 def checked_hits(result: Result) -> Hits | None:
     """Return the hits of the last evaluation, if they give the recall that the result states."""
-    from clipbench.compare.bootstrap import hits_of
-
     hits, stated = hits_of(last_query_ranks(result)), result.value(BEST_METRIC)
     agrees = hits is not None and stated is not None and abs(hits.recalls()[BEST_METRIC] - stated) < 1e-6
     return hits if agrees else None
@@ -168,10 +168,8 @@ def checked_hits(result: Result) -> Hits | None:
 
 def sampling_errors(result: Result) -> dict[str, float]:
     """Return half the width of the 95 % interval of every recall, from its query ranks; {} without them."""
-    from clipbench.compare.bootstrap import hits_of, recall_errors
-
     hits = hits_of(last_query_ranks(result))
-    return recall_errors(hits) if hits else {}
+    return bootstrap.recall_errors(hits) if hits else {}
 
 
 def _same_queries(ours: Result, theirs: Result) -> bool:
@@ -184,54 +182,48 @@ Chances = tuple[float, float, float]  # ours is slower for nothing, ours is fast
 
 
 def speed_effect(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]], limits: Limits) -> Effect:
-    """Return the effect on throughput as a share of the baseline's, from each run's seconds per pair by window.
-
-    Blocks of windows are ranked, and runs instead from ``RUNS_TO_RANK`` on each side. With fewer runs, yet more than
-    one, the difference must also stand out from how runs spread.
-    """
-    import numpy as np
-
-    from clipbench.compare.rank_test import block_means
-
-    runs = [[float(np.mean(run)) for run in side] for side in (ours, theirs)]
-    blocks = [np.concatenate([block_means(run) for run in side]) for side in (ours, theirs)]
-    counts, sizes = (len(runs[0]), len(runs[1])), (len(blocks[0]), len(blocks[1]))
+    """Return the effect on throughput as a share of the baseline's, from each run's seconds per pair by window."""
     medians = [float(np.median(np.concatenate([np.asarray(run) for run in side]))) for side in (ours, theirs)]
     typical = medians[1] / medians[0] - 1
-    if min(counts) >= RUNS_TO_RANK:
-        chances, evidence = _ranked(runs[0], runs[1]), TimingTest("runs ranked", counts, typical)
-    elif math.comb(sum(sizes), sizes[0]) > 1 / SPEED_ALPHA:
-        chances, evidence = _ranked(blocks[0], blocks[1]), TimingTest("blocks ranked", sizes, typical)
-    else:
-        chances, evidence = _spread(blocks[0], blocks[1], limits.min_effect), TimingTest("t test", sizes, typical)
-    if max(counts) > 1 and min(counts) < RUNS_TO_RANK:
-        by_runs = _spread(runs[0], runs[1], REPEAT_SPREAD * limits.min_effect)
-        worse, better, error = (max(pair) for pair in zip(chances, by_runs, strict=True))
-        chances = worse, better, error
-        evidence = TimingTest(evidence.test, evidence.samples, typical, counts)
+    (worse, better, error), evidence = _test_timing(ours, theirs, limits, typical)
     reference = pairs_per_second(theirs)
     gain = pairs_per_second(ours) / reference - 1
     outliers = abs(gain) >= limits.min_effect and (abs(typical) < limits.min_effect or (gain < 0) != (typical < 0))
-    worse, better, error = chances
     return Effect(gain, error, worse, better, evidence, outliers, reference)
+
+
+def _test_timing(
+    ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]], limits: Limits, median_gain: float
+) -> tuple[Chances, TimingTest]:
+    """Rank blocks of windows, and runs instead from ``RUNS_TO_RANK`` on each side.
+
+    With fewer runs, yet more than one, the difference must also stand out from how runs spread.
+    """
+    runs = [[float(np.mean(run)) for run in side] for side in (ours, theirs)]
+    blocks = [np.concatenate([block_means(run) for run in side]) for side in (ours, theirs)]
+    counts, sizes = (len(runs[0]), len(runs[1])), (len(blocks[0]), len(blocks[1]))
+    if min(counts) >= RUNS_TO_RANK:
+        return _ranked(runs[0], runs[1]), TimingTest("runs ranked", counts, median_gain)
+    by_runs = counts if max(counts) > 1 else None
+    if math.comb(sum(sizes), sizes[0]) > 1 / SPEED_ALPHA:
+        chances, evidence = _ranked(blocks[0], blocks[1]), TimingTest("blocks ranked", sizes, median_gain, by_runs)
+    else:
+        chances = _spread(blocks[0], blocks[1], limits.min_effect)
+        evidence = TimingTest("t test", sizes, median_gain, by_runs)
+    if by_runs:
+        other = _spread(runs[0], runs[1], REPEAT_SPREAD * limits.min_effect)
+        chances = max(chances[0], other[0]), max(chances[1], other[1]), max(chances[2], other[2])
+    return chances, evidence
 
 
 def _ranked(ours: Sequence[float] | Floats, theirs: Sequence[float] | Floats) -> Chances:
     """Return the chances by ranks, and the interval of the log ratio."""
-    import numpy as np
-
-    from clipbench.compare.rank_test import rank_test
-
     error = 1.96 * math.sqrt(sum(float(np.log(side).var(ddof=1)) / len(side) for side in (ours, theirs)))
     return rank_test(theirs, ours), rank_test(ours, theirs), error
 
 
 def _spread(ours: Sequence[float] | Floats, theirs: Sequence[float] | Floats, assumed: float) -> Chances:
     """Return the same by Student's t for few samples, whose spread is ``assumed`` until they show their own."""
-    import numpy as np
-
-    from clipbench.compare.rank_test import spread_of_runs, student_draws
-
     sides = [np.log(side) for side in (ours, theirs)]
     spread, degrees = spread_of_runs(assumed, SPEED_WEIGHT, *sides)
     draws = spread * math.sqrt(sum(1 / len(side) for side in sides)) * student_draws(degrees, 100_000, seed=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,16 +73,16 @@ def select_cases(results: Sequence[Result], patterns: Sequence[str]) -> list[Res
     return [r for r in results if not patterns or any(fnmatch.fnmatchcase(r.case, p) for p in patterns)]
 
 
-def exit_code(trends: Sequence[Trend], problems: Sequence[str]) -> ExitCode:
-    """Return 3 when a file was refused, 4 without any result, else 0: a trend judges nothing."""
+def exit_code(series: Sized, problems: Sized) -> ExitCode:
+    """Return 3 when a file was refused, 4 without any series of results, else 0: what shows results judges nothing."""
     if problems:
         return ExitCode.NOT_COMPARABLE
-    return ExitCode.PASS if trends else ExitCode.CASE_FAILED
+    return ExitCode.PASS if series else ExitCode.CASE_FAILED
 
 
 def trend_data(trends: Iterable[Trend], problems: Sequence[str]) -> dict[str, Any]:
     """Return all of it as plain data, for ``--format json``."""
-    found = [
+    series = [
         {
             "metric": trend.metric,
             "unit": trend.unit,
@@ -93,7 +93,7 @@ def trend_data(trends: Iterable[Trend], problems: Sequence[str]) -> dict[str, An
         }
         for trend in trends
     ]
-    return {"kind": "clipbench.trend", "schema_version": 2, "problems": list(problems), "trends": found}
+    return {"kind": "clipbench.trend", "schema_version": 2, "problems": list(problems), "trends": series}
 
 
 def _measurement(result: Result, metric: str) -> Measurement:

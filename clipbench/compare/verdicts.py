@@ -8,42 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Literal, get_args
 
 from clipbench.api.plain import finite
 from clipbench.api.result import Direction
 from clipbench.errors import ExitCode
 
 VerdictStatus = Literal["pass", "fail", "better", "inconclusive", "not comparable", "missing", "ungated"]
+# From worst to best.
 ComparisonStatus = Literal[
-    "pass", "better", "inconclusive", "fail", "not comparable", "no reference", "no baseline", "failed case"
+    "failed case", "fail", "not comparable", "no reference", "no baseline", "inconclusive", "better", "pass"
 ]
 Level = Literal["none", "notice", "warning", "error"]
 Kind = Literal["reference", "baseline"]
 
-# These decide whether a result passes; a metric that is not comparable or not gated decides nothing.
-GATED = ("pass", "fail", "better", "inconclusive", "missing")
-# From worst to best: several comparisons come to the first of these that one of them has.
-WORST_FIRST: tuple[ComparisonStatus, ...] = (
-    "failed case",
-    "fail",
-    "not comparable",
-    "no reference",
-    "no baseline",
-    "inconclusive",
-    "better",
-    "pass",
-)
+# Several comparisons come to the first of these that one of them has.
+WORST_FIRST: tuple[ComparisonStatus, ...] = get_args(ComparisonStatus)
 
-_LEVELS: dict[VerdictStatus, Level] = {
-    "pass": "none",
-    "ungated": "none",
-    "not comparable": "notice",
-    "better": "warning",
-    "inconclusive": "warning",
-    "fail": "error",
-    "missing": "error",
-}
+_ERRORS, _WARNINGS = ("fail", "missing"), ("better", "inconclusive")
 
 
 class Cause(Enum):
@@ -180,8 +162,11 @@ class Verdict:
 
     def level(self, strict: bool = False) -> Level:
         """Return the severity; ``strict`` makes every warning an error."""
-        level = "warning" if self.warning else _LEVELS[self.status]
-        return "error" if strict and level == "warning" else level
+        if self.status in _ERRORS:
+            return "error"
+        if self.warning or self.status in _WARNINGS:
+            return "error" if strict else "warning"
+        return "notice" if self.status == "not comparable" else "none"
 
 
 @dataclass(frozen=True)
@@ -204,12 +189,12 @@ class Against:
 class Unmatched:
     """Why there is nothing to compare a result with.
 
-    ``wanted`` is the name of a reference (None: the suite names none), or the case and device of a baseline; ``known``
+    ``name`` is that of a reference (None: the suite names none), or the case and device of a baseline; ``known``
     has those that there are.
     """
 
     kind: Kind
-    wanted: str | None
+    name: str | None
     known: tuple[str, ...] = ()
 
 
@@ -309,7 +294,7 @@ class Judgement:
 
 def overall(verdicts: Sequence[Verdict]) -> ComparisonStatus:
     """Return what the verdicts of one comparison come to; without a gate that could be compared, not comparable."""
-    gated = {verdict.status for verdict in verdicts if verdict.status in GATED}
+    gated = {verdict.status for verdict in verdicts} - {"not comparable", "ungated"}
     if not gated:
         return "not comparable"
     if gated & {"fail", "missing"}:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from clipbench.api.config import Case
 from clipbench.api.registry import Registry
+from clipbench.doctor import findings
 from clipbench.doctor.device_check import DeviceCheck, run_device_check
-from clipbench.doctor.findings import (
-    Finding,
-    Level,
-    judge_choice,
-    judge_data,
-    judge_device,
-    judge_machine,
-    judge_missing,
-    judge_software,
-    used_device,
-)
+from clipbench.doctor.findings import Finding, Level
 from clipbench.doctor.host import read_host
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.runs.observers import check_observers
@@ -53,30 +45,27 @@ def check_machine(suite: Suite, registry: Registry, out: Path) -> Checkup:
     Raises UsageError for a suite that is wrong itself.
     """
     host = read_host()  # before the devices are put to work
-    plans, problems = _make_plans(suite, registry)
+    plans, problems = _make_plans(suite.cases, registry)
+    checks = [run_device_check(*question) for question in _devices_to_check(suite.cases, registry)]
     choices = dict.fromkeys((case.engine, case.device) for case in suite.cases)
-    checks = [
-        run_device_check(engine, device, precisions)
-        for engine, device, precisions in _devices_to_check(suite.cases, registry)
-    ]
-    used = [check for engine, device in choices if (check := used_device(checks, engine, device))]
-    findings = [
-        *judge_software(registry, checks),
-        *judge_missing("software", check_observers(registry, suite)),
-        *(finding for check in checks for finding in judge_device(check, check in used)),
-        *(finding for engine, device in choices for finding in judge_choice(checks, engine, device)),
-        *problems,
-        *(finding for plan in plans for finding in judge_data(plan)),
-        *judge_machine(host, plans, used, out),
-    ]
-    findings = list(dict.fromkeys(findings))  # cases of one suite share most of what they need
-    findings.sort(key=lambda finding: SECTIONS.index(finding.section))
-    return Checkup(suite.name, tuple(findings), tuple(checks))
+    used = [check for choice in choices if (check := findings.used_device(checks, *choice))]
+    listed = itertools.chain(
+        findings.judge_software(registry, checks),
+        findings.judge_missing("software", check_observers(registry, suite)),
+        *(findings.judge_device(check, check in used) for check in checks),
+        *(findings.judge_choice(checks, *choice) for choice in choices),
+        problems,
+        *map(findings.judge_data, plans),
+        findings.judge_machine(host, plans, used, out),
+    )
+    # Each finding once: cases of one suite share most of what they need.
+    ordered = sorted(dict.fromkeys(listed), key=lambda finding: SECTIONS.index(finding.section))
+    return Checkup(suite.name, tuple(ordered), tuple(checks))
 
 
-def _make_plans(suite: Suite, registry: Registry) -> tuple[list[Plan], list[Finding]]:
+def _make_plans(cases: Sequence[Case], registry: Registry) -> tuple[list[Plan], list[Finding]]:
     plans, problems = [], []
-    for case in suite.cases:
+    for case in cases:
         try:
             plans.append(make_plan(case, registry))
         except (NotReadyError, UsageError) as error:
@@ -91,9 +80,8 @@ def _devices_to_check(cases: Sequence[Case], registry: Registry) -> Iterator[tup
     """Yield engine, device and precisions: the devices that the cases name, and for ``auto`` all of their engine."""
     for engine in dict.fromkeys(case.engine for case in cases):
         of_engine = [case for case in cases if case.engine == engine]
+        named = {case.device for case in of_engine}
         precisions = list(dict.fromkeys(case.precision for case in of_engine))
-        offered = [spec.name for spec in registry.devices_of(engine)]
-        named = dict.fromkeys(case.device for case in of_engine)
-        for device in offered if "auto" in named else named:
-            if device in offered:
-                yield engine, device, precisions
+        for spec in registry.devices_of(engine):
+            if named & {"auto", spec.name}:
+                yield engine, spec.name, precisions

@@ -77,7 +77,7 @@ def judge_device(check: DeviceCheck, used: bool) -> Iterator[Finding]:
     if check.broke_off:
         # A failure also where it is unused: a case with ``device: auto`` asks this device too.
         fix = "see whether the driver's own tools work"
-        yield _devices(name, "failure", f"the check of it broke off: {check.broke_off}", fix)
+        yield _devices(name, "failure", f"the check of it ended early: {check.broke_off}", fix)
     elif check.unavailable:
         yield finding(name, "failure", check.unavailable)
     if check.info:

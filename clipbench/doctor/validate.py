@@ -14,6 +14,7 @@ from clipbench.results.collect import read_file
 from clipbench.suites.loading import load_suite
 
 SUITE_ENDINGS = (".yaml", ".yml")
+ENDINGS = (*SUITE_ENDINGS, ".json")
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,12 @@ def _verdicts(path: Path, layouts: Sequence[DatasetSpec], deep: bool) -> Iterato
             yield from _check_data(place, spec, deep)
             inside.clear()
             continue
-        inside[:] = sorted(name for name in inside if not name.startswith("."))
-        for name in sorted(names):
-            if Path(name).suffix in (*SUITE_ENDINGS, ".json") and not name.startswith("."):
-                yield _validate(place / name)
+        inside[:] = _visible(inside)
+        yield from (_validate(place / name) for name in _visible(names) if Path(name).suffix in ENDINGS)
+
+
+def _visible(names: Sequence[str]) -> list[str]:
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def _check_data(root: Path, spec: DatasetSpec, deep: bool) -> Iterator[FileVerdict]:

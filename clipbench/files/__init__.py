@@ -1,1 +1,1 @@
-"""Files: formats, schemas, locks, and what the disk refuses."""
+"""Files: formats, schemas, locks, hashes, and errors of the disk."""

@@ -9,6 +9,6 @@ _IN_CHECKOUT = {"suites": Path("suites"), "reference": Path("results", "referenc
 
 
 def bundled(kind: str) -> Path:
-    """The folder of ``suites`` or ``reference``: inside the wheel, or where a checkout keeps them."""
+    """Return the folder of ``suites`` or ``reference``: inside the wheel, or where a checkout has them."""
     inside = _PACKAGE / "_bundled" / kind
     return inside if inside.is_dir() else _PACKAGE.parent / _IN_CHECKOUT[kind]

@@ -1,4 +1,4 @@
-"""What the disk refuses, as an error that says what was to be written where, how much room it takes and what to do."""
+"""Errors of the disk, as messages that say what was to be written where, how much room it takes and what to do."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ ADVICE = {
     errno.EROFS: "the file system is mounted read-only: mount it for writing, or give another folder with --out",
     errno.EACCES: "get write permission there, or give another folder with --out",
     errno.EPERM: "get write permission there, or give another folder with --out",
-    errno.ENOENT: "the folder has vanished: bring it back, or give another one with --out",
+    errno.ENOENT: "the folder no longer exists: create it again, or give another one with --out",
     errno.ENOTDIR: "a file stands where a folder should be: move it away, or give another folder with --out",
     errno.EEXIST: "a file stands where a folder should be: move it away, or give another folder with --out",
-    errno.EIO: "the disk fails: look at the system's log, and give a folder on another disk with --out",
+    errno.EIO: "the disk fails: read the system's log, and give a folder on another disk with --out",
 }
 
 
@@ -42,7 +42,7 @@ def writing(what: str, path: Path, needed: int, option: str = "--out") -> Iterat
 
 
 def disk_error(error: OSError, what: str, path: Path, needed: int, option: str = "--out") -> DiskError:
-    """The DiskError for ``error``: names the path, the need and the room left, and what to do."""
+    """Return the DiskError for ``error``: it names the path, the need and the room left, and what to do."""
     reason = error.strerror or str(error)
     free = free_bytes(path)
     room = "the room there is unknown" if free is None else f"{size_text(free)} are free there"
@@ -51,7 +51,7 @@ def disk_error(error: OSError, what: str, path: Path, needed: int, option: str =
 
 
 def free_bytes(path: Path) -> int | None:
-    """Bytes that this user may still write where ``path`` is or is to be; None where that cannot be known."""
+    """Return how many bytes this user may still write where ``path`` is or will be; None where that is not known."""
     for folder in (path, *path.parents):
         try:
             return shutil.disk_usage(folder).free
@@ -63,7 +63,7 @@ def free_bytes(path: Path) -> int | None:
 
 
 def size_text(size: int) -> str:
-    """A number of bytes as people read it: ``1.8 GB``, in powers of 1000 as disks are sold."""
+    """Return a number of bytes as people read it, such as ``1.8 GB``: in powers of 1000."""
     if size < 1000:
         return f"{size} bytes"
     power = min((len(str(size)) - 1) // 3, 4)
@@ -71,14 +71,14 @@ def size_text(size: int) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make names that were made, changed or removed in ``folder`` last through a loss of power."""
-    if os.name == "nt":  # folders cannot be opened there
+    """Sync ``folder``, so that names created, changed or removed in it survive a loss of power."""
+    if os.name == "nt":  # Windows does not open folders
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems without it
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems without such a sync
             raise
     finally:
         os.close(handle)

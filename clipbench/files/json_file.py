@@ -1,4 +1,4 @@
-"""JSON on disk: read without NaN, written whole or not at all."""
+"""JSON on disk: read without NaN, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,20 +13,14 @@ MAX_BYTES = 512_000_000
 
 
 class JsonError(ValueError):
-    """A file is not JSON as it should be; the message says why, without the file's name."""
+    """A file is not valid JSON; the message says why, without the file's name."""
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401
-    """One JSON document; NaN, Infinity and repeated keys are refused like any other syntax error."""
+    """Return one JSON document; raise JsonError for anything else, NaN, Infinity and repeated keys included."""
+    text = _read_text(path)
     try:
-        if path.exists() and not path.is_file():
-            raise JsonError("not a file" if path.is_dir() else "not a regular file")
-        if path.stat().st_size > MAX_BYTES:
-            raise JsonError(f"larger than {MAX_BYTES:,} bytes")
-        text = path.read_text(encoding="utf-8")
         return json.loads(text, parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats)
-    except UnicodeDecodeError as error:
-        raise JsonError(f"not UTF-8 ({error.reason} at byte {error.start})") from None
     except json.JSONDecodeError as error:
         raise JsonError(f"not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
     except JsonError:
@@ -35,17 +29,28 @@ def read_json(path: Path) -> Any:  # noqa: ANN401
         raise JsonError(f"not valid JSON: {error}") from None
     except RecursionError:
         raise JsonError("not valid JSON: nested too deeply") from None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.exists() and not path.is_file():
+            raise JsonError("not a file" if path.is_dir() else "not a regular file")
+        if path.stat().st_size > MAX_BYTES:
+            raise JsonError(f"larger than {MAX_BYTES:,} bytes")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise JsonError(f"not UTF-8 ({error.reason} at byte {error.start})") from None
     except OSError as error:
         raise JsonError(f"cannot be read: {error.strerror}") from None
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write under a temporary name in the same folder, sync, then rename: readers see all of it or nothing."""
+    """Write under a temporary name in the same folder, sync, then rename: readers see the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         text.encode()
-    except UnicodeEncodeError:  # a file name, say, that was no text to begin with
+    except UnicodeEncodeError:  # a file name, for example, may hold bytes that are not text
         text = json.dumps(data, indent=1, allow_nan=False) + "\n"
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
@@ -53,7 +58,7 @@ def write_json(path: Path, data: object) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files for their owner alone; a result is to be read by others.
+        # mkstemp makes files that only their owner can read; others read results too.
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
@@ -77,7 +82,6 @@ def _refuse_constant(name: str) -> NoReturn:
 def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) != len(pairs):
-        seen: set[str] = set()
-        repeated = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise JsonError(f"key '{repeated}' is given twice")
+        names = [name for name, _ in pairs]
+        raise JsonError(f"key '{next(name for name in names if names.count(name) > 1)}' is given twice")
     return data

@@ -1,8 +1,9 @@
-"""One process at a time in a folder."""
+"""Locks: one process at a time in a folder, or on a run."""
 
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,31 +18,23 @@ PATIENCE = 30.0
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process; NotReadyError that names the holder where another one has it.
+    """Hold ``folder`` for this process; raise NotReadyError that names the holder where another process has it.
 
-    The system lets go of it when the process ends, however it ends. Where the system has no such locks (Windows),
-    nothing is held.
+    The system releases the lock when the process ends, however it ends.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
     path = folder / "lock"
     with writing("the lock of the output folder", path, 0):
         file = path.open("a+", encoding="utf-8")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _try_lock(file):
             file.seek(0)
             raise NotReadyError(
                 f"--out {folder.parent}: in use by another run ({file.read().strip() or 'not known which'}); "
                 "wait for its end, or choose another folder with --out"
-            ) from None
+            )
         with writing("the lock of the output folder", path, 0):
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+            file.write(f"process {os.getpid()} on {platform.node()}\n")
             file.flush()
         yield
 
@@ -68,24 +61,30 @@ def wait_for_lock(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
         yield
 
 
-def lock_for_life(path: Path, patience: float = PATIENCE) -> IO[str] | None:
-    """Hold ``path`` as long as the returned file is open; wait for a holder that is about to go.
+def lock_for_life(path: Path, patience: float = PATIENCE) -> IO[str]:
+    """Hold ``path`` as long as the returned file is open.
 
-    A process that was left behind by one that was killed takes a moment to notice. NotReadyError where it stays.
+    Waits ``patience`` seconds: a process whose parent was killed takes a moment to notice. Raises NotReadyError then.
     """
-    try:
-        import fcntl
-    except ImportError:
-        return None
     with writing("the lock of the run", path, 0):
         file = path.open("a", encoding="utf-8")
     deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except OSError:
-            if time.monotonic() > deadline:
-                file.close()
-                raise NotReadyError(f"{path.parent}: another process is still at work on this run; end it") from None
-            time.sleep(0.05)
+    while not _try_lock(file):
+        if time.monotonic() > deadline:
+            file.close()
+            raise NotReadyError(f"{path.parent}: another process is still at work on this run; end it")
+        time.sleep(0.05)
+    return file
+
+
+def _try_lock(file: IO[str]) -> bool:
+    """Lock ``file`` unless another process has it. Systems without such locks (Windows) hold nothing."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""Tensors by name in one file, in the safetensors format: written one at a time, read where they lie.
+"""Tensors by name in one file, in the safetensors format: written one at a time, mapped into memory when read.
 
 The format: eight bytes with the header's length (little-endian), the header in JSON with each tensor's type, shape and
 place, then the tensors without gaps (https://github.com/huggingface/safetensors).
@@ -43,9 +43,9 @@ DAMAGED = "damaged, or no safetensors file"
 
 
 def write_tensors(write: Callable[[memoryview], None], tensors: Mapping[str, TensorRef]) -> None:
-    """Give the whole file to ``write``, piece by piece; one tensor at a time is in memory for it.
+    """Give the whole file to ``write``, piece by piece, with one tensor at a time in memory.
 
-    A tensor that does not come as its TensorRef says is a ValueError.
+    Raises ValueError for a tensor whose type or shape is not that of its TensorRef.
     """
     order = _order(tensors)
     write(memoryview(_header(tensors, order)))
@@ -60,12 +60,12 @@ def write_tensors(write: Callable[[memoryview], None], tensors: Mapping[str, Ten
 
 
 def file_bytes(tensors: Mapping[str, TensorRef]) -> int:
-    """Size of the file that ``write_tensors`` makes."""
+    """Return the size of the file that ``write_tensors`` makes."""
     return len(_header(tensors, _order(tensors))) + sum(map(_tensor_bytes, tensors.values()))
 
 
 def read_tensors(path: Path) -> dict[str, TensorRef]:
-    """The tensors of a file in the order in which they were given, mapped into memory: read when they are needed.
+    """Return the tensors of a file in the order in which they were given, mapped into memory: read when needed.
 
     Raises InvalidFileError where the file is cut short, breaks the format, or has a type that numpy lacks.
     """
@@ -93,14 +93,14 @@ def read_tensors(path: Path) -> dict[str, TensorRef]:
 
 
 def _view(data: np.ndarray, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> np.ndarray:
-    # Off the mapping if the file was not written here and is not aligned.
+    # A file of another program may not be aligned; such tensors are copied.
     view: np.ndarray = np.ndarray(shape, dtype, data.data, offset)
     view.flags.writeable = False
     return view if view.flags.aligned else view.copy()
 
 
 def _order(tensors: Mapping[str, TensorRef]) -> list[str]:
-    """Names in the order of their data: by falling size of an element, so that every tensor is aligned."""
+    """Return the names in the order of their data: largest elements first, so that every tensor is aligned."""
     return sorted(tensors, key=lambda name: -tensors[name].dtype.itemsize)
 
 
@@ -132,7 +132,7 @@ def _dtype_name(name: str, dtype: np.dtype[Any]) -> str:
 
 
 def _parse(header: bytes, size: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...], int]]:
-    """Type, shape and first byte of every tensor, of a header over ``size`` bytes of data; else a ValueError."""
+    """Return type, shape and first byte of every tensor; raise ValueError unless they fill ``size`` bytes of data."""
     try:
         entries = json.loads(header.decode(), object_pairs_hook=_unique)
     except RecursionError:
@@ -161,14 +161,17 @@ def _entry(name: str, entry: object) -> tuple[np.dtype[Any], tuple[int, ...], tu
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"tensor {name}: expected dtype, shape and data_offsets")
     shape, offsets = entry["shape"], entry["data_offsets"]
-    for numbers in (shape, offsets):
-        if not isinstance(numbers, list) or not all(type(number) is int and number >= 0 for number in numbers):
-            raise ValueError(f"tensor {name}: a shape and offsets are lists of whole numbers")
+    if not _whole_numbers(shape) or not _whole_numbers(offsets):
+        raise ValueError(f"tensor {name}: a shape and offsets are lists of whole numbers")
     if len(offsets) != 2 or offsets[0] > offsets[1]:
         raise ValueError(f"tensor {name}: data_offsets are two numbers, the first not larger")
     if entry["dtype"] not in DTYPES:
         raise ValueError(f"tensor {name}: type {entry['dtype']!r} is not known here")
     return DTYPES[entry["dtype"]], tuple(shape), (offsets[0], offsets[1])
+
+
+def _whole_numbers(values: object) -> bool:
+    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""YAML as people write it, with the line of every key, and nothing that could surprise or explode."""
+"""YAML as people write it, with the line of every key; tags, repeated keys and huge files are refused."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ MAX_INTEGER = 2**64
 KeyPath = tuple[str | int, ...]
 Mark = tuple[int, int]
 
-# What plain text is read as; a date, which no key takes, stays text.
+# The types that plain text is read as; a date, which no key takes, stays text.
 _TAGS = [f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")]
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, reading `1e-6` as the number that its writer meant (YAML 1.1 wants `1.0e-6`)."""
+    """The safe loader, which reads `1e-6` as a number too (YAML 1.1 asks for `1.0e-6`)."""
 
     def fetch_flow_collection_start(self, token: type) -> None:
-        """Brackets, which PyYAML takes ever longer for the deeper they nest."""
+        """Refuse deeply nested brackets, for which PyYAML takes ever longer."""
         if self.flow_level >= MAX_DEPTH:
             raise ScannerError(None, None, "nested too deeply", self.get_mark())
         super().fetch_flow_collection_start(token)
@@ -52,7 +52,7 @@ class YamlFile:
     marks: dict[KeyPath, Mark]
 
     def where(self, key: KeyPath) -> str:
-        """``file:line:column`` of a key, or of the nearest enclosing one that is written in the file."""
+        """Return ``file:line:column`` of a key, or of the nearest enclosing one that is written in the file."""
         for length in range(len(key), 0, -1):
             if key[:length] in self.marks:
                 line, column = self.marks[key[:length]]
@@ -61,7 +61,17 @@ class YamlFile:
 
 
 def read_yaml(path: Path) -> YamlFile:
-    """Read one document; anything that is not plain data is a UsageError with its line and column."""
+    """Return one document; raise UsageError, with line and column, for anything that is not plain data."""
+    marks: dict[KeyPath, Mark] = {}
+    return YamlFile(path, _parse(_read_text(path), str(path), marks), marks)
+
+
+def parse_value(text: str, where: str) -> Any:  # noqa: ANN401
+    """Return one value as a suite would have it: ``3``, ``1e-6``, ``true``, ``null``, ``[1, 2]`` or a text."""
+    return _parse(text, where, {})
+
+
+def _read_text(path: Path) -> str:
     try:
         if path.is_dir():
             raise UsageError(f"{path}: is a folder; expected a YAML file")
@@ -70,7 +80,7 @@ def read_yaml(path: Path) -> YamlFile:
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(f"{path}: larger than {MAX_BYTES:,} bytes; expected a suite")
         content = path.read_bytes()
-        text = content.decode("utf-8-sig")  # editors on Windows put a byte-order mark first
+        return content.decode("utf-8-sig")  # editors on Windows put a byte-order mark first
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
@@ -78,13 +88,6 @@ def read_yaml(path: Path) -> YamlFile:
         raise UsageError(f"{path}:{at}: not UTF-8 ({error.reason}); save it as UTF-8") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
-    marks: dict[KeyPath, Mark] = {}
-    return YamlFile(path, _parse(text, str(path), marks), marks)
-
-
-def parse_value(text: str, where: str) -> Any:  # noqa: ANN401
-    """One value as a suite would have it: ``3``, ``1e-6``, ``true``, ``null``, ``[1, 2]`` or a string."""
-    return _parse(text, where, {})
 
 
 def _parse(text: str, where: str, marks: dict[KeyPath, Mark]) -> Any:  # noqa: ANN401
@@ -95,31 +98,27 @@ def _parse(text: str, where: str, marks: dict[KeyPath, Mark]) -> Any:  # noqa: A
         return None if node is None else _Builder(loader, where, marks).build(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise UsageError(f"{where}{at}: not valid YAML: {error.problem or error.context}") from None
+        raise UsageError(f"{where}{_at(mark)}: not valid YAML: {error.problem or error.context}") from None
     except ReaderError as error:
-        character = text[error.position]
-        at = _place(text[: error.position])
-        raise UsageError(f"{where}:{at}: not valid YAML: character {character!r} is not allowed") from None
+        place = _place(text[: error.position])
+        raise UsageError(f"{where}:{place}: not valid YAML: {text[error.position]!r} is not allowed") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{where}: not valid YAML: {error}") from None
     except RecursionError:
-        at = f":{loader.line + 1}:{loader.column + 1}" if loader else ""
-        raise UsageError(f"{where}{at}: nested too deeply") from None
+        raise UsageError(f"{where}{_at(loader)}: nested too deeply") from None
     finally:
         if loader:
             loader.dispose()
 
 
 class _Builder:
-    """Turns YAML nodes into plain data, noting lines and refusing duplicates, tags and explosions."""
+    """Turns YAML nodes into plain data; notes lines, and refuses repeated keys, tags and endless aliases."""
 
     def __init__(self, loader: _Loader, where: str, marks: dict[KeyPath, Mark]) -> None:
         self.loader, self.where, self.marks, self.nodes = loader, where, marks, 0
 
     def refuse(self, node: yaml.Node, why: str) -> UsageError:
-        mark = node.start_mark
-        return UsageError(f"{self.where}:{mark.line + 1}:{mark.column + 1}: {why}")
+        return UsageError(f"{self.where}{_at(node.start_mark)}: {why}")
 
     def build(self, node: yaml.Node, key: KeyPath) -> Any:  # noqa: ANN401
         self.nodes += 1
@@ -130,33 +129,8 @@ class _Builder:
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, key)
         if isinstance(node, yaml.SequenceNode):
-            return [self.item(child, (*key, index)) for index, child in enumerate(node.value)]
-        try:
-            value = self.loader.construct_object(node)
-        except yaml.MarkedYAMLError:
-            raise
-        except Exception:  # what a tag and its text do not make together: !!int x, or a date in month 13
-            raise self.refuse(
-                node, f"{_short(node.value)} is not a value of the type {node.tag.rpartition(':')[2]}"
-            ) from None
-        if isinstance(value, float) and not math.isfinite(value):
-            raise self.refuse(node, f"{_short(node.value)} is not a finite number")
-        if isinstance(value, int) and not isinstance(value, bool):
-            self.check_integer(node, value)
-        if value is not None and not isinstance(value, (str, int, float, bool)):
-            return node.value  # a date, say: no key takes one, so it stays the text that was written
-        return value
-
-    def check_integer(self, node: yaml.Node, value: int) -> None:
-        """YAML 1.1 reads 010 as eight and 1:30 as ninety, which nobody means."""
-        if not _DECIMAL.fullmatch(node.value):
-            raise self.refuse(node, f"{_short(node.value)} would be read as {_short(str(value))}; write it in decimal")
-        if abs(value) > MAX_INTEGER:
-            raise self.refuse(node, f"{_short(node.value)} is out of range")
-
-    def item(self, node: yaml.Node, key: KeyPath) -> Any:  # noqa: ANN401
-        self.marks[key] = (node.start_mark.line + 1, node.start_mark.column + 1)
-        return self.build(node, key)
+            return [self.marked((*key, index), child, child) for index, child in enumerate(node.value)]
+        return self.scalar(node)
 
     def mapping(self, node: yaml.MappingNode, key: KeyPath) -> dict[str, Any]:
         data: dict[str, Any] = {}
@@ -166,14 +140,45 @@ class _Builder:
             name = name_node.value
             if name in data:
                 raise self.refuse(name_node, f"key '{_short(name)}' is given twice")
-            inner = (*key, name)
-            self.marks[inner] = (name_node.start_mark.line + 1, name_node.start_mark.column + 1)
-            data[name] = self.build(value_node, inner)
+            data[name] = self.marked((*key, name), name_node, value_node)
         return data
+
+    def marked(self, key: KeyPath, place: yaml.Node, node: yaml.Node) -> Any:  # noqa: ANN401
+        """Return the value of ``node``; the messages on it name the line and column of ``place``."""
+        self.marks[key] = (place.start_mark.line + 1, place.start_mark.column + 1)
+        return self.build(node, key)
+
+    def scalar(self, node: yaml.Node) -> Any:  # noqa: ANN401
+        text = _short(node.value)
+        try:
+            value = self.loader.construct_object(node)
+        except yaml.MarkedYAMLError:
+            raise
+        except Exception:  # a text that is not of its tag's type: !!int x, or a date in month 13
+            raise self.refuse(node, f"{text} is not a value of the type {node.tag.rpartition(':')[2]}") from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.refuse(node, f"{text} is not a finite number")
+        if isinstance(value, int) and not isinstance(value, bool):
+            self.check_integer(node, value)
+        # Anything else is a date: no key takes one, so it stays the text that was written.
+        return value if value is None or isinstance(value, (str, int, float)) else node.value
+
+    def check_integer(self, node: yaml.Node, value: int) -> None:
+        """Refuse huge numbers, and what YAML 1.1 reads as another number than is meant: 010 as 8, 1:30 as 90."""
+        text = _short(node.value)
+        if not _DECIMAL.fullmatch(node.value):
+            raise self.refuse(node, f"{text} would be read as {_short(str(value))}; write it in decimal")
+        if abs(value) > MAX_INTEGER:
+            raise self.refuse(node, f"{text} is out of range")
+
+
+def _at(mark: yaml.Mark | _Loader | None) -> str:
+    """Return ``:line:column`` of a mark, or of where a loader is, counted from 1."""
+    return f":{mark.line + 1}:{mark.column + 1}" if mark else ""
 
 
 def _place(before: str) -> str:
-    """``line:column`` of what follows this text."""
+    """Return ``line:column`` of what follows this text."""
     return f"{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
 
 

@@ -1,4 +1,4 @@
-"""The report of ``clipbench doctor`` as text, one line for each finding with the next thing to do, and as plain data."""
+"""The report of ``clipbench doctor``: as text, a line for each finding with the next thing to do, and as plain data."""
 
 from __future__ import annotations
 

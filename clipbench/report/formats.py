@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
@@ -18,7 +17,6 @@ from clipbench.report import wording
 from clipbench.report.github import github
 from clipbench.report.junit import junit
 from clipbench.report.markdown import markdown
-from clipbench.report.terminal import comparison_report
 
 # Fields of a comparison and of a verdict that comparison.schema.json has as they are.
 COMPARISON_FIELDS = ("runs", "suite", "case", "device", "precision", "world_size", "epoch", "status", "differences")
@@ -92,9 +90,9 @@ def _is_summary(path: Path) -> bool:
 
 def _show(form: str, judgement: Judgement) -> None:
     if form == "table":
-        from rich.console import Console
+        from clipbench.report.terminal import print_table  # it imports rich, which the other formats do without
 
-        Console(highlight=False).print(comparison_report(judgement), crop=False)
+        print_table(judgement)
         return
     # A log in ASCII, or a file name that is not Unicode, is no reason to lose the report.
     encoding = sys.stdout.encoding or "ascii"
@@ -103,13 +101,9 @@ def _show(form: str, judgement: Judgement) -> None:
 
 
 def _table(judgement: Judgement) -> str:
-    """Return what a terminal of 79 columns without colour shows."""
-    from rich.console import Console
+    from clipbench.report.terminal import table_text
 
-    text = io.StringIO()
-    console = Console(file=text, width=79, highlight=False, color_system=None, force_terminal=False)
-    console.print(comparison_report(judgement))
-    return text.getvalue()
+    return table_text(judgement)
 
 
 def _json(judgement: Judgement) -> str:

@@ -31,9 +31,8 @@ def _lines(comparison: Comparison, strict: bool) -> Iterator[str]:
     # GitHub shows ten of a kind: one line for all metrics with the same reason.
     metrics_of: dict[tuple[str, str, str], list[str]] = {}
     for verdict in comparison.verdicts:
-        level = verdict.level(strict)
-        if level != "none":
-            key = (level, verdict.label, wording.reason(verdict, comparison) or verdict.label)
+        if verdict.level(strict) != "none":
+            key = (verdict.level(strict), verdict.label, wording.reason(verdict, comparison) or verdict.label)
             metrics_of.setdefault(key, []).append(verdict.metric)
     for (level, label, why), metrics in metrics_of.items():
         what = metrics[0] if len(metrics) == 1 else f"{len(metrics)} metrics"

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.results.events import Event
-from clipbench.results.result import Result
-from clipbench.suites.loading import Case
+from clipbench.api import EpochRecord
+from clipbench.api import events as e
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +19,7 @@ PLAIN_SECONDS = 5.0
 
 
 def make_progress(mode: str) -> NoProgress:
-    """``auto`` is live on a terminal and plain elsewhere, CI included."""
+    """Return the observer for ``mode``: ``auto`` is live on a terminal and plain elsewhere, CI included."""
     if mode == "none":
         return NoProgress()
     if mode == "auto" and sys.stdout.isatty() and "CI" not in os.environ and os.environ.get("TERM") != "dumb":
@@ -33,69 +30,60 @@ def make_progress(mode: str) -> NoProgress:
 
 
 class NoProgress:
-    """Says nothing until a case has ended."""
+    """Shows notices and warnings alone, on standard error: standard output is for results."""
 
-    def __init__(self) -> None:
-        self.steps: int | None = None
-        self.steps_per_epoch: int | None = None
-        self.done = 0
-        self.weights = ""
+    weights = ""
+    built: e.LearnerBuilt | None = None
 
-    def case_started(self, case: Case, run_id: str) -> None:
-        self.steps = self.steps_per_epoch = None
-        self.done = 0
+    def handle(self, event: e.Event) -> None:
+        match event:
+            case e.Notice(text):
+                self.notice(text)
+            case e.Warned(text):
+                self.notice(f"warning: {text}")
+            case e.InputsRead():
+                self.weights = event.weights.source
+            case e.CaseStarted():
+                self.built = None
+            case e.LearnerBuilt():
+                self.built = event
 
-    def event(self, event: Event) -> None:
-        if event["event"] == "inputs":
-            self.weights = event["weights"]["source"]
-        elif event["event"] == "started":
-            self.steps, self.steps_per_epoch = event["steps"], event["steps_per_epoch"]
-        elif event["event"] == "step":
-            self.done = (event["epoch"] - 1) * (self.steps_per_epoch or 0) + event["step"]
+    @property
+    def steps_per_epoch(self) -> int | None:
+        return self.built.steps_per_epoch if self.built else None
 
     def notice(self, text: str) -> None:
-        """Something that the user should know now; not on standard output, which is for results."""
+        """Show a sentence that the user should read now."""
         print(text, file=sys.stderr, flush=True)
 
-    def case_finished(self, result: Result, path: Path) -> None:
-        pass
-
     def close(self) -> None:
-        pass
+        """Leave the terminal as it was."""
 
 
 class PlainProgress(NoProgress):
     """One line for each thing that happens."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._begun = self._said = 0.0
+    _started = _last_line = 0.0
 
-    def case_started(self, case: Case, run_id: str) -> None:
-        super().case_started(case, run_id)
-        self._begun = time.monotonic()
-        self._say(f"case {case.name}, run {run_id}")
+    def handle(self, event: e.Event) -> None:
+        super().handle(event)
+        match event:
+            case e.CaseStarted():
+                self._started = time.monotonic()
+                self._line(f"case {event.case.name}, run {event.run_id}")
+            case e.LearnerBuilt():
+                self._line(describe_start(event, self.weights))
+            case e.StepsTrained() if time.monotonic() - self._last_line >= PLAIN_SECONDS:
+                self._line(describe_step(event, self.steps_per_epoch))
+            case e.EpochFinished():
+                self._line(describe_epoch(event.record))
+            case e.CaseFinished():
+                for line in describe_end(event):
+                    self._line(line)
 
-    def event(self, event: Event) -> None:
-        super().event(event)
-        if event["event"] == "started":
-            self._say(describe_start(event, self.weights))
-        elif event["event"] == "step" and time.monotonic() - self._said >= PLAIN_SECONDS:
-            self._say(f"epoch {event['epoch']} step {event['step']}/{self._steps_in_epoch()}  {describe_step(event)}")
-        elif event["event"] == "epoch":
-            self._say(describe_epoch(event["record"]))
-
-    def case_finished(self, result: Result, path: Path) -> None:
-        self._say(f"case {result['case']} {result['status']}: {path}")
-        if result["error"]:
-            self._say(f"{result['error']['type']}: {result['error']['message']}")
-
-    def _steps_in_epoch(self) -> str:
-        return str(self.steps_per_epoch or "?")
-
-    def _say(self, text: str) -> None:
-        self._said = time.monotonic()
-        print(f"[{self._said - self._begun:7.1f} s] {text}", flush=True)
+    def _line(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        print(f"[{self._last_line - self._started:7.1f} s] {text}", flush=True)
 
 
 class LiveProgress(NoProgress):
@@ -104,48 +92,45 @@ class LiveProgress(NoProgress):
     def __init__(self, console: Console) -> None:
         from rich.live import Live
 
-        super().__init__()
         self._console = console
         self._live = Live(console=console, refresh_per_second=8, transient=True)
-        self._title = ""
-        self._start = "starting"
-        self._step: Event | None = None
-        self._records: list[Mapping[str, Any]] = []
-        self._trained_since = 0.0
-        self._evaluating = False
+        self._run_id = ""
+        self._records: list[EpochRecord] = []
+        self._step: e.StepsTrained | None = None
+        self._training_since = 0.0
+        self._is_evaluating = False
 
-    def case_started(self, case: Case, run_id: str) -> None:
-        super().case_started(case, run_id)
-        self._title, self._start, self._step, self._records = run_id, "starting", None, []
-        self._live.start()
-        self._redraw()
-
-    def event(self, event: Event) -> None:
-        super().event(event)
-        if event["event"] == "started":
-            self._start = describe_start(event, self.weights)
-            self._trained_since = time.monotonic()
-        elif event["event"] == "step":
-            self._step, self._evaluating = event, False
-        elif event["event"] == "evaluating":
-            self._evaluating = True
-        elif event["event"] == "epoch":
-            self._records.append(event["record"])
-            self._evaluating = False
+    def handle(self, event: e.Event) -> None:
+        super().handle(event)
+        match event:
+            case e.CaseStarted():
+                self._run_id, self._records, self._step = event.run_id, [], None
+                self._live.start()
+            case e.LearnerBuilt():
+                self._training_since = time.monotonic()
+            case e.StepsTrained():
+                self._step = event
+            case e.EpochFinished(record):
+                self._records.append(record)
+            case e.CaseFinished():
+                self._end_case(event)
+        if not isinstance(event, (e.Notice, e.Warned)):
+            self._is_evaluating = isinstance(event, e.EvaluationStarted)
         self._redraw()
 
     def notice(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, highlight=False, markup=False)
 
-    def case_finished(self, result: Result, path: Path) -> None:
-        self._live.stop()
-        self._console.print(self._epochs(all_of_them=True))
-        self._console.print(f"case {result['case']} {result['status']}: {path}", soft_wrap=True, highlight=False)
-        if result["error"]:
-            self._console.print(f"{result['error']['type']}: {result['error']['message']}", style="red", markup=False)
-
     def close(self) -> None:
         self._live.stop()
+
+    def _end_case(self, event: e.CaseFinished) -> None:
+        self._live.stop()
+        self._console.print(self._table(self._records))
+        status, *error = describe_end(event)
+        self._console.print(status, soft_wrap=True, highlight=False, markup=False)
+        for line in error:
+            self._console.print(line, style="red", markup=False)
 
     def _redraw(self) -> None:
         from rich.console import Group
@@ -153,84 +138,86 @@ class LiveProgress(NoProgress):
         from rich.table import Table
         from rich.text import Text
 
-        parts: list[Any] = [Text(self._title, style="bold"), Text(self._start)]
+        start = describe_start(self.built, self.weights) if self.built else "starting"
+        parts: list[Any] = [Text(self._run_id, style="bold"), Text(start)]
         if self._records:
-            parts.append(self._epochs())
+            # Whatever does not fit above the step under way would push it off the screen.
+            parts.append(self._table(self._records[-max(3, self._console.height - 8) :]))
         if self._step:
-            step = self._step
-            parts.append(
-                Text(f"epoch {step['epoch']}  step {step['step']}/{self.steps_per_epoch}  {describe_step(step)}")
-            )
-        if self.steps:
-            left = "evaluating" if self._evaluating else f"time left {self._time_left()}"
+            parts.append(Text(describe_step(self._step, self.steps_per_epoch)))
+        if self.built and (steps := self.built.steps):
+            done = self._step.steps_done if self._step else 0
+            left = "evaluating" if self._is_evaluating else f"time left {self._time_left(done, steps)}"
             bar = Table.grid(padding=(0, 2))
-            bar.add_row(ProgressBar(self.steps, self.done, width=40), f"{self.done}/{self.steps} steps", left)
+            bar.add_row(ProgressBar(steps, done, width=40), f"{done}/{steps} steps", left)
             parts.append(bar)
         self._live.update(Group(*parts))
 
-    def _time_left(self) -> str:
-        """From all that was done so far, evaluations included."""
-        if not self.done or not self.steps:
+    def _time_left(self, done: int, steps: int) -> str:
+        """Return the time that the steps left take at the pace so far, evaluations included."""
+        if not done:
             return "unknown"
-        seconds = (time.monotonic() - self._trained_since) / self.done * (self.steps - self.done)
-        return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02}:{int(seconds) % 60:02}"
+        seconds = int((time.monotonic() - self._training_since) / done * (steps - done))
+        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
-    def _epochs(self, all_of_them: bool = False) -> Table:
+    def _table(self, records: list[EpochRecord]) -> Table:
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False)
         columns = ("epoch", "train loss", "val loss", "text R@1", "image R@1", "recall mean", "pairs/s", "data wait")
         for name in columns:
             table.add_column(name, justify="right")
-        # Whatever does not fit above the step under way would push it off the screen.
-        shown = self._records if all_of_them else self._records[-max(3, self._console.height - 8) :]
-        for record in shown:
-            recall = record["recall"] or {}
-            wait = record["data_wait"]
+        for record in records:
+            recall = record.recall or {}
             table.add_row(
-                str(record["epoch"]),
-                _number(record["train_loss"], ".4f"),
-                _number(record["val_loss"], ".4f"),
-                _number(recall.get("text_recall@1"), ".2f"),
-                _number(recall.get("image_recall@1"), ".2f"),
-                _number(recall.get("recall_mean"), ".2f"),
-                _number(record["samples_per_second"], ".1f"),
-                "-" if wait is None else f"{wait:.1%}",
+                str(record.epoch),
+                _number(record.train_loss, ".4f"),
+                _number(record.val_loss, ".4f"),
+                *(_number(recall.get(name), ".2f") for name in ("text_recall@1", "image_recall@1", "recall_mean")),
+                _number(record.samples_per_second, ".1f"),
+                _number(record.data_wait, ".1%"),
             )
         return table
 
 
-def describe_start(event: Event, weights: str) -> str:
-    """What the case runs on, in one line; ``weights`` is where they come from."""
-    device = event["device"]
-    steps = f"{event['steps']} steps" if event["steps"] else "evaluation alone"
+def describe_start(event: e.LearnerBuilt, weights: str) -> str:
+    """Return what the case runs on, in one line; ``weights`` is where they come from."""
+    device = event.device
+    steps = f"{event.steps} steps" if event.steps else "evaluation only"
     return (
-        f"{event['model']['name']} from {weights} weights on {device['kind']} ({device['name']}), "
+        f"{event.model['name']} from {weights} weights on {device['kind']} ({device['name']}), "
         f"{device['precision']}, {steps}"
     )
 
 
-def describe_step(event: Event) -> str:
-    """Loss, learning rate and speed of the last window, in one line."""
-    speed = _number(event["samples_per_second"], ".1f")
-    return f"loss {event['loss']:.4f}  lr {event['learning_rate']:.3g}  {speed} pairs/s"
+def describe_step(event: e.StepsTrained, steps_per_epoch: int | None) -> str:
+    """Return position, loss, learning rate and speed of the last window, in one line."""
+    return (
+        f"epoch {event.epoch} step {event.step}/{steps_per_epoch or '?'}  loss {_number(event.loss, '.4f')}  "
+        f"lr {event.learning_rate:.3g}  {_number(event.samples_per_second, '.1f')} pairs/s"
+    )
 
 
-def describe_epoch(record: Mapping[str, Any]) -> str:
-    """An epoch record, in one line."""
-    text = f"epoch {record['epoch']} done"
-    if record["train_loss"] is not None:
-        text += f"  train loss {record['train_loss']:.4f}"
-    if record["val_loss"] is not None:
-        text += f"  val loss {record['val_loss']:.4f}"
-    if recall := record["recall"]:
-        text += (
-            f"  text R@1 {recall['text_recall@1']:.2f}  image R@1 {recall['image_recall@1']:.2f}"
-            f"  recall mean {recall['recall_mean']:.2f}"
-        )
-    if record["samples_per_second"] is not None:
-        text += f"  {record['samples_per_second']:.1f} pairs/s"
-    return text
+def describe_epoch(record: EpochRecord) -> str:
+    """Return the figures of an epoch that are known, in one line."""
+    recall = record.recall or {}
+    figures = {
+        "train loss {:.4f}": record.train_loss,
+        "val loss {:.4f}": record.val_loss,
+        "text R@1 {:.2f}": recall.get("text_recall@1"),
+        "image R@1 {:.2f}": recall.get("image_recall@1"),
+        "recall mean {:.2f}": recall.get("recall_mean"),
+        "{:.1f} pairs/s": record.samples_per_second,
+    }
+    known = [form.format(value) for form, value in figures.items() if value is not None]
+    return "  ".join([f"epoch {record.epoch} done", *known])
+
+
+def describe_end(event: e.CaseFinished) -> list[str]:
+    """Return the status of a case with its result's file, then its error, if any."""
+    error = event.result.error
+    lines = [f"case {event.result.case} {event.result.status}: {event.path}"]
+    return [*lines, f"{error.type}: {error.message}"] if error else lines
 
 
 def _number(value: float | None, form: str) -> str:

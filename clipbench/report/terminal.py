@@ -5,28 +5,22 @@ Plain ASCII and 79 columns, so that it fits the narrowest terminal and any log; 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from clipbench.compare.verdicts import Comparison, Judgement, Verdict
 from clipbench.report import wording
 from clipbench.report.quantity import NONE, quantity
 from clipbench.report.wrapping import wrapped
+from clipbench.results.metrics import RECALL_AT
 
-if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
-    from rich.table import Table
-    from rich.text import Text
-
+SHORT = {**{f"recall@{k}": f"R@{k}" for k in RECALL_AT}, "recall_mean": "mean"}
 COLUMNS = {
-    "text_recall@1": "text\nR@1",
-    "text_recall@5": "text\nR@5",
-    "text_recall@10": "text\nR@10",
-    "text_recall_mean": "text\nmean",
-    "image_recall@1": "image\nR@1",
-    "image_recall@5": "image\nR@5",
-    "image_recall@10": "image\nR@10",
-    "image_recall_mean": "image\nmean",
+    **{f"{side}_{name}": f"{side}\n{short}" for side in ("text", "image") for name, short in SHORT.items()},
     "recall_mean": "both\nmean",
     "samples_per_second": "pairs\nper s",
 }
@@ -54,11 +48,21 @@ LEGEND = (
 )
 
 
+def print_table(judgement: Judgement) -> None:
+    """Print the comparison, in colour where the terminal has it."""
+    Console(highlight=False).print(comparison_report(judgement), crop=False)
+
+
+def table_text(judgement: Judgement) -> str:
+    """Return what a terminal of 79 columns without colour shows."""
+    text = io.StringIO()
+    console = Console(file=text, width=79, highlight=False, color_system=None, force_terminal=False)
+    console.print(comparison_report(judgement))
+    return text.getvalue()
+
+
 def comparison_report(judgement: Judgement) -> Group:
     """Return the table, reasons for all that does not simply pass, refused files, and the verdict in one line."""
-    from rich.console import Group
-    from rich.text import Text
-
     parts: list[RenderableType] = []
     if judgement.comparisons:
         parts += [comparison_table(judgement), Text(), Text(LEGEND, style="dim"), Text()]
@@ -73,9 +77,6 @@ def comparison_report(judgement: Judgement) -> Group:
 
 def comparison_table(judgement: Judgement) -> Group:
     """Return a block for each result, under one header: its figures, those it is compared with, each gate in a word."""
-    from rich.console import Group
-    from rich.text import Text
-
     parts: list[RenderableType] = [_grid(header=True)]
     for comparison in judgement.comparisons:
         parts += [Text(), _heading(comparison), Text(_origin(comparison), style="dim", overflow="fold")]
@@ -85,8 +86,6 @@ def comparison_table(judgement: Judgement) -> Group:
 
 
 def _rows(comparison: Comparison) -> Table:
-    from rich.text import Text
-
     grid = _grid(header=False)
     verdicts = {verdict.metric: verdict for verdict in comparison.verdicts}
     shown = [verdicts.get(name) for name in COLUMNS]
@@ -112,8 +111,6 @@ def number(value: float | None, sign: str = "") -> str:
 
 def _grid(header: bool) -> Table:
     """Return columns of fixed width, so that the header and the blocks under it line up."""
-    from rich.table import Table
-
     grid = Table(box=None, show_header=header, padding=(0, 1, 0, 0), pad_edge=False)
     grid.add_column("", width=LABEL_WIDTH, no_wrap=True)
     for title in COLUMNS.values():
@@ -122,8 +119,6 @@ def _grid(header: bool) -> Table:
 
 
 def _heading(comparison: Comparison) -> Text:
-    from rich.text import Text
-
     word = comparison.status.upper()
     return Text.assemble((word, _style(comparison.status)), "  ", (comparison.title, "bold"), overflow="fold")
 
@@ -139,8 +134,6 @@ def _origin(comparison: Comparison) -> str:
 
 def _other_metrics(comparison: Comparison) -> Iterator[Text]:
     """Yield the figures that have no column: compared with something, of a whole run, or shown and no more."""
-    from rich.text import Text
-
     unknown = []
     for verdict in (v for v in comparison.verdicts if v.metric not in COLUMNS):
         if verdict.reference is None and verdict.metric not in WHOLE_RUN:

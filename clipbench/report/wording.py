@@ -33,7 +33,7 @@ REASONS: Mapping[Cause, str] = {
     Cause.NO_FIGURE: "the {kind} has no such figure",
     Cause.NO_LIMIT: "shown, not gated",
     Cause.OTHER_SEED: "another seed: shown, not gated",
-    Cause.CONDITIONS: "the {kind}'s conditions are not met",
+    Cause.CONDITIONS: "conditions differ from the {kind}'s",
     Cause.OWN_CONDITIONS: "{differences}",
     Cause.NO_VALUE: "missing (the result has no such metric)",
     Cause.NO_QUERY_RANKS: "the query ranks are not stored, or do not give the recall that the result states",
@@ -121,12 +121,12 @@ def sentence(difference: Difference, against: Kind) -> str:
 def _unmatched(missing: Unmatched) -> str:
     """Return why there is no reference or baseline to compare with."""
     if missing.kind == "reference":
-        if missing.wanted is None:
+        if missing.name is None:
             return "the suite names no reference"
-        return f"the reference '{missing.wanted}' was not found; {did_you_mean(missing.wanted, missing.known)}"
+        return f"the reference '{missing.name}' was not found; {did_you_mean(missing.name, missing.known)}"
     if not missing.known:
-        return f"no baseline was adopted for {missing.wanted}; adopt one with: clipbench baseline set"
-    return f"there is no baseline for {missing.wanted}, only for {', '.join(missing.known[:5])}"
+        return f"no baseline was adopted for {missing.name}; adopt one with: clipbench baseline set"
+    return f"there is no baseline for {missing.name}, only for {', '.join(missing.known[:5])}"
 
 
 def _ended(comparison: Comparison) -> str:

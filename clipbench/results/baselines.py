@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from clipbench.api.plain import from_plain, to_plain
 from clipbench.api.result import Result
-from clipbench.errors import InvalidFileError, NotReadyError, UsageError
+from clipbench.errors import InvalidFileError, NotReadyError, UsageError, did_you_mean
 from clipbench.files import schemas
 from clipbench.files.json_file import write_json
 from clipbench.results.document import KINDS, VERSIONS, read_document, results_digest
-from clipbench.results.result import parse_result, result_data
+from clipbench.results.result import result_data
 
 KIND = KINDS["baseline"]
 FOLDER = Path("results", "baseline")
@@ -58,17 +58,9 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
     Raises UsageError for a name or reason that the schema refuses, NotReadyError where the disk does.
     """
     results = [result_data(result) for result in baseline.results]
-    document = {
-        "kind": KIND,
-        "schema_version": VERSIONS["baseline"],
-        "name": baseline.name,
-        "reason": baseline.reason,
-        "adopted": baseline.adopted,
-        "by": baseline.by,
-        "history": list(baseline.history),
-        "results_sha256": results_digest(results),
-        "results": results,
-    }
+    document = {key: value for key, value in to_plain(replace(baseline, results=())).items() if key != "path"}
+    document |= {"kind": KIND, "schema_version": VERSIONS["baseline"]}
+    document |= {"results_sha256": results_digest(results), "results": results}
     for _, message in schemas.problems("baseline", document):
         raise UsageError(f"--name {baseline.name}: {message}")
     try:
@@ -79,26 +71,15 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
 
 def read_baseline(path: Path) -> Baseline:
     """Return one baseline from disk; raise InvalidFileError for anything else, and for one that was edited."""
-    document = read_document(path)
-    if document["kind"] != KIND:
-        raise InvalidFileError(f"{path}: is a {document['kind']}; expected a baseline")
-    return parse_baseline(document, path)
+    return parse_baseline(read_document(path, KIND), path)
 
 
 def parse_baseline(document: Mapping[str, Any], path: Path) -> Baseline:
-    """Return a document that its schema has taken, as a Baseline; its results are checked by theirs."""
+    """Return a document that its schema has accepted, as a Baseline; its results are checked by theirs."""
     for result in document["results"]:
         for _, message in schemas.problems("result", result):
             raise InvalidFileError(f"{path}: not a valid baseline: a result in it: {message}")
-    return Baseline(
-        document["name"],
-        tuple(parse_result(result, path) for result in document["results"]),
-        document["reason"],
-        document["adopted"],
-        document["by"],
-        tuple(document["history"]),
-        path,
-    )
+    return replace(from_plain(Baseline, document), path=path)
 
 
 def load_baselines(folder: Path) -> list[Baseline]:
@@ -111,7 +92,5 @@ def baseline_called(name: str, folder: Path) -> Baseline:
     """Return the adopted baseline of that name; raise UsageError where there is none."""
     known = {baseline.name: baseline for baseline in load_baselines(folder)}
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known) or 'none'}"
-        raise UsageError(f"{folder}: no baseline is called {name}; {hint}")
+        raise UsageError(f"{folder}: no baseline is called {name}; {did_you_mean(name, known)}")
     return known[name]

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from clipbench.api.result import QueryRanks, Result
 from clipbench.errors import InvalidFileError, UsageError
-from clipbench.results import baselines, references, result
+from clipbench.results import baselines, references
+from clipbench.results import result as result_file
 from clipbench.results.baselines import Baseline
 from clipbench.results.document import read_document
 from clipbench.results.references import Reference, add_reference
 
 PARSERS: Mapping[str, Callable[..., Result | Reference | Baseline]] = {
-    result.KIND: result.parse_result,
+    result_file.KIND: result_file.parse_result,
     references.KIND: references.parse_reference,
     baselines.KIND: baselines.parse_baseline,
 }
@@ -45,26 +46,22 @@ def collect(paths: Sequence[Path]) -> Collection:
     three is a problem. Raises UsageError for a path that does not exist. The query ranks of results are arrays, not
     lists: many results then fit into memory.
     """
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"{path}: no such file or folder; expected results")
-    results: list[Result] = []
-    known: dict[str, Reference] = {}
-    adopted: list[Baseline] = []
-    problems: list[str] = []
-    seen: set[Path] = set()
+    if absent := [path for path in paths if not path.exists()]:
+        raise UsageError(f"{absent[0]}: no such file or folder; expected results")
+    problems, seen = list[str](), set[Path]()
+    results, known, adopted = list[Result](), dict[str, Reference](), list[Baseline]()
     for file in (file for path in paths for file in _files(path, problems)):
         if file.resolve() in seen:
             continue
         seen.add(file.resolve())
         try:
             match read_file(file):
-                case Result() as found:
-                    results.append(compact(found))
-                case Reference() as found:
-                    add_reference(known, found)
-                case Baseline() as found:
-                    adopted.append(found)
+                case Result() as result:
+                    results.append(compact(result))
+                case Reference() as reference:
+                    add_reference(known, reference)
+                case Baseline() as baseline:
+                    adopted.append(baseline)
         except InvalidFileError as error:
             problems.append(str(error))
     return Collection(tuple(results), known, tuple(problems), tuple(adopted))

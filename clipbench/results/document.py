@@ -16,33 +16,41 @@ KINDS = {name: f"clipbench.{name}" for name in ("result", "reference", "baseline
 VERSIONS = {"result": 2, "reference": 1, "baseline": 2}
 
 
-def read_document(path: Path) -> dict[str, Any]:
+def read_document(path: Path, expected: str | None = None) -> dict[str, Any]:
     """Return a result, reference or baseline as plain data of today's version; raise InvalidFileError for all else.
 
-    The digests that results and baselines carry are checked before anything is changed.
+    ``expected`` is the one kind that is accepted, such as ``clipbench.result``. The digests that results and baselines
+    carry are checked against the file as it was written.
     """
     try:
         data = read_json(path)
     except JsonError as error:
         raise InvalidFileError(f"{path}: {error}") from None
-    kind = data.get("kind") if isinstance(data, dict) else None
-    name = next((name for name, known in KINDS.items() if known == kind), None)
-    if name is None:
-        expected = " or ".join(KINDS.values())
-        raise InvalidFileError(f"{path}: not a file of clipbench; expected the key 'kind' with {expected}")
+    name = _name_of(path, data)
+    if expected not in (None, data["kind"]):
+        raise InvalidFileError(f"{path}: is a {data['kind']}; expected a {str(expected).partition('.')[2]}")
     version = data.get("schema_version")
-    if type(version) is int and version > VERSIONS[name]:
+    version = version if type(version) is int else 0
+    if version > VERSIONS[name]:
         raise InvalidFileError(
             f"{path}: schema_version {version} is newer than this clipbench reads ({VERSIONS[name]}); upgrade clipbench"
         )
-    migrate = _MIGRATIONS.get(name) if type(version) is int and version == 1 else None
-    document = migrate(data) if migrate else data
+    document = _MIGRATIONS[name](data) if version == 1 and name in _MIGRATIONS else data
     refusals = [message for _, message in schemas.problems(name, document)]
     if refusals:
         more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
         raise InvalidFileError(f"{path}: not a valid {name}: {refusals[0]}{more}")
     _check_integrity(path, data)
     return document
+
+
+def _name_of(path: Path, data: object) -> str:
+    kind = data.get("kind") if isinstance(data, dict) else None
+    name = next((name for name, known in KINDS.items() if known == kind), None)
+    if name is None:
+        expected = " or ".join(KINDS.values())
+        raise InvalidFileError(f"{path}: not a file of clipbench; expected the key 'kind' with {expected}")
+    return name
 
 
 def digest_of(result: Mapping[str, Any]) -> str:

@@ -1,10 +1,10 @@
-"""References: published figures, where they come from, and what a result must have to be held against them."""
+"""References: published figures, where they come from, and what a result must have to be compared with them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class ReferenceMetric:
     """One published figure in ``unit``; ``tolerance``, in the same unit, is how much worse still passes.
 
     ``direction`` says which way is better. ``tolerance`` None: shown, not gated. Worse than ``warn`` passes with a
-    warning; better by more than ``better``, else by more than the tolerance, is worth a look.
+    warning; better by more than ``better``, else by more than the tolerance, is reported.
     """
 
     value: float
@@ -78,28 +78,27 @@ class Reference:
 
 
 def shipped_references() -> dict[str, Reference]:
-    """The references that ship with clipbench, by name."""
+    """Return the references that ship with clipbench, by name."""
     return load_references([bundled("reference")])
 
 
 def load_references(folders: Iterable[Path]) -> dict[str, Reference]:
-    """Every ``*.json`` of ``folders`` (not of folders in them), by name.
+    """Return every ``*.json`` of ``folders`` (not of folders in them), by name.
 
-    A broken file, and one name for two contents, is an InvalidFileError that names the files. A folder that is
-    not there is a UsageError.
+    Raises InvalidFileError for a broken file and for one name with two contents, UsageError for a missing folder.
     """
-    found: dict[str, Reference] = {}
+    known: dict[str, Reference] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such folder; expected one with references")
         for path in sorted(folder.glob("*.json")):
             if not path.name.startswith("."):
-                add_reference(found, read_reference(path))
-    return found
+                add_reference(known, read_reference(path))
+    return known
 
 
 def add_reference(known: dict[str, Reference], reference: Reference) -> None:
-    """Add to ``known``; the same content again is fine, other content under a known name is an InvalidFileError."""
+    """Add to ``known``; raise InvalidFileError for other content under a known name."""
     other = known.setdefault(reference.name, reference)
     if other != reference:
         raise InvalidFileError(
@@ -109,31 +108,19 @@ def add_reference(known: dict[str, Reference], reference: Reference) -> None:
 
 
 def read_reference(path: Path) -> Reference:
-    """One reference from disk; anything else is an InvalidFileError that says what is wrong with it."""
-    document = read_document(path)
-    if document["kind"] != KIND:
-        raise InvalidFileError(f"{path}: is a {document['kind']}; expected a reference")
-    return parse_reference(document, path)
+    """Return one reference from disk; raise InvalidFileError that says what is wrong with anything else."""
+    return parse_reference(read_document(path, KIND), path)
 
 
 def parse_reference(document: Mapping[str, Any], path: Path) -> Reference:
-    """A document that its schema has taken, as a Reference; a number beyond all bounds is an InvalidFileError."""
-    return Reference(
-        name=document["name"],
-        summary=document["summary"],
-        source=document["source"],
-        date=document["date"],
-        device=document["device"],
-        precision=document["precision"],
-        batch_size=document["batch_size"],
-        epochs=document["epochs"],
-        metrics={name: _metric(path, name, data) for name, data in document["metrics"].items()},
-        conditions=_conditions(document),
-        notes=tuple(document.get("notes", ())),
-        path=path,
-        target=document.get("target"),
-        loss_curve=tuple(document.get("loss_curve", ())),
-    )
+    """Return a document that its schema has accepted, as a Reference.
+
+    Raises InvalidFileError for a number that is not finite, and for a warning level beyond the tolerance.
+    """
+    plain = {item.name: document[item.name] for item in fields(Reference) if item.name in document}
+    metrics = {name: _metric(path, name, data) for name, data in document["metrics"].items()}
+    lists = {key: tuple(document.get(key, ())) for key in ("notes", "loss_curve")}
+    return Reference(**{**plain, **lists, "metrics": metrics, "conditions": _conditions(document), "path": path})
 
 
 def _conditions(data: Mapping[str, Any]) -> Conditions:

@@ -6,26 +6,16 @@ import datetime
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from clipbench import __version__
-from clipbench.api import events as e
+from clipbench.api import events
 from clipbench.api.config import Case
-from clipbench.api.data import Probe
 from clipbench.api.plain import from_plain, to_plain
-from clipbench.api.result import (
-    Attempt,
-    CaseError,
-    EpochRecord,
-    QueryRanks,
-    Result,
-    SourceVersion,
-    Status,
-)
-from clipbench.errors import ClipbenchError, InvalidFileError
+from clipbench.api.result import CaseError, Result, SourceVersion, Status
+from clipbench.errors import ClipbenchError
 from clipbench.files import schemas
 from clipbench.files.disk import writing
 from clipbench.files.json_file import write_json
@@ -34,6 +24,7 @@ from clipbench.results.environment import source_version
 from clipbench.results.metrics import summarise
 
 KIND = KINDS["result"]
+EventT = TypeVar("EventT", bound=events.Event)
 
 
 def utc_now() -> str:
@@ -52,53 +43,25 @@ def new_run_id(case: Case) -> str:
 # --- building -----------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Reported:
-    """What the events of a case have reported so far."""
-
-    environment: Mapping[str, Any] | None = None
-    inputs: e.InputsRead | None = None
-    probes: tuple[Probe, ...] | None = None
-    model: Mapping[str, Any] | None = None
-    epochs: tuple[EpochRecord, ...] = ()
-    query_ranks: QueryRanks | None = None
-    attempts: tuple[Attempt, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    def add(self, event: e.Event) -> None:
-        match event:
-            case e.EnvironmentRead():
-                self.environment = event.environment
-            case e.InputsRead():
-                self.inputs = event
-            case e.DeviceProbed():
-                self.probes = event.probes
-            case e.LearnerBuilt() | e.TrainingFinished():
-                self.model = event.model  # at the end with what the steps have changed in it: a scaler's state, say
-            case e.TrainingStarted():
-                self.attempts, self.epochs = event.attempts, event.epochs
-            case e.EpochFinished():
-                self.epochs = (*self.epochs, event.record)
-            case e.QueriesRanked():
-                self.query_ranks = event.query_ranks
-            case e.Warned():
-                self.warnings = (*self.warnings, event.text)
-
-
 def build_result(
     case: Case,
     run_id: str,
     started: str,
-    events: Iterable[e.Event],
+    log: Sequence[events.Event],
     status: Status,
     error: CaseError | None,
     warnings: Iterable[str] = (),
 ) -> Result:
-    """Return what a case's events add up to; pure but for the clock, so that a crashed case keeps all it reported."""
-    reported = _Reported(warnings=tuple(warnings))
-    for event in events:
-        reported.add(event)
-    inputs = reported.inputs
+    """Return what a case's event ``log`` adds up to; pure but for the clock.
+
+    Every kind of event may be absent, so that a crashed case keeps all that it had reported.
+    """
+    environment, inputs = _last(log, events.EnvironmentRead), _last(log, events.InputsRead)
+    probed, ranked = _last(log, events.DeviceProbed), _last(log, events.QueriesRanked)
+    # At the end with what the steps have changed in it: a scaler's state, say.
+    model = _last(log, events.TrainingFinished) or _last(log, events.LearnerBuilt)
+    start = _last(log, events.TrainingStarted) or events.TrainingStarted(())
+    epochs = (*start.epochs, *(event.record for event in log if isinstance(event, events.EpochFinished)))
     return Result(
         run_id=run_id,
         suite=case.suite,
@@ -110,21 +73,25 @@ def build_result(
         clipbench=SourceVersion(__version__, *source_version()),
         config=case.to_dict(),
         config_sha256=case.sha256(),
-        environment=reported.environment,
+        environment=environment.environment if environment else None,
         dataset=inputs.dataset if inputs else None,
         weights=inputs.weights if inputs else None,
-        model=reported.model,
+        model=model.model if model else None,
         seed=case.seed,
         text_truncated=inputs.text_truncated if inputs else None,
-        epochs=reported.epochs,
-        metrics=summarise(reported.epochs),
-        query_ranks=reported.query_ranks,
+        epochs=epochs,
+        metrics=summarise(epochs),
+        query_ranks=ranked.query_ranks if ranked else None,
         error=error,
-        attempts=reported.attempts,
-        probes=reported.probes,
+        attempts=start.attempts,
+        probes=probed.probes if probed else None,
         bad_images=inputs.bad_images if inputs else None,
-        warnings=reported.warnings,
+        warnings=(*warnings, *(event.text for event in log if isinstance(event, events.Warned))),
     )
+
+
+def _last(log: Sequence[events.Event], kind: type[EventT]) -> EventT | None:
+    return next((event for event in reversed(log) if isinstance(event, kind)), None)
 
 
 # --- files --------------------------------------------------------------------------------------------------------
@@ -154,12 +121,9 @@ def write_result(folder: Path, result: Result) -> Path:
 
 def read_result(path: Path) -> Result:
     """Return one result from disk; raise InvalidFileError that says what is wrong with anything else."""
-    document = read_document(path)
-    if document["kind"] != KIND:
-        raise InvalidFileError(f"{path}: is a {document['kind']}; expected a result")
-    return parse_result(document, path)
+    return parse_result(read_document(path, KIND), path)
 
 
 def parse_result(document: Mapping[str, Any], _path: Path) -> Result:
-    """Return a document that its schema has taken, as a Result."""
+    """Return a document that its schema has accepted, as a Result."""
     return from_plain(Result, document)

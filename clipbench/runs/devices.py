@@ -12,7 +12,7 @@ from clipbench.results.environment import usable_cores
 
 
 def check_device(registry: Registry, engine_name: str, device_name: str) -> Missing | None:
-    """Why a case on this engine and device cannot run here, or None."""
+    """Return why a case on this engine and device cannot run here, or None."""
     spec = registry.engines.get(engine_name, "engine")
     engine: Engine = load_object(spec.load)()
     if problem := engine.problem():
@@ -33,32 +33,34 @@ def _candidates(registry: Registry, engine: str, device: str) -> list[DeviceSpec
 
 
 def pick_device(registry: Registry, engine: str, name: str) -> Device:
-    """The named device, or for ``auto`` the available one with the highest priority."""
+    """Return the named device, or for ``auto`` the available one with the highest priority."""
     for spec in _candidates(registry, engine, name):
         device: Device = load_object(spec.load)()
         if device.unavailable() is None:
             return device
-    raise UsageError(f"device: '{name}' is not available")  # check_device has said why, and ended the worker
+    raise UsageError(f"device: '{name}' is not available")  # check_device has reported why, and ended the process
 
 
-def pick_precision(device: Device, wanted: str) -> Precision:
-    """The precision that ``wanted`` means on ``device``: ``amp`` is its first one that is not float32."""
-    offered = list(device.precisions())
-    if wanted == "amp":
-        mixed = [precision for precision in offered if precision != "float32"]
-        if not mixed:
-            raise UsageError(f"precision: device {device.name} has no mixed precision; use --set precision=float32")
-        return mixed[0]
-    if wanted not in offered:
-        raise UsageError(f"precision: device {device.name} does not compute {wanted}; it has {', '.join(offered)}")
-    return next(precision for precision in offered if precision == wanted)
+def pick_precision(device: Device, requested: str) -> Precision:
+    """Return the precision that ``requested`` means on ``device``: ``amp`` is its first one that is not float32.
 
-
-def no_more_threads_than_cores(ranks: int) -> dict[str, str]:
-    """OMP_NUM_THREADS such that the ranks of this machine share its cores, unless the user has set it.
-
-    Left alone, each rank would start a thread on every core; torchrun allows each one thread.
+    Raises UsageError for one that the device does not have.
     """
-    if ranks == 1 or "OMP_NUM_THREADS" in os.environ:
+    supported = list(device.precisions())
+    for precision in supported:
+        if precision == requested or (requested == "amp" and precision != "float32"):
+            return precision
+    if requested == "amp":
+        raise UsageError(f"precision: device {device.name} has no mixed precision; use --set precision=float32")
+    names = ", ".join(supported)
+    raise UsageError(f"precision: device {device.name} does not compute {requested}; it has {names}")
+
+
+def thread_variables(world_size: int) -> dict[str, str]:
+    """Return OMP_NUM_THREADS such that the ranks of this machine share its cores, unless the user has set it.
+
+    Otherwise each rank would start a thread on every core; torchrun allows each one thread.
+    """
+    if world_size == 1 or "OMP_NUM_THREADS" in os.environ:
         return {}
-    return {"OMP_NUM_THREADS": str(max(1, usable_cores() // ranks))}
+    return {"OMP_NUM_THREADS": str(max(1, usable_cores() // world_size))}

@@ -2,89 +2,86 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from clipbench.api import Case
+from clipbench.api.plain import from_plain, to_plain, value_at
 from clipbench.errors import ClipbenchError
 from clipbench.files.disk import writing
 from clipbench.files.json_file import JsonError, read_json, write_json
 from clipbench.results.result import new_run_id, utc_now
-from clipbench.suites.loading import Case
+from clipbench.runs.job import EVENTS, LAUNCHER_REPORT, PROCESS_FILES, STOP
 from clipbench.training import checkpoints
+from clipbench.training.checkpointing import peek
 
-WORK = ".work"
+WORK, RECORD = ".work", "run.json"
 UNFINISHED = ("running", "interrupted", "failed")
 
 
 @dataclass(frozen=True)
+class RunRecord:
+    """What ``run.json`` says: the case, when its run began, and its ``status`` since ``updated``.
+
+    A status is running, interrupted, failed, completed or replaced. ``process`` on ``host`` is the command's.
+    """
+
+    run_id: str
+    suite: str
+    case: str
+    started: str
+    status: str = "running"
+    updated: str = ""
+    process: int | None = None
+    host: str | None = None
+
+
+@dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run. ``run`` is what ``run.json`` in it says: whose it is, when it began, what became of it."""
+    """The folder of one run."""
 
     path: Path
-    run: dict[str, Any]
+    record: RunRecord
 
     @property
     def run_id(self) -> str:
-        run_id: str = self.run["run_id"]
-        return run_id
-
-    @property
-    def started(self) -> str:
-        started: str = self.run["started"]
-        return started
+        return self.record.run_id
 
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
-    @property
-    def events(self) -> Path:
-        return self.path / "events.jsonl"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "worker.log"
-
-    @property
-    def stop(self) -> Path:
-        return self.path / "stop"
-
     def has_checkpoint(self) -> bool:
-        """Whether there is anything to go on from; what is damaged counts, so that it is not passed over in silence."""
+        """Return whether there is a checkpoint; a damaged one counts, so that it is not ignored in silence."""
         return bool(checkpoints.folders(self.checkpoints))
 
-    def tuning(self) -> dict[str, str]:
-        """CLIPBENCH_TUNING for a run that goes on: what its device was tuned to, as its last checkpoint has it."""
-        for folder in reversed(checkpoints.folders(self.checkpoints)):
-            with suppress(JsonError, KeyError, TypeError):
-                state = read_json(folder / checkpoints.STATE)
-                return {"CLIPBENCH_TUNING": json.dumps(state["progress"]["identity"]["device"]["tuning"])}
-        return {}
+    def tuning(self) -> Mapping[str, Any] | None:
+        """Return what the device of an unfinished run was tuned to, as its last readable checkpoint has it."""
+        saved = filter(None, map(peek, reversed(checkpoints.folders(self.checkpoints))))
+        return next((value_at(run.identity, "device.tuning") for run in saved), None)
 
     def mark(self, status: str) -> RunFolder:
-        """The run is now ``status``: running, interrupted, failed, completed or replaced."""
-        run = {**self.run, "status": status, "updated": utc_now(), "process": os.getpid(), "host": socket.gethostname()}
+        """Write that the run now has ``status``; return the folder with its new record."""
+        now, host = utc_now(), socket.gethostname()
+        record = replace(self.record, status=status, updated=now, process=os.getpid(), host=host)
         with writing("the run's own record", self.path, 1000):
-            write_json(self.path / "run.json", run)
-        return RunFolder(self.path, run)
+            write_json(self.path / RECORD, to_plain(record))
+        return RunFolder(self.path, record)
 
     def begin_attempt(self) -> RunFolder:
-        """Clear what an earlier attempt has left that this one must not read."""
-        for path in (self.events, self.stop):
-            path.unlink(missing_ok=True)
+        """Remove what an earlier attempt has left that this one must not read."""
+        for name in (EVENTS, STOP, LAUNCHER_REPORT):
+            (self.path / name).unlink(missing_ok=True)
         return self.mark("running")
 
     def set_aside(self) -> Path:
-        """Keep the run under another name, where no later one goes on from it; its new folder."""
-        aside = self.path.with_name(f"{self.run_id}.replaced")
-        number = 1
+        """Keep the run under another name, where no later one resumes it; return its new folder."""
+        aside, number = self.path.with_name(f"{self.run_id}.replaced"), 1
         while aside.exists():
             number += 1
             aside = self.path.with_name(f"{self.run_id}.replaced-{number}")
@@ -93,7 +90,7 @@ class RunFolder:
         return aside
 
     def complete(self, keep: str) -> None:
-        """The run is done: keep of its checkpoints what is wanted (``best``, ``all``, ``none``), and else nothing."""
+        """Remove all but the checkpoints to ``keep`` (``best``, ``all``, ``none``) and the record."""
         best = checkpoints.best(self.checkpoints) if keep == "best" else None
         if keep == "none" or (keep == "best" and best is None) or not self.checkpoints.is_dir():
             shutil.rmtree(self.path)
@@ -101,43 +98,36 @@ class RunFolder:
         for folder in self.checkpoints.iterdir():
             if best is not None and folder != best:
                 shutil.rmtree(folder)
-        for path in (self.events, self.log, self.path / "job.json", self.path / "rank0.lock", self.stop):
-            path.unlink(missing_ok=True)
+        for name in PROCESS_FILES:
+            (self.path / name).unlink(missing_ok=True)
         self.mark("completed")
 
 
 def new_run_folder(out: Path, case: Case) -> RunFolder:
-    """A folder for a run that begins now."""
-    run_id = new_run_id(case)
-    path = out / WORK / run_id
-    run = {"run_id": run_id, "suite": case.suite, "case": case.name, "started": utc_now()}
+    """Make the folder of a run that begins now."""
+    record = RunRecord(new_run_id(case), case.suite, case.name, utc_now())
+    path = out / WORK / record.run_id
     with writing("the run's own folder", path, 0):
         path.mkdir(parents=True)
-    return RunFolder(path, run).mark("running")
+    return RunFolder(path, record).mark("running")
 
 
-def run_folders(out: Path) -> Iterator[RunFolder]:
-    """Every run that keeps something under ``out``, the oldest first; what is not a run's folder is passed over."""
-    work = out / WORK
-    if not work.is_dir():
-        return
-    found = []
-    for path in work.iterdir():
-        if (path / "run.json").is_file():
-            try:
-                found.append(RunFolder(path, read_json(path / "run.json")))
-            except JsonError as error:
-                raise ClipbenchError(f"{path / 'run.json'}: {error}; remove that folder") from None
-    yield from sorted(found, key=lambda folder: (folder.started, folder.run_id))
+def run_folders(out: Path) -> list[RunFolder]:
+    """Return every run that keeps something under ``out``, the oldest first; other folders are left out."""
+    folders = [_read(path.parent) for path in (out / WORK).glob(f"*/{RECORD}")]
+    return sorted(folders, key=lambda folder: (folder.record.started, folder.run_id))
+
+
+def _read(path: Path) -> RunFolder:
+    try:
+        return RunFolder(path, from_plain(RunRecord, read_json(path / RECORD)))
+    except (JsonError, TypeError) as error:
+        raise ClipbenchError(f"{path / RECORD}: {error}; remove that folder") from None
 
 
 def unfinished(out: Path, case: Case) -> RunFolder | None:
-    """The newest run of this suite's case that did not complete and that something can go on from, or None."""
-    mine = [
-        folder
-        for folder in run_folders(out)
-        if (folder.run["suite"], folder.run["case"]) == (case.suite, case.name)
-        and folder.run["status"] in UNFINISHED
-        and folder.has_checkpoint()
-    ]
-    return mine[-1] if mine else None
+    """Return the newest run of this suite's case that did not complete and has a checkpoint, or None."""
+    key = (case.suite, case.name)
+    mine = [run for run in run_folders(out) if (run.record.suite, run.record.case) == key]
+    resumable = [run for run in mine if run.record.status in UNFINISHED and run.has_checkpoint()]
+    return resumable[-1] if resumable else None

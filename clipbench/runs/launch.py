@@ -1,4 +1,4 @@
-"""This process's place among the ranks of a run, as whoever started it says in the environment."""
+"""This process's place among the ranks of a run, from the environment that its launcher has set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_PORT, PORTS = 20_000, 10_000
 
 @dataclass(frozen=True)
 class Launch:
-    """Ranks that something else than clipbench has started: ``by`` torchrun or srun.
+    """Ranks that were not started by clipbench but ``by`` torchrun or srun.
 
     ``variables`` are those that the ranks need to find each other and that the launcher does not set.
     """
@@ -27,52 +27,48 @@ class Launch:
 
 
 def world_of(environ: Mapping[str, str] = os.environ) -> World:
-    """The place that RANK, LOCAL_RANK and WORLD_SIZE name; alone where they are not set."""
-    return World(*(_number(environ, name, default) for name, default in _TORCHRUN))
+    """Return the place that RANK, LOCAL_RANK and WORLD_SIZE name; a single rank where they are not set."""
+    return World(_number(environ, "RANK"), _number(environ, "LOCAL_RANK"), _number(environ, "WORLD_SIZE", "1"))
 
 
 def outer_launch(environ: Mapping[str, str] = os.environ) -> Launch | None:
-    """The launch that this process is one rank of, or None where it was started on its own.
+    """Return the launch that this process is one rank of, or None where it was started on its own.
 
-    torchrun and those who copy it set RANK, LOCAL_RANK and WORLD_SIZE; srun sets SLURM_STEP_NUM_TASKS, which is not set
+    torchrun and launchers like it set RANK, LOCAL_RANK and WORLD_SIZE; srun sets SLURM_STEP_NUM_TASKS, which is not set
     in a batch script outside of srun.
     """
     if "RANK" in environ and "WORLD_SIZE" in environ:
         return Launch(world_of(environ), "torchrun", {})
     if "SLURM_STEP_NUM_TASKS" in environ and "SLURM_PROCID" in environ:
         size = _number(environ, "SLURM_STEP_NUM_TASKS", "1")
-        world = World(_number(environ, "SLURM_PROCID", "0"), _number(environ, "SLURM_LOCALID", "0"), size)
+        world = World(_number(environ, "SLURM_PROCID"), _number(environ, "SLURM_LOCALID"), size)
         if size > 1:
             return Launch(world, "srun", _slurm_variables(environ, world))
     return None
 
 
 def _slurm_variables(environ: Mapping[str, str], world: World) -> dict[str, str]:
-    """What torchrun would have set, from what srun has: the first node is where the ranks meet."""
+    """Return what torchrun would have set, from what srun has set: the ranks meet at the first node."""
     nodes = environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_JOB_NODELIST") or "localhost"
-    job = _number(environ, "SLURM_JOB_ID", "0") + _number(environ, "SLURM_STEP_ID", "0")
-    found = {
+    job = _number(environ, "SLURM_JOB_ID") + _number(environ, "SLURM_STEP_ID")
+    return {
         "RANK": str(world.rank),
         "LOCAL_RANK": str(world.local_rank),
         "WORLD_SIZE": str(world.size),
-        "MASTER_ADDR": first_node(nodes),
-        "MASTER_PORT": str(FIRST_PORT + job % PORTS),
+        # A user who sets an address or a port knows the network better.
+        "MASTER_ADDR": environ.get("MASTER_ADDR", first_node(nodes)),
+        "MASTER_PORT": environ.get("MASTER_PORT", str(FIRST_PORT + job % PORTS)),
     }
-    # Whoever sets an address or a port knows the network better.
-    return {name: environ.get(name, value) if name.startswith("MASTER") else value for name, value in found.items()}
 
 
 def first_node(nodes: str) -> str:
-    """First host name of a Slurm node list: ``node[03-07,9],other`` is ``node03``."""
+    """Return the first host name of a Slurm node list: ``node[03-07,9],other`` gives ``node03``."""
     match = re.match(r"([^,\[]*)(?:\[([^\],-]+)[^\]]*\]([^,\[]*))?", nodes.strip())
     assert match is not None  # every text matches
     return "".join(part or "" for part in match.groups())
 
 
-_TORCHRUN = (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"))
-
-
-def _number(environ: Mapping[str, str], name: str, default: str) -> int:
+def _number(environ: Mapping[str, str], name: str, default: str = "0") -> int:
     text = environ.get(name, default)
     try:
         value = int(text)
@@ -83,8 +79,11 @@ def _number(environ: Mapping[str, str], name: str, default: str) -> int:
     return value
 
 
-def outer_ranks(nproc: str | None) -> str | None:
-    """How many ranks there are: as many as an outer launcher has started, else what ``--nproc`` says, if anything."""
+def outer_world_size(nproc: str | None) -> str | None:
+    """Return the number of ranks: as many as an outer launcher has started, else what ``--nproc`` says, if anything.
+
+    Raises UsageError where both say it.
+    """
     launch = outer_launch()
     if launch is None:
         return nproc

@@ -1,91 +1,95 @@
-"""The observers of a case: made with the first thing to tell, and kept from harming the run."""
+"""Observers: the one channel of a run's events; an observer that raises does not end the run."""
 
 from __future__ import annotations
 
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
-from clipbench.api import Missing, Observer, ObserverSpec
+from clipbench.api import Case, Missing, Observer, ObserverSpec
+from clipbench.api import events as e
 from clipbench.api.registry import Registry, load_object
-from clipbench.suites.loading import Case, Suite
+from clipbench.suites.loading import Suite
 
 
 class Observers:
-    """All observers of one case; one that raises is warned of once, told nothing more, and closed.
+    """Distributes events to all observers: the progress display, and those of the case that runs.
 
-    They are made with the first thing to tell, so that a case that never starts leaves nothing behind.
+    One that raises is named in a warning, closed, and gets no further events.
     """
 
-    def __init__(self, specs: Sequence[ObserverSpec], case: Case, run_id: str, folder: Path) -> None:
-        self._waiting, self._live = list(specs), dict[str, Observer]()
-        self._case, self._run_id, self._folder = case, run_id, folder
+    def __init__(self, display: Observer | None = None) -> None:
+        self._observers: dict[str, Observer] = {"the progress display": display} if display else {}
 
-    @classmethod
-    def open(cls, registry: Registry, case: Case, run_id: str, folder: Path) -> Observers:
-        """Those that ``case`` names; each writes into ``folder``, which need not be there."""
-        return cls([registry.observers.get(name, "observers") for name in case.observers], case, run_id, folder)
-
-    def step(self, event: Mapping[str, Any]) -> None:
-        self._tell(lambda observer: observer.step(event))
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        self._tell(lambda observer: observer.epoch(record))
-
-    def finished(self, result: Mapping[str, Any]) -> None:
-        self._tell(lambda observer: observer.finished(result))
-
-    def close(self) -> None:
-        """Close them all; may be called again, and is called on leaving a ``with``."""
-        self._waiting.clear()
-        while self._live:
-            name, observer = self._live.popitem()
+    def handle(self, event: e.Event) -> None:
+        """Pass ``event`` on to every observer."""
+        for name, observer in list(self._observers.items()):
             try:
-                observer.close()
+                observer.handle(event)
             except Exception as error:
                 _warn(name, error)
-
-    def __enter__(self) -> Observers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _tell(self, say: Callable[[Observer], None]) -> None:
-        self._make()
-        for name, observer in list(self._live.items()):
-            try:
-                say(observer)
-            except Exception as error:
-                _warn(name, error)
-                del self._live[name]
+                del self._observers[name]
                 with suppress(Exception):
                     observer.close()
 
-    def _make(self) -> None:
-        while self._waiting:
-            spec = self._waiting.pop(0)
+    @contextmanager
+    def of_case(self, registry: Registry, case: Case, run_id: str, folder: Path) -> Iterator[None]:
+        """Add the observers that ``case`` names while the block runs; each writes into ``folder``, if anywhere."""
+        specs = {f"observer '{name}'": registry.observers.get(name, "observers") for name in case.observers}
+        self._observers |= {name: _Deferred(spec, case, run_id, folder) for name, spec in specs.items()}
+        try:
+            yield
+        finally:
+            self._close(specs)
+
+    def close(self) -> None:
+        """Close all observers."""
+        self._close(list(self._observers))
+
+    def _close(self, names: Iterable[str]) -> None:
+        for name in names:
+            observer = self._observers.pop(name, None)
             try:
-                self._live[spec.name] = load_object(spec.load)(self._case, self._run_id, self._folder)
+                if observer is not None:
+                    observer.close()
             except Exception as error:
-                _warn(spec.name, error)
+                _warn(name, error)
+
+
+class _Deferred:
+    """An observer that is made when training starts, or the case has ended: it then gets all earlier events too.
+
+    So a case that is refused leaves nothing behind.
+    """
+
+    def __init__(self, spec: ObserverSpec, case: Case, run_id: str, folder: Path) -> None:
+        self._spec, self._arguments = spec, (case, run_id, folder)
+        self._pending: list[e.Event] = []
+        self._observer: Observer | None = None
+
+    def handle(self, event: e.Event) -> None:
+        self._pending.append(event)
+        if self._observer is None and isinstance(event, (e.TrainingStarted, e.CaseFinished)):
+            self._observer = load_object(self._spec.load)(*self._arguments)
+        while self._observer is not None and self._pending:
+            self._observer.handle(self._pending.pop(0))
+
+    def close(self) -> None:
+        if self._observer is not None:
+            self._observer.close()
 
 
 def add_observers(suite: Suite, names: Sequence[str]) -> Suite:
-    """``suite`` with ``names`` added to the observers of every case."""
+    """Return ``suite`` with ``names`` added to the observers of every case."""
     cases = (replace(case, observers=tuple(dict.fromkeys((*case.observers, *names)))) for case in suite.cases)
     return replace(suite, cases=tuple(cases))
 
 
 def check_observers(registry: Registry, suite: Suite) -> list[Missing]:
-    """What the suite's observers lack on this machine; a name that no plugin offers is a UsageError."""
+    """Return what the suite's observers lack on this machine; raise UsageError for a name that no plugin offers."""
     names = dict.fromkeys(name for case in suite.cases for name in case.observers)
     missing = []
     for spec in [registry.observers.get(name, "observers") for name in names]:
@@ -99,5 +103,5 @@ def check_observers(registry: Registry, suite: Suite) -> list[Missing]:
 
 
 def _warn(name: str, error: Exception) -> None:
-    said = f"observer '{name}' raised {type(error).__name__}: {error}; it is told nothing more of this run"
-    print(f"warning: {said}", file=sys.stderr)
+    reason = f"{name} raised {type(error).__name__}: {error}; it gets no further events of this run"
+    print(f"warning: {reason}", file=sys.stderr)

@@ -1,117 +1,131 @@
-"""The process of a case: started, followed by its events, asked to stop, ended."""
+"""The processes of a case: started, followed by their events, asked to stop, ended."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from clipbench.results.events import Event, EventReader
-from clipbench.runs.rank import Job
+from clipbench.api import events as e
+from clipbench.api.plain import from_plain
+from clipbench.results.events import EventReader
+from clipbench.runs.job import EVENTS, LAUNCHER_REPORT, LOG, STOP, Job
 
 POLL_SECONDS = 0.05
 LOG_LINES = 20
 # From the first report of a failure to the end of all processes: long enough for every rank to report.
 GRACE_SECONDS = 15.0
+SINGLE_PROCESS = (sys.executable, "-m")
+
+EventT = TypeVar("EventT", bound=e.Event)
 
 
 @dataclass
-class Interrupts:
-    """Signals that ask this process to end, counted: the first is a wish to stop, the second means at once.
+class ProcessEnd:
+    """How a job's processes ended: exit code, events reported, ``signals`` received here meanwhile, the log's end."""
 
-    ``asked`` is called at the first.
-    """
+    returncode: int = 0
+    events: list[e.Event] = field(default_factory=list)
+    signals: list[int] = field(default_factory=list)
+    log: str | None = None
 
-    asked: Callable[[], None]
-    received: list[int] = field(default_factory=list)
+    def of(self, kind: type[EventT]) -> list[EventT]:
+        """Return the events of one class, in order."""
+        return [event for event in self.events if isinstance(event, kind)]
 
-    @contextmanager
-    def caught(self) -> Iterator[None]:
-        """Count SIGINT and SIGTERM instead of dying of them."""
-
-        def note(number: int, _frame: object) -> None:
-            self.received.append(number)
-            if len(self.received) == 1:
-                self.asked()
-
-        before: dict[signal.Signals, Any] = {}
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                before[number] = signal.signal(number, note)
-        except ValueError:  # not in the main thread
-            before.clear()
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    @property
+    def description(self) -> str:
+        """The exit code in words."""
+        code = self.returncode
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def follow(
+def run_job(
     job: Job,
-    job_file: Path,
-    launcher: Sequence[str],
-    log: Path,
-    receive: Callable[[Event], None],
-    interrupts: Interrupts,
-    variables: Mapping[str, str],
-    patience: int = 2,
-) -> int:
-    """Run a worker to its end, handing on its events as they come; its exit code.
+    launcher: Sequence[str] = SINGLE_PROCESS,
+    variables: Mapping[str, str] | None = None,
+    receive: Callable[[e.Event], None] = lambda _event: None,
+    max_signals: int = 2,
+) -> ProcessEnd:
+    """Run a job to its end, handing on its events as they come.
 
-    At the signal number ``patience`` it is ended at once.
+    The first SIGINT or SIGTERM asks its processes to stop; at signal number ``max_signals`` they are ended at once.
     """
-    job.write(job_file)
-    reader = EventReader(job.events)
-    with log.open("ab") as output, interrupts.caught():
-        worker = subprocess.Popen(
-            [*launcher, "clipbench.runs.rank", str(job_file)],
+    end, reader, log = ProcessEnd(), EventReader(job.folder / EVENTS), job.folder / LOG
+
+    def take(events: Iterable[e.Event]) -> None:
+        for event in events:
+            end.events.append(event)
+            receive(event)
+
+    with log.open("ab") as output, counted_signals(end.signals):
+        process = subprocess.Popen(
+            [*launcher, "clipbench.runs.rank", str(job.write())],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **variables},
-            # Ctrl-C is for this process alone, which then asks the worker.
+            env={**os.environ, **(variables or {})},
+            # Ctrl-C is for this process alone, which then asks the others to stop.
             start_new_session=True,
         )
+        asked, failed_at = False, None
         try:
-            failed = None
-            while worker.poll() is None and len(interrupts.received) < patience:
-                for event in reader.new():
-                    receive(event)
-                    if event["event"] in ("error", "cause", "rank_killed"):
-                        failed = failed or time.monotonic()
+            while process.poll() is None and len(end.signals) < max_signals:
+                take(new := reader.new())
+                if end.signals and not asked:
+                    asked = True
+                    with suppress(OSError):
+                        (job.folder / STOP).touch()
+                    take([e.Notice("stopping after this step, then saving; interrupt again to stop at once")])
+                if failed_at is None and any(isinstance(event, e.RankFailed) for event in new):
+                    failed_at = time.monotonic()
                 # A rank that hangs would be waited for, though its peers have reported already.
-                if failed is not None and time.monotonic() - failed > GRACE_SECONDS:
+                if failed_at is not None and time.monotonic() - failed_at > GRACE_SECONDS:
                     break
                 time.sleep(POLL_SECONDS)
         finally:
-            _end(worker)
-            for event in reader.new():
-                receive(event)
-    return worker.returncode
+            # Loader processes outlive a rank that was killed.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            end.returncode = process.wait()
+            take([*reader.new(), *_killed_rank(job.folder / LAUNCHER_REPORT)])
+            end.log = _tail(log)
+    return end
 
 
-def _end(worker: subprocess.Popen[bytes]) -> None:
-    """End what is left of the worker and of all that it started: loader processes outlive one that was killed."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(worker.pid, signal.SIGKILL)
-    worker.wait()
+@contextmanager
+def counted_signals(received: list[int]) -> Iterator[None]:
+    """Add each SIGINT and SIGTERM to ``received`` instead of dying of it."""
+
+    def count(number: int, _frame: object) -> None:
+        received.append(number)
+
+    before: dict[signal.Signals, Any] = {}
+    with suppress(ValueError):  # not in the main thread
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, count)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def how_it_ended(returncode: int) -> str:
-    """An exit code in words."""
-    return f"signal {signal.Signals(-returncode).name}" if returncode < 0 else f"exit code {returncode}"
+def _killed_rank(report: Path) -> list[e.RankKilled]:
+    """Return what the launcher has reported, if anything: a rank that was killed cannot report itself."""
+    with suppress(OSError, ValueError, TypeError):
+        return [from_plain(e.RankKilled, json.loads(report.read_text(encoding="utf-8")))]
+    return []
 
 
-def tail(log: Path) -> str | None:
-    """The last lines of what a process printed, or None."""
-    if not log.exists():
-        return None
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+def _tail(log: Path) -> str | None:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
     return "\n".join(lines[-LOG_LINES:]) or None

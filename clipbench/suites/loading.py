@@ -98,8 +98,7 @@ def parse_override(text: str) -> tuple[KeyPath, Any]:
     if not equals or not key.strip():
         raise UsageError(f"--set {text}: expected key.path=value, such as --set train.batch_size=16")
     path = tuple(key.strip().split("."))
-    known = _schema_of(path[:1])
-    if path[0] in ("name", "summary", "matrix") and known is not None:
+    if path[0] in ("name", "summary", "matrix"):
         raise UsageError(f"--set {text}: '{path[0]}' can be set only in the suite's file")
     return path, parse_value(value, f"--set {text}")
 

@@ -72,15 +72,10 @@ class Checkpointer:
             )
 
 
-def saved_run(progress: Mapping[str, Any]) -> SavedRun:
-    """Return what ``Checkpointer.save`` has put into a checkpoint beside the learner."""
-    return from_plain(SavedRun, progress)
-
-
 def peek(folder: Path) -> SavedRun | None:
     """Return the run saved in a checkpoint, its files not verified; None where they cannot be read."""
     try:
-        return saved_run(checkpoints.read_state(folder)["progress"])
+        return from_plain(SavedRun, checkpoints.read_state(folder)["progress"])
     except (InvalidFileError, TypeError):
         return None
 

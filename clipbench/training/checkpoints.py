@@ -116,10 +116,8 @@ def folders(root: Path) -> list[Path]:
         return []
     except OSError as error:
         raise NotReadyError(f"{root}: cannot be read ({error.strerror}); {NEXT}") from error
-    places = {name: root / name for name in names if not name.startswith(".")}
-    for name in names:
-        if name.startswith(".") and name.endswith(REPLACED):
-            places.setdefault(name[1 : -len(REPLACED)], root / name)
+    replaced = {name[1 : -len(REPLACED)]: root / name for name in names if name.endswith(REPLACED) and name[0] == "."}
+    places = {**replaced, **{name: root / name for name in names if name[0] != "."}}
     return [places[name] for name in sorted(places)]
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from clipbench.api import Window
+
 if TYPE_CHECKING:
     from clipbench.api import Device, Group
 
@@ -37,7 +39,7 @@ class SingleRank:
 
 @dataclass(frozen=True)
 class WindowReport:
-    """What one rank tells the others at the end of a window.
+    """What one rank sends to the others at the end of a window.
 
     ``steps``, ``seconds`` and ``data_wait`` are those of its Window, 0 in the warm-up. ``stop``: it was asked to stop.
     ``save``: a checkpoint is due. ``flops`` are of all its steps since its process started.
@@ -53,6 +55,10 @@ class WindowReport:
     def exchange(self, group: Group) -> list[WindowReport]:
         """Return the reports of all ranks, in rank order; called by every rank after the same step."""
         return [WindowReport.unpack(row) for row in group.all_gather(self.pack())]
+
+    @property
+    def window(self) -> Window:
+        return Window(self.steps, self.seconds, self.data_wait)
 
     def pack(self) -> np.ndarray:
         """Return the report as float64 (6,), so that it can cross any collective back end."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from clipbench.api import EpochRecord, Window
+from clipbench.api import EpochRecord
 from clipbench.api.plain import finite
 from clipbench.api.result import EpochSeconds, RankRecord
 from clipbench.errors import CaseFailedError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from clipbench.training.evaluation import Evaluation
 
 NO_STEPS = "no step was taken after the warm-up"
+UNTRAINED = "nothing was trained"
+NOT_EVALUATED = "not evaluated after this epoch"
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,19 @@ class Hardware:
     timing_unreliable_reason: str | None = None
 
 
-def trained_record(
-    progress: EpochProgress, epoch: int, batch_size: int, learning_rate: float, hardware: Hardware
+def epoch_record(
+    epoch: int,
+    progress: EpochProgress,
+    learning_rate: float | None,
+    evaluation: Evaluation | None,
+    memory: Sequence[MemoryPeaks],
+    batch_size: int,
+    hardware: Hardware,
 ) -> EpochRecord:
-    """Return what the steps of an epoch (from 0) came to; evaluation and memory come with ``completed_record``.
+    """Return the record of an epoch, 0 for weights as they came; every figure that is None has its reason.
 
-    Throughput is of all ranks over the windows of whichever was slowest. Raises CaseFailedError for an MFU over 1.
+    Throughput is of all ranks over the windows of whichever was slowest; ``memory`` has the peaks of every rank.
+    Raises CaseFailedError for an MFU over 1.
     """
     ranks, info = len(hardware.hosts), hardware.info
     windows = slowest_windows(progress.windows_of_ranks)
@@ -50,92 +59,69 @@ def trained_record(
     per_second = throughput.samples_per_second
     per_card = per_second and per_second / math.ceil(ranks / info.devices_per_card)
     mfu, mfu_reason = _mfu(progress, batch_size, per_second, hardware)
-    grad_norm = statistics.fmean(progress.grad_norms) if progress.grad_norms else None
-    untimed = hardware.timing_unreliable_reason or NO_STEPS
-    return EpochRecord(
-        epoch=epoch + 1,
+    device_memory, host_memory = (_highest(peaks) for peaks in zip(*memory, strict=True))
+    record = EpochRecord(
+        epoch=epoch,
         steps=progress.steps,
-        train_loss=statistics.fmean(progress.losses) if progress.losses else None,
-        val_loss=None,
+        train_loss=_mean(progress.losses),
+        val_loss=finite(evaluation.loss) if evaluation else None,
         learning_rate=learning_rate,
-        recall=None,
+        recall=evaluation.recall if evaluation else None,
         samples_per_second=per_second,
         data_wait=throughput.data_wait,
         step_seconds=throughput.step_seconds,
         windows=windows,
-        peak_memory_bytes=None,
-        host_memory_bytes=None,
-        seconds=EpochSeconds(progress.seconds, 0.0),
-        reasons=_present(
-            train_loss=None if progress.losses else "the gradient scaler withheld every step",
-            mfu=mfu_reason,
-            grad_norm="the learner does not report it" if grad_norm is None else None,
-            **dict.fromkeys(("samples_per_second", "data_wait", "step_seconds"), None if per_second else untimed),
-        ),
+        peak_memory_bytes=device_memory,
+        host_memory_bytes=host_memory,
+        seconds=EpochSeconds(progress.seconds, evaluation.seconds if evaluation else 0.0),
+        reasons={},
         samples_per_second_per_device=per_second and per_second / ranks,
         samples_per_second_per_card=per_card if info.devices_per_card > 1 else None,
         mfu=mfu,
-        grad_norm=grad_norm,
+        grad_norm=_mean(progress.grad_norms),
         skipped_steps=progress.skipped_steps,
         slowest_rank=slowest_rank(progress.windows_of_ranks),
-        per_rank=tuple(
-            _rank_record(rank, host, progress.windows_of_ranks, batch_size) for rank, host in enumerate(hardware.hosts)
-        ),
+        per_rank=_rank_records(progress, memory, batch_size, hardware.hosts) if progress.steps else (),
     )
+    reasons = _reasons(record, evaluation, mfu_reason, hardware.timing_unreliable_reason)
+    return replace(record, reasons={name: reason for name, reason in reasons.items() if getattr(record, name) is None})
 
 
-def untrained_record() -> EpochRecord:
-    """Return the record of weights as they came: epoch 0, nothing trained, nothing timed."""
-    names = ("train_loss", "learning_rate", "samples_per_second", "data_wait", "step_seconds")
-    reasons = dict.fromkeys(names, "nothing was trained")
-    nothing = (None,) * 7
-    return EpochRecord(0, 0, *nothing, (), None, None, EpochSeconds(0.0, 0.0), reasons)
+def _reasons(
+    record: EpochRecord, evaluation: Evaluation | None, mfu_reason: str, timing_unreliable_reason: str | None
+) -> Mapping[str, str]:
+    """Return, for every figure that can be None, why it would be."""
+    trained = record.steps > 0
+    untimed = (timing_unreliable_reason or NO_STEPS) if trained else UNTRAINED
+    no_loss = (evaluation.loss_reason or f"not finite ({evaluation.loss})") if evaluation else NOT_EVALUATED
+    return {
+        "train_loss": "the gradient scaler withheld every step" if trained else UNTRAINED,
+        "learning_rate": UNTRAINED,
+        **dict.fromkeys(("samples_per_second", "data_wait", "step_seconds"), untimed),
+        "mfu": mfu_reason if trained else UNTRAINED,
+        "grad_norm": "the learner does not report it" if trained else UNTRAINED,
+        "recall": NOT_EVALUATED,
+        "val_loss": no_loss,
+        "peak_memory_bytes": "the device does not report it",
+        "host_memory_bytes": "the system does not report it",
+    }
 
 
-def completed_record(
-    record: EpochRecord, evaluation: Evaluation | None, seconds: float, memory: Sequence[MemoryPeaks]
-) -> EpochRecord:
-    """Return ``record`` with its evaluation, if any, which took ``seconds``, and the memory peaks of all ranks.
-
-    Every value that is None then has its reason.
-    """
-    val_loss = finite(evaluation.loss) if evaluation else None
-    device, host = (_highest(peaks) for peaks in zip(*memory, strict=True))
-    not_evaluated = None if evaluation else "not evaluated after this epoch"
-    no_loss = evaluation.loss_reason or f"not finite ({evaluation.loss})" if evaluation else not_evaluated
-    return replace(
-        record,
-        recall=evaluation.recall if evaluation else None,
-        val_loss=val_loss,
-        seconds=replace(record.seconds, eval=seconds),
-        peak_memory_bytes=device,
-        host_memory_bytes=host,
-        per_rank=tuple(
-            replace(entry, peak_memory_bytes=peaks.device, host_memory_bytes=peaks.host)
-            for entry, peaks in zip(record.per_rank, memory, strict=False)  # an untrained epoch has no entries
-        ),
-        reasons={
-            **record.reasons,
-            **_present(
-                recall=not_evaluated,
-                val_loss=no_loss if val_loss is None else None,
-                peak_memory_bytes="the device does not report it" if device is None else None,
-                host_memory_bytes="the system does not report it" if host is None else None,
-            ),
-        },
-    )
-
-
-def _rank_record(rank: int, host: str, windows_of_ranks: Sequence[Sequence[Window]], batch_size: int) -> RankRecord:
-    windows = windows_of_ranks[rank] if windows_of_ranks else ()
-    throughput = measure(windows, batch_size)
-    seconds = sum(window.seconds for window in windows) if windows else None
-    return RankRecord(rank, host, seconds, throughput.data_wait, throughput.step_seconds)
+def _rank_records(
+    progress: EpochProgress, memory: Sequence[MemoryPeaks], batch_size: int, hosts: Sequence[str]
+) -> tuple[RankRecord, ...]:
+    records = []
+    windows_of_ranks = progress.windows_of_ranks or [[] for _ in hosts]
+    for rank, (host, windows, peaks) in enumerate(zip(hosts, windows_of_ranks, memory, strict=True)):
+        throughput = measure(windows, batch_size)
+        seconds = sum(window.seconds for window in windows) if windows else None
+        records.append(RankRecord(rank, host, seconds, throughput.data_wait, throughput.step_seconds, *peaks))
+    return tuple(records)
 
 
 def _mfu(
     progress: EpochProgress, batch_size: int, samples_per_second: float | None, hardware: Hardware
-) -> tuple[float | None, str | None]:
+) -> tuple[float | None, str]:
     """Return the FLOP/s that the model's formula counts over the devices' peak, or None with the reason."""
     if hardware.peak_flops is None:
         return None, "the device's peak is not known"
@@ -150,7 +136,7 @@ def _mfu(
             f"{mfu:.0%} of the device's peak of {hardware.peak_flops:.3g} FLOP/s: more than is possible; "
             "either the peak that the device plugin gives is wrong, or the device does not wait when it is asked to"
         )
-    return mfu, None
+    return mfu, ""
 
 
 def _highest(peaks: Sequence[int | None]) -> int | None:
@@ -158,5 +144,5 @@ def _highest(peaks: Sequence[int | None]) -> int | None:
     return max(known) if len(known) == len(peaks) else None
 
 
-def _present(**reasons: str | None) -> Mapping[str, str]:
-    return {name: reason for name, reason in reasons.items() if reason is not None}
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clipbench.api import QueryRanks, World
 from clipbench.errors import CaseFailedError
-from clipbench.training.batches import CaptionTokens, EvalFetch
+from clipbench.training.batches import CaptionTokens, EvalFetch, worker_count
 from clipbench.training.collectives import SingleRank
 from clipbench.training.image_cache import ImageCache
 from clipbench.training.retrieval import ranks_from_features, recall_metrics, validation_loss
 from clipbench.training.sampling import Stream, draw_caption
 
 if TYPE_CHECKING:
-    from clipbench.api import Device, Engine, Group, Learner
+    from clipbench.api import Case, Device, Engine, Group, Learner
 
 # Features cross from rank to rank in pieces of so many bytes: a rank that ranks nothing never holds more.
 GATHER_BYTES = 8 << 20
@@ -27,14 +28,15 @@ COLLAPSED = 1e-5
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Recalls in percent, the loss (None with ``loss_reason``), and the rank, from 0, of every query.
+    """Recalls in percent, the loss (None with ``loss_reason``), the ``seconds`` taken, and the rank of every query.
 
-    ``text_ranks`` (images,), ``image_ranks`` and ``image_of_text`` (captions,), all int64.
+    Ranks count from 0: ``text_ranks`` (images,), ``image_ranks`` and ``image_of_text`` (captions,), all int64.
     """
 
     recall: dict[str, float]
     loss: float | None
     loss_reason: str | None
+    seconds: float
     text_ranks: np.ndarray
     image_ranks: np.ndarray
     image_of_text: np.ndarray
@@ -57,19 +59,20 @@ class Evaluator:
     device: Device
     fetch: EvalFetch
     captions: CaptionTokens
-    image_batch: int
-    text_batch: int
-    loss_batch: int
-    reduction: Literal["sum", "mean"]
-    seed: int
-    workers: int
+    case: Case
     cache: ImageCache
     world: World = field(default_factory=World)
     group: Group = field(default_factory=SingleRank)
     check: Callable[[], None] = lambda: None
 
+    @property
+    def workers(self) -> int:
+        """Loader processes of this rank."""
+        return worker_count(self.case.train.workers)
+
     def __call__(self, learner: Learner) -> Evaluation | None:
         """Return the evaluation on the first rank, and None on the others, which have encoded their share."""
+        started = time.perf_counter()
         images = self._encode_images(learner)
         texts = self._encode_texts(learner)
         if images is None or texts is None:
@@ -80,15 +83,28 @@ class Evaluator:
         text_ranks, image_ranks = ranks_from_features(images, texts, image_of_text)
         loss, reason = self._loss(images, texts, learner.logit_scale())
         recall = recall_metrics(text_ranks, image_ranks)
-        return Evaluation(recall, loss, reason, text_ranks, image_ranks, image_of_text)
+        seconds = time.perf_counter() - started
+        return Evaluation(recall, loss, reason, seconds, text_ranks, image_ranks, image_of_text)
 
     def _encode_images(self, learner: Learner) -> np.ndarray | None:
-        batches = _batches(np.arange(len(self.fetch.split)), self.image_batch)
-        features = []
-        for pixels in self._pixels(_share(batches, self.world)):
-            features.append(learner.encode_images(pixels))
-            self.check()
+        batches = _batches(np.arange(len(self.fetch.split)), self.case.eval.image_batch)
+        features = self._encode(learner.encode_images, self._pixels(_share(batches, self.world)))
         return self._gather(learner, features, batches)
+
+    def _encode_texts(self, learner: Learner) -> np.ndarray | None:
+        tokens = self.captions.tokens
+        # Captions of like length share a batch: a batch is as long as its longest.
+        order = np.argsort((tokens != 0).sum(axis=1), kind="stable")
+        batches = _batches(order, self.case.eval.text_batch)
+        own = (tokens[batch] for batch in _share(batches, self.world))
+        return self._gather(learner, self._encode(learner.encode_texts, own), batches)
+
+    def _encode(self, encode: Callable[[Any], Any], batches: Iterable[Any]) -> list[Any]:
+        features = []
+        for batch in batches:
+            features.append(encode(batch))
+            self.check()
+        return features
 
     def _pixels(self, batches: Sequence[np.ndarray]) -> Iterator[Any]:
         """Yield the pixels of this rank's batches: transformed once, then from the cache if all of them fit into it."""
@@ -104,30 +120,17 @@ class Evaluator:
         finally:
             loader.close()
 
-    def _encode_texts(self, learner: Learner) -> np.ndarray | None:
-        tokens = self.captions.tokens
-        # Captions of like length share a batch: a batch is as long as its longest.
-        order = np.argsort((tokens != 0).sum(axis=1), kind="stable")
-        batches = _batches(order, self.text_batch)
-        features = []
-        for batch in _share(batches, self.world):
-            features.append(learner.encode_texts(tokens[batch]))
-            self.check()
-        return self._gather(learner, features, batches)
-
     def _gather(self, learner: Learner, features: Sequence[Any], batches: Sequence[np.ndarray]) -> np.ndarray | None:
         """Return the features of all ranks' batches in the order of their indices on the first rank, else None."""
-        shares = [_share(batches, World(rank, 0, self.world.size)) for rank in range(self.world.size)]
-        rows = [sum(map(len, share)) for share in shares]
+        indices = [_indices(batches, rank, self.world.size) for rank in range(self.world.size)]
         own = learner.gather(features) if features else None
         widths = self.group.all_gather(np.array([0 if own is None else own.shape[1]]))
         width = int(max(array[0] for array in widths))
         if own is None:  # fewer batches than ranks
             own = np.empty((0, width), np.float32)
-        gathered = np.empty((sum(rows), width), np.float32) if self.world.rank == 0 else None
-        indices = [np.concatenate(share) if share else np.empty(0, np.int64) for share in shares]
+        gathered = np.empty((sum(map(len, indices)), width), np.float32) if self.world.rank == 0 else None
         piece = max(1, GATHER_BYTES // (4 * width))
-        for start in range(0, max(rows), piece):
+        for start in range(0, max(map(len, indices)), piece):
             pieces = self.group.all_gather(own[start : start + piece])
             if gathered is not None:
                 for rank_indices, rank_rows in zip(indices, pieces, strict=True):
@@ -136,15 +139,14 @@ class Evaluator:
 
     def _loss(self, images: np.ndarray, texts: np.ndarray, logit_scale: float) -> tuple[float | None, str | None]:
         # Drawn with the same key at every evaluation, so that the losses of two epochs are of the same pairs.
+        seed, captions, batch = self.case.seed, self.captions, self.case.train.batch_size
         drawn = [
-            self.captions.offsets[index]
-            + draw_caption(self.seed, 0, index, self.captions.count(index), Stream.VALIDATION_CAPTION)
+            captions.offsets[index] + draw_caption(seed, 0, index, captions.count(index), Stream.VALIDATION_CAPTION)
             for index in range(len(images))
         ]
-        loss = validation_loss(images, texts[drawn], logit_scale, batch_size=self.loss_batch, reduction=self.reduction)
-        if loss is None:
-            return None, f"{len(images)} validation images are fewer than one batch of {self.loss_batch}"
-        return loss, None
+        reduction = self.case.train.loss.reduction
+        loss = validation_loss(images, texts[drawn], logit_scale, batch_size=batch, reduction=reduction)
+        return loss, f"{len(images)} validation images are fewer than one batch of {batch}" if loss is None else None
 
 
 def check_not_collapsed(kind: str, features: np.ndarray) -> None:
@@ -170,3 +172,9 @@ def _batches(indices: np.ndarray, size: int) -> list[np.ndarray]:
 
 def _share(batches: Sequence[np.ndarray], world: World) -> Sequence[np.ndarray]:
     return batches[world.rank :: world.size]
+
+
+def _indices(batches: Sequence[np.ndarray], rank: int, world_size: int) -> np.ndarray:
+    """Return the indices in all batches of one rank, in its order."""
+    share = _share(batches, World(rank, 0, world_size))
+    return np.concatenate(share) if share else np.empty(0, np.int64)

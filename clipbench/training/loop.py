@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipbench.api import EpochRecord, Window, events
-from clipbench.api.plain import finite
+from clipbench.api import Window, events
 from clipbench.errors import CaseFailedError
 from clipbench.results.environment import peak_host_memory, usable_cores
 from clipbench.training.batches import starvation_warning
 from clipbench.training.collectives import WindowReport, any_rank, barrier, gather_memory
-from clipbench.training.epoch_record import Hardware, completed_record, trained_record, untrained_record
+from clipbench.training.epoch_record import Hardware, epoch_record
 from clipbench.training.evaluation import Evaluation, Evaluator
 from clipbench.training.sampling import epoch_batches, rank_batches
 from clipbench.training.state import RunState
@@ -32,13 +31,14 @@ if TYPE_CHECKING:
     from clipbench.training.checkpointing import Checkpointer
 
 Emit = Callable[[events.Event], None]
+NO_WINDOW = Window(0, 0.0, 0.0)  # in the warm-up
 
 
 @dataclass
 class Loop:
     """One rank's training run. ``emit`` reports events; on ranks other than the first it does nothing.
 
-    ``loader`` is None where a run only evaluates. ``state`` is where the run begins, and changes as it goes.
+    ``loader`` is None where a run only evaluates. ``state`` is where the run starts, and is updated.
     """
 
     plan: Plan
@@ -65,16 +65,18 @@ class Loop:
 
     def run(self) -> None:
         """Train and evaluate every epoch that is left; report each, and the query ranks of the last evaluation."""
-        state, warned = self.state, False
+        state, warned, batch_size = self.state, False, self.plan.case.train.batch_size
         for epoch, steps in epochs_left(self.plan, len(state.epochs)):
+            number, rate = (epoch + 1, learning_rate(self.plan, epoch, 0)) if steps else (0, None)
             self.device.reset_peak_memory()
             self.group.at(f"epoch {epoch + 1}, start")
-            record = self._train(epoch, steps) if steps else untrained_record()
-            evaluation, seconds = self._evaluate(epoch, record) if self._evaluation_due(epoch) else (None, 0.0)
+            if steps:
+                self._train(epoch, steps)
+            evaluation = self._evaluate(number) if self._evaluation_due(epoch) else None
             if evaluation is not None:
-                state.query_ranks = evaluation.query_ranks(record.epoch)
+                state.query_ranks = evaluation.query_ranks(number)
             memory = gather_memory(self.group, self.device, peak_host_memory())
-            record = completed_record(record, evaluation, seconds, memory)
+            record = epoch_record(number, state.progress, rate, evaluation, memory, batch_size, self.hardware)
             state.finish_epoch(record)
             self.emit(events.EpochFinished(record))
             # Once: what is true of one epoch is mostly true of the next.
@@ -88,7 +90,7 @@ class Loop:
         if state.query_ranks is not None:
             self.emit(events.QueriesRanked(state.query_ranks))
 
-    def _train(self, epoch: int, steps: int) -> EpochRecord:
+    def _train(self, epoch: int, steps: int) -> None:
         """Take the steps of an epoch that are left; save, or stop, at the end of a window where a rank asks for it."""
         case, learner, timer, progress = self.plan.case, self.learner, self._timer, self.state.progress
         assert self.loader is not None and self.plan.train_images is not None
@@ -119,66 +121,54 @@ class Loop:
                 timer.restart()
         progress.seconds = time.perf_counter() - self._epoch_started
         self.checkpointer.check_parameters(learner, f" after epoch {epoch + 1}")
-        rate = learning_rate(self.plan, epoch, 0)
-        return trained_record(progress, epoch, case.train.batch_size, rate, self.hardware)
 
     def _next_batch(self, batches: Iterator[Batch], epoch: int, order: np.ndarray) -> Batch:
-        """Return the next batch; where it cannot be had, what was trained so far is saved first."""
+        """Return the next batch; where the loader fails, save what was trained so far, then raise."""
         try:
             return next(batches)
         except Exception as error:
-            # One of several ranks cannot save: their learners report together, and the others do not know.
+            # One of several ranks cannot save alone: their learners report steps together.
             if self.world.size == 1:
                 self.learner.synchronize()
                 self._recorder.record(epoch, order)
                 checkpoint = self._save()
-                if self.stop.asked():  # the signal that asked for it has ended the loader's processes too
+                if self.stop.asked():  # the same signal has ended the loader's processes
                     raise Stopped(checkpoint) from None
                 if isinstance(error, CaseFailedError):
                     error.checkpoint = checkpoint
             raise
 
     def _end_window(self, epoch: int, order: np.ndarray) -> list[WindowReport]:
-        """Take in what the steps came to and what every rank has timed; return the reports of all ranks."""
-        progress, timed = self.state.progress, self.hardware.timing_unreliable_reason is None
-        window = self._timer.end_window()
+        """Record what the steps have reported and what every rank has timed; return the reports of all ranks."""
+        progress, is_reliable = self.state.progress, self.hardware.timing_unreliable_reason is None
+        window = self._timer.end_window() or NO_WINDOW
         flops = self.learner.flops() or 0.0
         self._recorder.record(epoch, order)
-        own = WindowReport(*(window or Window(0, 0.0, 0.0)), self.stop.asked(), self.checkpointer.due(), flops)
-        reports = own.exchange(self.group)
-        progress.windows_of_ranks = progress.windows_of_ranks or [[] for _ in reports]
-        if window is not None and timed:
-            for windows, report in zip(progress.windows_of_ranks, reports, strict=True):
-                windows.append(Window(report.steps, report.seconds, report.data_wait))
+        reports = WindowReport(*window, self.stop.asked(), self.checkpointer.due(), flops).exchange(self.group)
+        is_timed = is_reliable and window.seconds > 0
+        if is_timed:
+            progress.add_windows([report.window for report in reports])
         total = sum(report.flops for report in reports)
         progress.flops, self._flops_counted = progress.flops + total - self._flops_counted, total
-        pairs = window.steps * self.plan.case.train.batch_size if window else 0
-        self.emit(
-            events.StepsTrained(
-                epoch=epoch + 1,
-                step=progress.steps,
-                steps_done=self.state.steps_done,
-                loss=progress.losses[-1] if progress.losses else None,
-                learning_rate=learning_rate(self.plan, epoch, progress.steps - 1),
-                samples_per_second=finite(pairs / window.seconds) if window and window.seconds > 0 and timed else None,
-            )
-        )
+        loss = progress.losses[-1] if progress.losses else None
+        rate = learning_rate(self.plan, epoch, progress.steps - 1)
+        speed = window.steps * self.plan.case.train.batch_size / window.seconds if is_timed else None
+        self.emit(events.StepsTrained(epoch + 1, progress.steps, self.state.steps_done, loss, rate, speed))
         return reports
 
     def _evaluation_due(self, epoch: int) -> bool:
         every = self.plan.case.eval.every
         return self.state.steps_done >= (self.plan.steps or 0) or (every > 0 and (epoch + 1) % every == 0)
 
-    def _evaluate(self, epoch: int, record: EpochRecord) -> tuple[Evaluation | None, float]:
-        """Return the evaluation (None on ranks other than the first) and the seconds it took."""
-        self.emit(events.EvaluationStarted(record.epoch))
-        self.group.at(f"epoch {epoch + 1}, evaluation")
-        started = time.perf_counter()
+    def _evaluate(self, number: int) -> Evaluation | None:
+        """Return the evaluation after epoch ``number``; None on ranks other than the first."""
+        self.emit(events.EvaluationStarted(number))
+        self.group.at(f"epoch {number}, evaluation")
         try:
-            return self.evaluator(self.learner), time.perf_counter() - started
+            return self.evaluator(self.learner)
         except Stopped:
             # Its steps are not lost: a resumed run begins with this evaluation.
-            raise Stopped(self.checkpointer.save(self.learner, self.state) if record.steps else None) from None
+            raise Stopped(self.checkpointer.save(self.learner, self.state) if number else None) from None
 
     def _save(self) -> Path | None:
         """Save in the middle of an epoch, with the seconds that it has taken so far."""

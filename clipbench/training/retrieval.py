@@ -20,29 +20,15 @@ Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
 
 
-def ranks_from_scores(scores: Floats, image_of_text: npt.ArrayLike) -> tuple[Ints, Ints]:
-    """Return (text_ranks, image_ranks) of a whole matrix of scores, images x texts.
-
-    ``image_of_text`` (texts,) is the image that each caption belongs to.
-    text_ranks (images,): other images' captions that score at least as high as the best of an image's own.
-    image_ranks (texts,): other images that score at least as high as a caption's own.
-    Raises CaseFailedError when a score is not finite or an image has no caption.
-    """
-    scores = np.asarray(scores)
-    owner = _checked_owner(image_of_text, *scores.shape)
-    _check_scores(scores)
-    own = scores[owner, np.arange(len(owner))]
-    text_ranks = _text_ranks(scores, owner, first_image=0)
-    image_ranks = np.count_nonzero(scores >= own, axis=0) - 1
-    return text_ranks, image_ranks
-
-
 def ranks_from_features(
     image_features: Floats, text_features: Floats, image_of_text: npt.ArrayLike, block: int = 256
 ) -> tuple[Ints, Ints]:
-    """Return what ``ranks_from_scores`` does for the cosines of features, without holding all the scores.
+    """Return (text_ranks, image_ranks) from the cosines of features, without holding all the scores.
 
-    Features are (images, d) and (texts, d), of any length; cosines are taken in float32.
+    Features are (images, d) and (texts, d), of any length; cosines are taken in float32. ``image_of_text`` (texts,) is
+    the image that each caption belongs to.
+    text_ranks (images,): other images' captions that score at least as high as the best of an image's own.
+    image_ranks (texts,): other images that score at least as high as a caption's own.
     ``block`` images (then texts) are compared with everything at a time: about ``5 * block * texts`` bytes.
     Raises CaseFailedError when features are not finite or zero, naming the side, or when an image has no caption.
     """
@@ -134,17 +120,6 @@ def _checked_owner(image_of_text: npt.ArrayLike, images: int, texts: int) -> Int
             "retrieval needs at least one for each"
         )
     return owner
-
-
-def _check_scores(scores: Floats) -> None:
-    finite = np.isfinite(scores)
-    if finite.all():
-        return
-    images, texts = (int(np.count_nonzero(~finite.all(axis=axis))) for axis in (1, 0))
-    raise CaseFailedError(
-        f"scores: {int(np.count_nonzero(~finite))} of {scores.size} are not finite, "
-        f"in {images} of {scores.shape[0]} images and {texts} of {scores.shape[1]} captions; the model has diverged"
-    )
 
 
 def _normalised(features: Floats, side: str, dtype: type[np.floating[Any]]) -> Floats:

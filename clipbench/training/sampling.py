@@ -1,6 +1,6 @@
 """Everything random as a pure function of (seed, epoch, index).
 
-So a resumed run goes on exactly, the number of loader processes changes nothing and ranks share one global order.
+So a resumed run continues exactly, the number of loader processes changes nothing, and ranks share one global order.
 Draws use ``Generator.random`` alone: numpy may change how its other methods use the bits from one version to the next,
 and two results are comparable only if they saw the same pairs in the same order.
 """
@@ -30,7 +30,7 @@ def rng(seed: int, stream: Stream, epoch: int = 0, index: int = 0) -> np.random.
     """Return the generator of one sample's draws for one purpose.
 
     All four numbers are 0 or more and below 2^64. Philox is counter-based: seed and stream are its key, epoch and index
-    the upper words of its counter, so two generators never share a number, and making one costs microseconds.
+    the upper words of its counter, so two generators never share a number, and making one takes microseconds.
     """
     # A generator counts up in the first word, which leaves it 2^64 blocks before it would meet its neighbour.
     bits = np.random.Philox(key=_words(seed, stream), counter=_words(0, index, epoch, 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,12 @@ class EpochProgress:
     flops: float = 0.0
     seconds: float = 0.0
     windows_of_ranks: list[list[Window]] = field(default_factory=list)
+
+    def add_windows(self, windows: Sequence[Window]) -> None:
+        """Add the latest window of every rank."""
+        self.windows_of_ranks = self.windows_of_ranks or [[] for _ in windows]
+        for earlier, window in zip(self.windows_of_ranks, windows, strict=True):
+            earlier.append(window)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What training steps report: taken into the run's state; a number that is not finite ends the case at its step."""
+"""The reports of training steps: added to the run's state; a number that is not finite ends the case at its step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def learning_rate(plan: Plan, epoch: int, step: int) -> float:
 
 @dataclass(frozen=True)
 class StepRecorder:
-    """Takes the reports of steps into ``state``; errors name the last checkpoint."""
+    """Adds the reports of steps to ``state``; errors name the last checkpoint."""
 
     plan: Plan
     learner: Learner
@@ -40,7 +40,7 @@ class StepRecorder:
     checkpointer: Checkpointer
 
     def record(self, epoch: int, order: np.ndarray) -> None:
-        """Take in all steps since the last call; ``order`` (steps, batch) has the images of the epoch's batches.
+        """Add all steps since the last call; ``order`` (steps, batch) has the images of the epoch's batches.
 
         Raises CaseFailedError at the first loss or gradient that is not finite, and for too many withheld steps.
         """

@@ -1,4 +1,4 @@
-"""Discovery: a broken plugin costs itself alone, a clash is an error that names both sides."""
+"""Discovery: a broken plugin is left out and named, a clash is an error that names both sides."""
 
 import importlib
 import sys
@@ -61,13 +61,13 @@ def test_a_plugin_that_fails_to_import_is_named_and_the_rest_work(plugin):
     assert "no_such_module_of_anyone" in broken.problem
 
 
-def test_a_spec_hook_that_raises_costs_its_plugin_alone(plugin):
+def test_a_plugin_with_a_spec_hook_that_raises_is_left_out(plugin):
     def explode():
         raise RuntimeError("boom")
 
     registry = load_registry(
         [
-            plugin("bad", clipbench_datasets=explode, clipbench_models=explode),
+            plugin("bad", clipbench_datasets=dataset("beta"), clipbench_models=explode),
             plugin("fine", clipbench_datasets=dataset("alpha")),
         ]
     )
@@ -87,11 +87,23 @@ def test_a_misspelt_hook_is_a_problem_with_the_nearest_name(plugin):
 
 
 def test_a_hook_with_unknown_arguments_is_a_problem(plugin):
-    def clipbench_case_started(case, weather):
-        pass
-
-    registry = load_registry([plugin("args", clipbench_case_started=clipbench_case_started)])
+    registry = load_registry([plugin("args", clipbench_environment=lambda weather: {})])
     assert "weather" in registry.broken[0].problem
+
+
+def test_what_plugins_add_to_the_environment_without_those_that_raise(plugin, capsys):
+    def explode():
+        raise RuntimeError("boom")
+
+    points = [
+        plugin("a", clipbench_environment=lambda: {"rack": 7}),
+        plugin("b", clipbench_environment=explode),
+        plugin("c", clipbench_environment=lambda: {"room": "B12"}),
+    ]
+    sections = load_registry(points).environment()
+    assert sorted(sections, key=str) == [{"rack": 7}, {"room": "B12"}]
+    warning = "warning: plugin some-dist:b: clipbench_environment raised RuntimeError: boom\n"
+    assert capsys.readouterr().err == warning
 
 
 def test_one_name_from_two_plugins_names_both_distributions(plugin):
@@ -105,7 +117,7 @@ def test_one_name_from_two_plugins_names_both_distributions(plugin):
 
 def test_an_unknown_name_gets_the_nearest_one(plugin):
     registry = load_registry([plugin("one", clipbench_datasets=dataset("flickr8k"))])
-    with pytest.raises(UsageError, match=r"dataset\.name: 'flikr8k'.*Did you mean 'flickr8k'"):
+    with pytest.raises(UsageError, match=r"dataset\.name: 'flikr8k'.*did you mean 'flickr8k'"):
         registry.datasets.get("flikr8k", "dataset.name")
 
 

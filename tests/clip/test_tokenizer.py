@@ -15,8 +15,9 @@ from transformers import CLIPTokenizer
 from clipbench.clip import pretokenize as words
 from clipbench.clip.pretokenize import clean_text, split_words
 from clipbench.clip.tokenizer import Tokenizer
-from clipbench.clip.vocabulary import read_merges, train_vocabulary, write_vocabulary
+from clipbench.clip.vocabulary import read_merges
 from clipbench.errors import NotReadyError
+from tests.support.make_vocabulary import train_vocabulary, write_vocabulary
 
 OPENAI = "bpe_simple_vocab_16e6.txt.gz"
 

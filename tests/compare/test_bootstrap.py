@@ -1,19 +1,17 @@
-"""Statistics: exact where that can be known, and honest about chance."""
+"""Sampling errors of recalls: exact where that can be known."""
 
-import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clipbench.api.result import QueryRanks
 from clipbench.compare.bootstrap import hits_of, mean_hits, paired_draws, recall_draws, recall_errors, unpaired_draws
-from clipbench.compare.rank_test import block_length, block_means, rank_test, spread_of_runs
 from clipbench.results.metrics import RECALL_NAMES
 from clipbench.training.retrieval import recall_metrics
-
-small = st.lists(st.integers(0, 12), min_size=1, max_size=5)
 
 
 def ranks(images=200, captions=5, miss=0.2, draw=0):
@@ -21,23 +19,19 @@ def ranks(images=200, captions=5, miss=0.2, draw=0):
     counts = random.integers(1, captions + 1, images)
     owner = random.permutation(np.repeat(np.arange(images), counts))
     text, image = (np.where(random.random(n) < miss, random.integers(1, 15, n), 0) for n in (images, len(owner)))
-    return {"epoch": 1, "text": text.tolist(), "image": image.tolist(), "image_of_text": owner.tolist()}
-
-
-# --- recalls ------------------------------------------------------------------------------------------------------
+    return QueryRanks(1, text.tolist(), image.tolist(), owner.tolist())
 
 
 @given(st.integers(0, 100), st.floats(0, 1))
 def test_hits_give_the_recalls_of_the_evaluation(draw, miss):
     made = ranks(images=30, miss=miss, draw=draw)
-    assert hits_of(made).recalls() == pytest.approx(recall_metrics(made["text"], made["image"]))
+    assert hits_of(made).recalls() == pytest.approx(recall_metrics(np.asarray(made.text), np.asarray(made.image)))
 
 
-@pytest.mark.parametrize("change", [{"image_of_text": None}, {"image_of_text": [0]}, {"image_of_text": [7_000] * 200}])
+@pytest.mark.parametrize("change", [{"image_of_text": ()}, {"image_of_text": [0]}, {"image_of_text": [7_000] * 200}])
 def test_ranks_that_do_not_say_whose_captions_they_are_give_no_hits(change):
     made = ranks()
-    made["image"] = made["image"][:200]
-    assert hits_of({**made, **change}) is None
+    assert hits_of(replace(made, image=made.image[:200], **change)) is None
     assert hits_of(None) is None
 
 
@@ -52,7 +46,7 @@ def test_draws_are_the_same_every_time_and_centre_on_the_recalls():
 def test_the_error_of_one_recall_is_that_of_a_binomial():
     """R@1 of images has one query for each image, so that the formula is known."""
     made = ranks(images=1_000)
-    share = np.mean(np.asarray(made["text"]) < 1)
+    share = np.mean(np.asarray(made.text) < 1)
     expected = 196 * math.sqrt(share * (1 - share) / 1_000)
     assert recall_errors(hits_of(made))["text_recall@1"] == pytest.approx(expected, rel=0.1)
 
@@ -61,7 +55,7 @@ def test_captions_that_miss_together_count_as_one():
     """Five captions with one fate are no more than one query; drawn on their own they would look far surer."""
     fate = np.arange(500) % 4 == 0
     owner = np.repeat(np.arange(500), 5)
-    made = {"text": [0] * 500, "image": np.where(fate[owner], 9, 0).tolist(), "image_of_text": owner.tolist()}
+    made = QueryRanks(1, [0] * 500, np.where(fate[owner], 9, 0).tolist(), owner.tolist())
     expected = 196 * math.sqrt(0.25 * 0.75 / 500)
     assert recall_errors(hits_of(made))["image_recall@1"] == pytest.approx(expected, rel=0.1)
 
@@ -78,82 +72,6 @@ def test_paired_draws_need_the_same_images():
 
 
 def test_the_mean_over_runs_has_the_mean_recalls():
-    both = [hits_of(ranks()), hits_of({**ranks(), "text": [0] * 200})]
+    both = [hits_of(ranks()), hits_of(replace(ranks(), text=[0] * 200))]
     expected = (both[0].recalls()["text_recall@1"] + 100) / 2
     assert mean_hits(both).recalls()["text_recall@1"] == pytest.approx(expected)
-
-
-# --- rank test ----------------------------------------------------------------------------------------------------
-
-
-@given(small, small)
-def test_the_rank_test_is_the_share_of_orders_with_as_many_pairs_won(low, high):
-    """Brute force over all ways to split the values, which is the definition where none is equal to another."""
-    low, high = [2 * value for value in low], [2 * value + 1 for value in high]
-    if len({*low, *high}) < len(low) + len(high):
-        return
-    won = sum(b > a for a in low for b in high)
-    values = {*low, *high}
-    splits = [set(split) for split in itertools.combinations(values, len(high))]
-    as_many = sum(sum(b > a for b in split for a in values - split) >= won for split in splits)
-    assert rank_test(low, high) == pytest.approx(as_many / len(splits))
-
-
-@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40), st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40))
-def test_p_is_a_chance_and_only_one_side_can_be_sure(low, high):
-    both = rank_test(low, high), rank_test(high, low)
-    assert all(0 <= p <= 1 for p in both)
-    assert sum(both) >= 1 - 1e-9
-
-
-def test_the_approximation_meets_the_exact_test_where_it_takes_over(monkeypatch):
-    random = np.random.default_rng(1)
-    low, high = random.standard_normal(20), random.standard_normal(20) + 0.8
-    exact = rank_test(low, high)
-    monkeypatch.setattr("clipbench.compare.rank_test.EXACT_UP_TO", 0)
-    assert exact < 0.1
-    assert rank_test(low, high) == pytest.approx(exact, rel=0.15)
-
-
-def test_samples_that_are_all_equal_or_missing_tell_nothing():
-    assert rank_test([1.0] * 9, [1.0] * 9) >= 0.5
-    assert rank_test([], [1.0]) == rank_test([1.0], []) == 1.0
-
-
-# --- windows ------------------------------------------------------------------------------------------------------
-
-
-def correlated(count, correlation, draw=0):
-    noise = np.random.default_rng(draw).standard_normal(count)
-    for k in range(1, count):
-        noise[k] = correlation * noise[k - 1] + math.sqrt(1 - correlation**2) * noise[k]
-    return noise
-
-
-@pytest.mark.parametrize("correlation", [0.6, 0.8, 0.9])
-def test_blocks_of_correlated_windows_are_about_independent(correlation):
-    series = correlated(20_000, correlation)
-    means = block_means(series)
-    assert abs(np.corrcoef(means[1:], means[:-1])[0, 1]) < 0.2
-    assert len(means) < len(series) / 4
-
-
-def test_windows_without_correlation_stay_single():
-    lengths = [block_length(correlated(200, 0.0, draw)) for draw in range(40)]
-    assert sorted(lengths)[20] == 1
-
-
-@given(st.lists(st.floats(0.1, 10), min_size=1, max_size=60))
-def test_blocks_leave_nothing_out(series):
-    means = block_means(series)
-    assert 1 <= len(means) <= len(series)
-    assert min(series) - 1e-9 <= means.min() <= means.max() <= max(series) + 1e-9
-    if len(means) == len(series):
-        assert means == pytest.approx(series)
-
-
-def test_what_repeats_say_of_their_spread_takes_over_from_what_is_assumed():
-    assert spread_of_runs(0.5, 10, [1.0], [2.0]) == (0.5, 10)
-    many = np.random.default_rng(0).standard_normal(2_000)
-    spread, degrees = spread_of_runs(0.5, 10, many, [3.0])
-    assert (round(spread, 1), degrees) == (1.0, 2_009)

@@ -2,14 +2,15 @@
 
 import pytest
 
+from clipbench.api.result import Metric
 from clipbench.compare.convergence import loss_curve, match_curves, mean_curve, quality_metrics
-from tests.support.made_results import made_result
+from tests.support.made_results import changed, made_result
 
 
 def with_recalls(*means):
     result = made_result(losses=[0.5] * len(means))
-    for record, mean in zip(result["epochs"], means, strict=True):
-        record["recall"] = None if mean is None else {"recall_mean": mean}
+    for number, mean in enumerate(means):
+        result = changed(result, f"epochs.{number}.recall", None if mean is None else {"recall_mean": mean})
     return result
 
 
@@ -18,21 +19,20 @@ def with_recalls(*means):
 )
 def test_time_to_quality_ends_with_the_first_evaluation_that_reached_it(means, epochs):
     found = quality_metrics(with_recalls(*means), 90.0)
-    assert found["epochs_to_quality"]["value"] == epochs
-    assert found["seconds_to_quality"] == {"value": 12.0 * epochs, "unit": "s", "direction": "lower"}
+    assert found["epochs_to_quality"].value == epochs
+    assert found["seconds_to_quality"] == Metric(12.0 * epochs, "s", "lower")
 
 
-@pytest.mark.parametrize(("means", "said"), [((80.0, 89.99), "its best was 89.99"), ((None,), "its best was none")])
-def test_a_target_that_was_never_reached_is_null_with_the_reason(means, said):
-    for found in quality_metrics(with_recalls(*means), 90.0).values():
-        assert found["value"] is None
-        assert "recall_mean never reached 90" in found["reason"] and said in found["reason"]
+@pytest.mark.parametrize(("means", "reason"), [((80.0, 89.99), "its best was 89.99"), ((None,), "its best was none")])
+def test_a_target_that_was_never_reached_is_null_with_the_reason(means, reason):
+    for metric in quality_metrics(with_recalls(*means), 90.0).values():
+        assert metric.value is None
+        assert "recall_mean never reached 90" in metric.reason and reason in metric.reason
 
 
 def test_weights_that_reach_the_target_untrained_take_no_epoch():
-    result = with_recalls(95.0)
-    result["epochs"][0]["epoch"] = 0
-    assert quality_metrics(result, 90.0)["epochs_to_quality"]["value"] == 0
+    result = changed(with_recalls(95.0), "epochs.0.epoch", 0)
+    assert quality_metrics(result, 90.0)["epochs_to_quality"].value == 0
 
 
 @pytest.mark.parametrize(
@@ -51,20 +51,19 @@ def test_a_curve_matches_by_either_error(ours, theirs, matches):
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "said"),
+    ("ours", "theirs", "reason"),
     [
         ([1.0], [1.0, 0.5], "it has 1 epochs, the curve 2"),
         ([1.0, None], [1.0, 0.5], "epoch 2 has no loss"),
         ([], [], "there is no curve to match"),
     ],
 )
-def test_what_cannot_be_matched_says_why(ours, theirs, said):
-    assert match_curves(ours, theirs) == said
+def test_what_cannot_be_matched_says_why(ours, theirs, reason):
+    assert match_curves(ours, theirs) == reason
 
 
 def test_the_curve_of_a_result_begins_with_the_first_epoch_trained():
-    result = made_result(losses=(0.7, 0.5, 0.25))
-    result["epochs"][0]["epoch"] = 0
+    result = changed(made_result(losses=(0.7, 0.5, 0.25)), "epochs.0.epoch", 0)
     assert loss_curve(result) == [0.5, 0.25]
 
 

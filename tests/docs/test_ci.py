@@ -1,4 +1,4 @@
-"""The jobs of docs/ci.md, run as they stand there: their lines in bash, their variables set to a small suite."""
+"""Run the jobs of docs/ci.md as they are written there, in bash, with their variables set to a small suite."""
 
 import json
 import os
@@ -22,7 +22,7 @@ JUNIT = etree.XMLSchema(etree.parse(TOP / "tests" / "report" / "junit.xsd"))
 
 
 def github():
-    """(variables, [(lines, whether they run after a failure)])."""
+    """Return the variables, and (lines, whether they run after a failure) for each step."""
     (job,) = yaml.safe_load(BLOCKS["github"])["jobs"].values()
     return job["env"], [(step["run"], "cancelled()" in step.get("if", "")) for step in job["steps"] if "run" in step]
 
@@ -41,7 +41,7 @@ JOBS = {"github": github, "gitlab": gitlab, "jenkins": jenkins}
 
 
 class Machine:
-    """A checkout on a runner: a workspace, ``clipbench`` on the PATH, a small suite with a reference."""
+    """A CI runner's workspace: ``clipbench`` on the PATH, a small suite and its reference."""
 
     def __init__(self, folder, recall, tolerance):
         self.folder, self.summary = folder, folder / "summary.md"
@@ -68,27 +68,25 @@ class Machine:
         environment = {
             **os.environ,
             **variables,
-            # What a machine's owner sets: the suite, and that two runs of milliseconds never differ enough in speed.
+            # The suite, and a minimum effect that two runs of milliseconds never reach.
             **{"SUITE": "flat.yaml", "LEAST_SPEED": "99", "CI": "true", "GITHUB_STEP_SUMMARY": str(self.summary)},
             **{"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "XDG_CACHE_HOME": str(self.folder / "cache")},
-            "PYTHONPATH": os.pathsep.join(
-                [str(TOP / "tests" / "support" / "numpy_engine"), os.environ.get("PYTHONPATH", "")]
-            ),
+            "PYTHONPATH": os.pathsep.join([str(ENGINE), os.environ.get("PYTHONPATH", "")]),
         }
         return subprocess.run(
             ["bash", "-e", "-c", lines], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120
         )
 
     def job(self, name, **variables):
-        """Exit codes of the steps that ran, the first failure's being the job's, and all that they said."""
+        """Return the exit codes of the steps that ran, and their output; the first failure's code is the job's."""
         values, steps = JOBS[name]()
-        codes, said = [], ""
+        codes, output = [], ""
         for lines, after_failure in steps:
             if not any(codes) or after_failure:
                 done = self.bash(lines, **{key: str(value) for key, value in values.items()}, **variables)
                 codes.append(done.returncode)
-                said += done.stdout + done.stderr
-        return codes, said
+                output += done.stdout + done.stderr
+        return codes, output
 
     def report(self):
         root = etree.parse(self.folder / "reports" / "clipbench.xml").getroot()
@@ -112,7 +110,7 @@ SUITE = {
 
 @pytest.fixture(scope="module")
 def baselines(tmp_path_factory):
-    """The folder that the page's lines for a first run leave, to be committed."""
+    """Return the folder of baselines that the page's lines for a first run write, to be committed."""
     first = Machine(tmp_path_factory.mktemp("first"), recall=50, tolerance=60)
     done = first.bash(BLOCKS["baseline"])
     assert done.returncode == 0, done.stdout + done.stderr
@@ -130,44 +128,44 @@ def machine(tmp_path, baselines):
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_a_job_passes_and_leaves_its_reports(machine, name):
+def test_a_passing_job_writes_its_reports(machine, name):
     here = machine(recall=50, tolerance=60)
-    codes, said = here.job(name)
-    assert not any(codes), said
-    assert "exit code 0" in said
+    codes, output = here.job(name)
+    assert not any(codes), output
+    assert "exit code 0" in output
     assert list(here.folder.glob("out/flat-*/events.jsonl"))
     root = here.report()
     assert (root.get("failures"), root.get("errors")) == ("0", "0")
-    # Held against both: the published figure, and the run before.
+    # Compared with both: the published figure and the earlier run.
     against = {value.get("value") for value in root.iterfind(".//property[@name='against']")}
     assert "figures" in against and len(against) == 2
     if name == "github":
-        assert "\n::notice title=clipbench compare::" in said
+        assert "\n::notice title=clipbench compare::" in output
         assert here.summary.read_text().startswith("### ✅")
     else:
         assert (here.folder / "reports" / "clipbench.md").read_text().startswith("### ✅")
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_a_job_fails_when_the_gate_does_and_leaves_its_reports(machine, name):
+def test_a_job_fails_with_the_gate_and_writes_its_reports(machine, name):
     here = machine(recall=100, tolerance=0.001)
-    codes, said = here.job(name)
-    assert codes[-1] == 1 and "exit code 1" in said
+    codes, output = here.job(name)
+    assert codes[-1] == 1 and "exit code 1" in output
     root = here.report()
     assert [case.getparent().get("name") for case in root.iter("failure")] == ["recall_mean"]
     if name == "github":
-        assert "\n::error title=flat-" in said and here.summary.read_text().startswith("### ❌")
+        assert "\n::error title=flat-" in output and here.summary.read_text().startswith("### ❌")
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_a_run_that_broke_is_in_the_reports_with_its_reason(machine, name):
+def test_the_reports_give_the_reason_of_a_failed_run(machine, name):
     here = machine(recall=50, tolerance=60)
-    codes, said = here.job(name, CLIPBENCH_NUMPY_FAULT="raise")
-    assert codes[-1] == 4 and "exit code 4" in said
+    codes, output = here.job(name, CLIPBENCH_NUMPY_FAULT="raise")
+    assert codes[-1] == 4 and "exit code 4" in output
     assert any("beads are stuck" in error.get("message") for error in here.report().iter("error"))
 
 
-def test_every_job_uses_what_the_page_says():
+def test_every_job_uses_the_variables_and_options_of_the_page():
     for name, read in JOBS.items():
         variables, steps = read()
         lines = "".join(lines for lines, _ in steps)
@@ -177,7 +175,7 @@ def test_every_job_uses_what_the_page_says():
     assert "clipbench compare" in BLOCKS["github"] and "--format github" in BLOCKS["github"]
 
 
-def test_what_a_job_collects_is_what_its_lines_write():
+def test_a_job_collects_the_files_that_its_lines_write():
     job = yaml.safe_load(BLOCKS["gitlab"])["clip"]
     assert job["artifacts"]["reports"]["junit"] == "reports/clipbench.xml"
     assert "junit 'reports/clipbench.xml'" in BLOCKS["jenkins"]

@@ -1,13 +1,14 @@
 """Reports for the tests to look at, and a loud word when there is no browser to look at them with."""
 
-import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
 from clipbench.cli import main
+from clipbench.results.result import write_result
 from tests.support.browsers import NO_BROWSER
-from tests.support.report_results import HOSTILE, make_result
+from tests.support.report_results import HOSTILE, failed, make_result
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +22,7 @@ def write_report(tmp_path_factory):
         folder = tmp_path_factory.mktemp("report")
         (folder / "results").mkdir()
         for result in results:
-            (folder / "results" / f"{result['run_id']}.json").write_text(json.dumps(result), encoding="utf-8")
+            write_result(folder / "results", result)
         out = folder / "out"
         with pytest.MonkeyPatch.context() as patch:
             if not pictures:
@@ -50,12 +51,11 @@ def report(write_report, results):
 def hostile_report(write_report):
     """The folder of a report in which every text that a user may choose tries to run a script."""
     made = make_result(0, device=HOSTILE)
-    made["case"] = HOSTILE
-    made["config"][HOSTILE] = HOSTILE
-    made["epochs"][0]["reasons"] = {HOSTILE: HOSTILE}
-    failed = {**make_result(1), "case": HOSTILE, "status": "failed"}
-    failed["error"] = {"type": "Error", "message": HOSTILE, "exit_code": 4, "traceback": None}
-    outcome, out = write_report([made, failed], "--title", HOSTILE)
+    first = replace(made.epochs[0], reasons={HOSTILE: HOSTILE})
+    config = {**made.config, HOSTILE: HOSTILE}
+    made = replace(made, case=HOSTILE, config=config, epochs=(first, *made.epochs[1:]))
+    broken = failed(replace(make_result(1), case=HOSTILE), HOSTILE)
+    outcome, out = write_report([made, broken], "--title", HOSTILE)
     assert outcome.exit_code == 0, outcome.output
     return out
 

@@ -135,8 +135,8 @@ def test_hovering_shows_the_values_of_every_run(desktop, results):
     tip = desktop.find_element("id", "vg-tooltip-element")
     assert tip.is_displayed()
     assert "epoch 4" in tip.text and "validation" in tip.text
-    newest = max(results, key=lambda result: result["started"])["epochs"][-1]
-    assert f"{newest['train_loss']:.3g}" in tip.text and f"{newest['val_loss']:.3g}" in tip.text
+    newest = max(results, key=lambda result: result.started).epochs[-1]
+    assert f"{newest.train_loss:.3g}" in tip.text and f"{newest.val_loss:.3g}" in tip.text
     assert len(tip.find_elements("css selector", "tr")) == 7  # a head and six runs
 
 
@@ -162,7 +162,7 @@ def test_the_history_goes_by_commit_and_other_metrics(desktop, results):
     choose(desktop, "series", "1")
     choose(desktop, "by", "commit")
     labels = desktop.find_element("css selector", "#chart-history svg").get_attribute("textContent")
-    assert results[0]["clipbench"]["commit"][:10] in labels
+    assert results[0].clipbench.commit[:10] in labels
     throughput = desktop.execute_script(
         "return [...document.getElementById('history-metric').options].find(o => o.text === 'Throughput').value"
     )

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
 from lxml import etree
 
 from clipbench.cli import main
 from clipbench.errors import NotReadyError
-from clipbench.report.formats import FORMS, Output, parse_outputs, write_outputs
-from tests.support.judgements import comparison, judgement, verdict
+from clipbench.files import schemas
+from clipbench.report.formats import FORMS, Output, comparison_data, parse_outputs, write_outputs
+from tests.support.judgements import comparison, judgement, judgements, verdict
 
 FAILED = judgement(comparison(verdict(status="fail")))
 
@@ -142,3 +144,25 @@ def test_text_that_is_no_unicode_is_written_all_the_same(tmp_path):
 def test_a_full_disk_is_said_like_any_other_refusal():
     with pytest.raises(NotReadyError, match=r"/dev/full: cannot be written \(No space left"):
         write_outputs(FAILED, [Output("json", Path("/dev/full"))])
+
+
+# --- for other programs -------------------------------------------------------------------------------------------
+
+
+def test_a_judgement_as_data_has_its_facts_and_its_sentences():
+    data = comparison_data(judgement(comparison(verdict(status="fail"))))
+    (one,) = data["comparisons"]
+    assert data["exit_code"] == 1 and data["meaning"] == "a gate failed"
+    assert one["against"]["source"] == "a source" and one["world_size"] == 1
+    assert one["reasons"] == [f"recall_mean: {one['verdicts'][0]['reason']}"]
+    assert one["verdicts"][0]["difference"] == pytest.approx(-0.91) and one["verdicts"][0]["warning"] is False
+    assert (
+        comparison_data(judgement(comparison(status="failed case", against=None)))["comparisons"][0]["against"] is None
+    )
+
+
+@given(judgements)
+def test_any_judgement_as_data_is_json_by_its_schema(given_judgement):
+    data = comparison_data(given_judgement)
+    assert list(schemas.problems("comparison", data)) == []
+    assert json.loads(json.dumps(data, allow_nan=False)) == data

@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from clipbench.compare.history import Gate, Point, Series, bands, newest_of_each
+from clipbench.api.result import EpochMetrics, Metric, Metrics
 from clipbench.report.page.charts import EPOCH_CHARTS, MOST_RUNS, RUN_COLOURS, STATUS_MARKS, history_chart
+from clipbench.report.page.runs import labels
 from clipbench.report.page.stills import fewer_colours
 from clipbench.report.page.template import embedded
-from clipbench.report.page.words import figure, labels
 from tests.support.report_results import HOSTILE, make_result
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -124,16 +125,16 @@ def test_what_differs_is_marked_in_words(page):
 
 def test_the_newest_six_are_shown_in_full_and_all_in_the_history(page, results):
     data = json.loads(page.data)
-    newest = sorted(results, key=lambda result: result["started"], reverse=True)[:6]
+    newest = sorted(results, key=lambda result: result.started, reverse=True)[:6]
     assert [run["curves"]["train_loss"][0] for run in data["runs"]] == [
-        float(f"{result['epochs'][0]['train_loss']:.6g}") for result in newest
+        float(f"{result.epochs[0].train_loss:.6g}") for result in newest
     ]
     shown = [run for series in data["history"]["series"] for run in series["runs"]]
-    assert sorted(shown) == sorted(result["run_id"] for result in results)
+    assert sorted(shown) == sorted(result.run_id for result in results)
 
 
 def test_runs_are_chosen_by_their_id(write_report, results):
-    wanted = [results[3]["run_id"], results[7]["run_id"]]
+    wanted = [results[3].run_id, results[7].run_id]
     outcome, out = write_report(results, "--run", wanted[0], "--run", wanted[1])
     assert outcome.exit_code == 0
     assert [box["data-switch"] for box in Page(out).all("input", type="checkbox")] == ["0", "1"]
@@ -142,15 +143,15 @@ def test_runs_are_chosen_by_their_id(write_report, results):
 
 def test_a_baseline_is_judged_too_and_its_band_is_in_the_history(write_report):
     good, bad = make_result(0), make_result(1, loss=3)
-    bad["ranks"]["text"] = [rank + 1 for rank in bad["ranks"]["text"]]
-    outcome, out = write_report([good, bad], "--baseline", good["run_id"])
+    ranks = replace(bad.query_ranks, text=[rank + 1 for rank in bad.query_ranks.text])
+    outcome, out = write_report([good, replace(bad, query_ranks=ranks)], "--baseline", good.run_id)
     assert outcome.exit_code == 0, outcome.output
     page = Page(out)
-    assert f"Baseline {good['run_id']}" in page.words and "Reference quickstart" in page.words
+    assert f"Baseline {good.run_id}" in page.words and "Reference quickstart" in page.words
     (series,) = json.loads(page.data)["history"]["series"]
     recall = next(metric for metric in series["metrics"] if metric["name"] == "recall_mean")
     assert recall["against"] == "baseline"
-    value = good["metrics"]["last"]["values"]["recall_mean"]["value"]
+    value = good.value("recall_mean")
     assert recall["bands"][0] == pytest.approx([0, value, value - 0.5, value + 0.5], abs=1e-3)
 
 
@@ -164,12 +165,12 @@ def test_a_result_costs_the_page_little(write_report):
 def test_a_result_without_training_makes_a_page(write_report):
     """Evaluation alone: no losses over epochs, no throughput, no learning rate."""
     made = make_result(0, epochs=1)
-    record = made["epochs"][0] | {"epoch": 0, "steps": 0, "windows": [], "step_seconds": None}
-    record |= dict.fromkeys(("train_loss", "val_loss", "learning_rate", "samples_per_second", "data_wait"))
-    values = made["metrics"]["last"]["values"]
-    for name in ("train_loss", "val_loss", "samples_per_second"):
-        values[name] |= {"value": None, "reason": "nothing was trained"}
-    made |= {"epochs": [record], "metrics": {"last": {"epoch": 0, "values": values}, "best": None}}
+    trained = ("train_loss", "val_loss", "samples_per_second")
+    nothing = dict.fromkeys((*trained, "learning_rate", "data_wait", "step_seconds"))
+    record = replace(made.epochs[0], epoch=0, steps=0, windows=(), **nothing)
+    values = dict(made.metrics.last.values)
+    values |= {name: Metric(None, values[name].unit, values[name].direction, "no training") for name in trained}
+    made = replace(made, epochs=(record,), metrics=Metrics(EpochMetrics(0, values)))
     outcome, out = write_report([made], pictures=True)
     assert outcome.exit_code == 0, outcome.output
     assert {path.stem for path in out.glob("*.png")} == {"epoch_recall", "comparison"}
@@ -214,7 +215,7 @@ def test_a_run_that_is_not_there_is_named(write_report):
 
 def test_too_many_runs_are_refused(write_report):
     made = [make_result(index) for index in range(MOST_RUNS + 1)]
-    outcome, _ = write_report(made, *(word for result in made for word in ("--run", result["run_id"])))
+    outcome, _ = write_report(made, *(word for result in made for word in ("--run", result.run_id)))
     assert outcome.exit_code == 2 and str(MOST_RUNS) in outcome.stderr
 
 
@@ -240,56 +241,7 @@ def test_the_template_ships_in_the_wheel():
     assert {f"clipbench/report/page/page.{ending}" for ending in ("html", "css", "js")} <= shipped
 
 
-# --- history and words --------------------------------------------------------------------------------------------
-
-gates = st.builds(Gate, st.just("pass"), st.sampled_from([None, 90.0, 91.0]), st.sampled_from([None, 1.0]))
-
-
-def a_point(number, gate=None, seed=0):
-    gated = {"m": gate} if gate else {}
-    return Point(f"run-{number}", f"2025-01-01T00:00:{number:02}Z", None, seed, "pass", {}, {}, gated)
-
-
-@given(st.lists(gates | st.none(), max_size=20))
-def test_bands_say_for_every_point_what_it_was_held_against(given_gates):
-    points = [a_point(number, gate) for number, gate in enumerate(given_gates)]
-    found = bands(points, "m")
-    assert [band.start for band in found] == sorted({band.start for band in found})
-    for index, gate in enumerate(given_gates):
-        band = next((band for band in reversed(found) if band.start <= index), None)
-        reference = gate.reference if gate else None
-        assert (band.reference if band else None) == reference
-        if reference is not None and gate.tolerance is not None:
-            assert (band.low, band.high) == (reference - gate.tolerance, reference + gate.tolerance)
-        else:
-            assert band is None or (band.low, band.high) == (None, None)
-
-
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=20))
-def test_the_newest_of_each_seed_is_the_last_one(seeds):
-    points = tuple(a_point(number, seed=seed) for number, seed in enumerate(seeds))
-    newest = newest_of_each([Series("suite", "case", "device", "float32", 1, points)])
-    assert {point.seed for point in newest} == set(seeds) and len(newest) == len(set(seeds))
-    for point in newest:
-        assert all(other.started <= point.started for other in points if other.seed == point.seed)
-
-
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["1", "2", "x-1"])), unique=True, max_size=8))
 def test_labels_tell_runs_apart(pairs):
     run_ids = [f"{case}-{end}-{number}" for number, (case, end) in enumerate(pairs)] + ["plain"]
     assert len(set(labels(run_ids, ["case"] * len(run_ids)))) == len(run_ids)
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "sign", "words"),
-    [
-        (96.526666, "percent", "", "96.53"),
-        (-0.001, "percent", "+", "+0.00"),
-        (-1.5, "percent", "+", "−1.50"),
-        (0.0897, "nats", "", "0.0897"),
-        (12345.6, "pairs/s", "", "12,346"),
-        (None, "percent", "", "–"),
-    ],
-)
-def test_figures_in_words(value, unit, sign, words):
-    assert figure(value, unit, sign) == words

@@ -59,7 +59,7 @@ def test_every_status_has_its_sentence(status):
         (Cause.NO_LIMIT, {"note": "to {90}"}, "to {90}; shown, not gated"),
         (Cause.NO_VALUE, {}, "missing (the result has no such metric)"),
         (Cause.OTHER_SEED, {}, "another seed: shown, not gated"),
-        (Cause.CONDITIONS, {}, "the baseline's conditions are not met"),
+        (Cause.CONDITIONS, {}, "conditions differ from the baseline's"),
         (Cause.CASE_FAILED, {}, "the case failed"),
     ],
 )

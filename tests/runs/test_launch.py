@@ -1,14 +1,10 @@
-"""A rank's place, from what torchrun or srun put into the environment."""
+"""A rank's place, from what torchrun or srun have set in the environment."""
 
 import pytest
 
 from clipbench.api import World
 from clipbench.errors import UsageError
-from clipbench.runs.devices import no_more_threads_than_cores
-from clipbench.runs.launch import first_node, outer_launch, outer_ranks
-from clipbench.training.collectives import Alone, share, share_all
-from clipbench.training.state import RunState, differences
-from clipbench.training.workers import starving
+from clipbench.runs.launch import first_node, outer_launch, outer_world_size
 
 TORCHRUN = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}
 SRUN = {
@@ -35,7 +31,7 @@ def test_torchrun_and_srun_name_the_same_place():
         {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"},
     ],
 )
-def test_whoever_was_started_alone_is_alone(environ):
+def test_without_a_launcher_there_is_a_single_rank(environ):
     assert outer_launch(environ) is None
 
 
@@ -49,51 +45,11 @@ def test_the_first_node_of_a_list(nodes, first):
     assert first_node(nodes) == first
 
 
-def test_nonsense_in_the_environment_is_named(monkeypatch):
+def test_a_wrong_value_in_the_environment_is_named(monkeypatch):
     with pytest.raises(UsageError, match="RANK: expected a number of 0 or more, got 'x'"):
         outer_launch({"RANK": "x", "WORLD_SIZE": "2"})
     for name, value in TORCHRUN.items():
         monkeypatch.setenv(name, value)
-    assert outer_ranks(None) == "8"
+    assert outer_world_size(None) == "8"
     with pytest.raises(UsageError, match="torchrun has started 8 ranks already; leave --nproc out"):
-        outer_ranks("4")
-
-
-def test_ranks_of_one_machine_share_its_cores_unless_told_otherwise(monkeypatch):
-    monkeypatch.setattr("clipbench.runs.devices.usable_cores", lambda: 8)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert no_more_threads_than_cores(4) == {"OMP_NUM_THREADS": "2"}
-    assert no_more_threads_than_cores(16) == {"OMP_NUM_THREADS": "1"}
-    assert no_more_threads_than_cores(1) == {}
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert no_more_threads_than_cores(4) == {}
-
-
-def test_a_group_of_one_hears_itself():
-    assert share(Alone(), {"a": [1, None]}) == {"a": [1, None]}
-    assert share_all(Alone(), "host") == ["host"]
-
-
-def test_a_state_comes_back_from_json_and_differences_are_named():
-    state = RunState(epochs=[{"epoch": 1}], skipped_in_a_row=2)
-    state.partial.windows = [[(2, 0.5, 0.1)]]
-    assert RunState.from_dict(state.to_dict()) == state
-    then, now = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 5}, "e": 4}
-    assert differences(then, now) == ["a.c was 2 and is 5", "d was 3 and is not there", "e was not there and is 4"]
-    assert differences(then, then) == []
-
-
-@pytest.mark.parametrize(
-    "wait, workers, cores, said",
-    [
-        (0.05, 2, 8, None),
-        (None, 2, 8, None),
-        (0.5, 2, 8, "--set train.workers=4"),
-        (0.06, 2, 8, "--set train.workers=3"),
-        (0.5, 0, 8, "--set train.workers=1"),
-        (0.75, 4, 8, "about 16 would fit, but there are 8 cores"),
-    ],
-)
-def test_a_starving_device_is_told_how_many_workers_would_fit(wait, workers, cores, said):
-    warning = starving(wait, workers, cores)
-    assert warning is None if said is None else said in warning
+        outer_world_size("4")

@@ -12,25 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from clipbench.api import ObserverSpec, hookimpl
+from clipbench.api import ObserverSpec, events, hookimpl
 from clipbench.api.registry import load_registry
 from clipbench.clip import vocabularies
 from clipbench.errors import UsageError
 from clipbench.files.bundled import bundled
+from clipbench.results.result import build_result
 from clipbench.runs.observers import Observers, add_observers, check_observers
 from clipbench.suites.loading import load_suite
+from tests.support.empty_record import EMPTY_RECORD
 
 ENGINE = Path(__file__).parents[1] / "support" / "numpy_engine"
 VOCABULARY = Path(vocabularies.__path__[0]) / "clip-tiny.txt.gz"
-STEP = {
-    "event": "step",
-    "epoch": 1,
-    "step": 2,
-    "steps_done": 2,
-    "loss": 0.5,
-    "learning_rate": 1e-3,
-    "samples_per_second": None,
-}
+STEP = events.StepsTrained(epoch=1, step=2, steps_done=2, loss=0.5, learning_rate=1e-3, samples_per_second=None)
+TRAINING = events.TrainingStarted(())
 
 
 @pytest.fixture
@@ -142,18 +137,19 @@ def test_a_case_that_breaks_is_written_down_to_its_end(suite_file, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["tcap", "jsonl", "tensorboard"])
-def test_a_run_that_goes_on_is_written_on(case, tmp_path, name, monkeypatch):
+def test_a_resumed_run_is_appended(case, tmp_path, name, monkeypatch):
     """Steps are counted over the whole run; a step without a loss and an epoch without recalls are no trouble."""
     registry = load_registry()
-    record = {"epoch": 1, "steps": 5, "train_loss": None, "val_loss": None, "recall": None, "data_wait": None}
-    record |= {"samples_per_second": None, "peak_memory_bytes": None}
-    ended = {"status": "interrupted", "metrics": {"last": None}, "error": None}
+    record = replace(EMPTY_RECORD, epoch=1, steps=5)
+    ended = build_result(case, "run-1", "2026-01-01T00:00:00.000Z", (), "interrupted", None)
     for attempt, steps in enumerate((5, 42)):
         monkeypatch.setattr("time.time_ns", lambda attempt=attempt: attempt * 10**9)  # TensorBoard takes a file each
-        with Observers.open(registry, replace(case, observers=(name,)), "run-1", tmp_path) as observers:
-            observers.step({**STEP, "loss": None, "steps_done": steps})
-            observers.epoch(record)
-            observers.finished(ended)
+        observers = Observers()
+        with observers.of_case(registry, replace(case, observers=(name,)), "run-1", tmp_path):
+            observers.handle(TRAINING)
+            observers.handle(replace(STEP, loss=None, steps_done=steps))
+            observers.handle(events.EpochFinished(record))
+            observers.handle(events.CaseFinished(ended, tmp_path))
     if name == "tcap":
         lines = [
             json.loads(line.removeprefix("TCAPPDLL ")) for line in (tmp_path / "tcap.log").read_text().splitlines()
@@ -161,16 +157,19 @@ def test_a_run_that_goes_on_is_written_on(case, tmp_path, name, monkeypatch):
         steps = [line["step"] for line in lines if line["type"] == "LOG"]
         assert steps == [[1, 5], [1], [], [1, 42], [1], []] and "None" not in json.dumps(lines)
     elif name == "jsonl":
-        events = [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
-        assert events == ["case", "step", "epoch", "finished"] * 2
+        kinds = [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+        assert kinds == ["case", "step", "epoch", "finished"] * 2
     else:
         assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 2
 
 
 def test_an_observer_of_no_plugin_is_exit_2_with_the_nearest_name(suite_file, tmp_path):
-    for words in (["run", suite_file, "--observe", "tensorbord"], ["run", suite_file, "--observe", "x", "--dry-run"]):
-        done = clipbench(*words, cwd=tmp_path)
-        assert done.returncode == 2 and "known: jsonl, tcap, tensorboard" in done.stderr
+    for words, hint in (
+        (["--observe", "tensorbord"], "did you mean 'tensorboard'?"),
+        (["--observe", "x", "--dry-run"], "known: jsonl, tally, tcap, tensorboard"),
+    ):
+        done = clipbench("run", suite_file, *words, cwd=tmp_path)
+        assert done.returncode == 2 and hint in done.stderr
         assert not (tmp_path / "results").exists()
 
 
@@ -224,13 +223,11 @@ def observed(monkeypatch):
                 calls.append((self.name, call))
                 self._break(call)
 
-            step = epoch = finished = None
+            def handle(self, event):
+                self._note(type(event).__name__)
 
             def close(self):
                 self._note("close")
-
-        for call in ("step", "epoch", "finished"):
-            setattr(Note, call, lambda self, told, call=call: self._note(call))
 
         class Breaks(Note):
             name = "breaks"
@@ -251,52 +248,74 @@ def observed(monkeypatch):
     return make
 
 
-def tell_all(observers, folder):
-    observers.step(STEP)
-    observers.epoch({})
-    observers.finished({})
-    observers.close()
-
-
-def test_observers_are_made_with_the_first_thing_to_tell(observed, case, tmp_path):
+def test_observers_are_made_when_training_starts_and_get_what_came_before(observed, case, tmp_path):
     registry, calls = observed()
-    with Observers.open(registry, replace(case, observers=("note",)), "run-1", tmp_path / "run-1") as observers:
+    observers = Observers()
+    with observers.of_case(registry, replace(case, observers=("note",)), "run-1", tmp_path / "run-1"):
+        observers.handle(events.CaseStarted(case, "run-1", tmp_path))
         assert calls == []
-        observers.step(STEP)
-        assert calls == [("note", "made", "run-1", tmp_path / "run-1"), ("note", "step")]
+        observers.handle(TRAINING)
+        made = ("note", "made", "run-1", tmp_path / "run-1")
+        assert calls == [made, ("note", "CaseStarted"), ("note", "TrainingStarted")]
     assert calls[-1] == ("note", "close")
-    assert not (tmp_path / "run-1").exists()
+    observers.handle(STEP)
+    assert calls[-1] == ("note", "close") and not (tmp_path / "run-1").exists()
 
 
-def test_a_run_that_says_nothing_makes_no_observer(observed, case, tmp_path):
+def test_a_case_that_is_refused_makes_no_observer(observed, case, tmp_path):
     registry, calls = observed()
-    observers = Observers.open(registry, replace(case, observers=("note",)), "run-1", tmp_path)
-    observers.close()
-    observers.step(STEP)
+    observers = Observers()
+    with observers.of_case(registry, replace(case, observers=("note",)), "run-1", tmp_path):
+        observers.handle(events.CaseStarted(case, "run-1", tmp_path))
+        observers.handle(events.ResumeRefused(("suite.seed was 0 and is 1",)))
     assert calls == []
 
 
-@pytest.mark.parametrize("call", ["made", "step", "epoch", "finished", "close"])
-def test_an_observer_that_raises_is_warned_of_once_and_costs_nobody_else(observed, case, tmp_path, capsys, call):
+@pytest.mark.parametrize("call", ["made", "TrainingStarted", "StepsTrained", "CaseFinished", "close"])
+def test_an_observer_that_raises_is_warned_of_once_and_the_others_continue(observed, case, tmp_path, capsys, call):
     registry, calls = observed(breaks_at=call)
-    tell_all(Observers.open(registry, replace(case, observers=("breaks", "note")), "run-1", tmp_path), tmp_path)
-    said = capsys.readouterr().err
-    assert said.count("warning: observer 'breaks' raised RuntimeError: out of ink") == said.count("\n") == 1
-    order = ["made", "step", "epoch", "finished", "close"]
+    observers = Observers()
+    with observers.of_case(registry, replace(case, observers=("breaks", "note")), "run-1", tmp_path):
+        for event in (TRAINING, STEP, events.CaseFinished(None, tmp_path)):
+            observers.handle(event)
+    printed = capsys.readouterr().err
+    assert printed.count("warning: observer 'breaks' raised RuntimeError: out of ink") == printed.count("\n") == 1
+    order = ["made", "TrainingStarted", "StepsTrained", "CaseFinished", "close"]
     assert [entry[1] for entry in calls if entry[0] == "note"] == order
-    told = [entry[1] for entry in calls if entry[0] == "breaks"]
-    assert told[: order.index(call) + 1] == order[: order.index(call) + 1]
+    received = [entry[1] for entry in calls if entry[0] == "breaks"]
+    assert received[: order.index(call) + 1] == order[: order.index(call) + 1]
     # Closed all the same, unless there was nothing to close.
-    assert told[order.index(call) + 1 :] == ([] if call in ("made", "close") else ["close"])
+    assert received[order.index(call) + 1 :] == ([] if call in ("made", "close") else ["close"])
+
+
+def test_a_display_that_raises_is_warned_of_and_the_others_continue(observed, case, tmp_path, capsys):
+    registry, calls = observed()
+
+    class Display:
+        def handle(self, event):
+            raise RuntimeError("no terminal")
+
+        def close(self):
+            calls.append(("display", "close"))
+
+    observers = Observers(Display())
+    with observers.of_case(registry, replace(case, observers=("note",)), "run-1", tmp_path):
+        observers.handle(TRAINING)
+        observers.handle(STEP)
+    observers.close()
+    assert capsys.readouterr().err.count("warning: the progress display raised RuntimeError: no terminal") == 1
+    assert [entry[:2] for entry in calls if entry[0] == "display"] == [("display", "close")]
+    assert calls[-2:] == [("note", "StepsTrained"), ("note", "close")]
 
 
 def test_an_interrupt_is_not_swallowed_and_closes_all(observed, case, tmp_path):
     registry, calls = observed()
+    observers = Observers()
     with (
         pytest.raises(KeyboardInterrupt),
-        Observers.open(registry, replace(case, observers=("note",)), "run-1", tmp_path) as observers,
+        observers.of_case(registry, replace(case, observers=("note",)), "run-1", tmp_path),
     ):
-        observers.step(STEP)
+        observers.handle(TRAINING)
         raise KeyboardInterrupt
     assert calls[-1] == ("note", "close")
 
@@ -307,7 +326,7 @@ def test_what_cannot_be_imported_is_missing(observed):
     assert check_observers(registry, add_observers(suite, ["note"])) == []
     (missing,) = check_observers(registry, add_observers(suite, ["note", "gone"]))
     assert "gone" in missing.what and "no_such_module" in missing.what and missing.source
-    with pytest.raises(UsageError, match=r"'nota'.*Did you mean 'note'"):
+    with pytest.raises(UsageError, match=r"'nota'.*did you mean 'note'"):
         check_observers(registry, add_observers(suite, ["nota"]))
 
 

@@ -1,4 +1,4 @@
-"""Runs that were stopped, killed or robbed of their disk go on exactly where they were, and what was kept is whole."""
+"""Runs that were stopped, killed or lost their disk are resumed exactly where they were, from whole checkpoints."""
 
 import json
 import os
@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.support.numpy_runs import clipbench, environment, results, start
 
+VERSION_1 = Path(__file__).parents[1] / "results" / "version_1"
 KEPT = {"epochs": 1, "minutes": 1e-9, "keep": "all"}
 LONG = {"epochs": 12, "batch_size": 8, "lr": 0.2, "augment": "none",
         "schedule": {"peak_limits": None, "floor_limits": None}}  # fmt: skip
@@ -25,22 +27,22 @@ def long(suite):
     return suite(train=LONG, checkpoint=KEPT, timing={"warmup_steps": 0, "window_steps": 1})
 
 
-def what_it_came_to(folder):
-    """All of a completed run that must not depend on how often it was stopped: losses, recalls, ranks, weights."""
+def outcome_of(folder):
+    """What a completed run must not owe to how often it was stopped: losses, recalls, query ranks, weights."""
     (result,) = results(folder)
-    assert result["status"] == "completed", result["error"]
-    epochs = [(record["train_loss"], record["val_loss"], record["recall"]) for record in result["epochs"]]
+    assert result.completed, result.error
+    epochs = [(record.train_loss, record.val_loss, record.recall) for record in result.epochs]
     newest = sorted((folder / "results").glob(".work/flat-*/checkpoints/step-*"))[-1]
-    return epochs, result["ranks"], (newest / "tensors.safetensors").read_bytes()
+    return epochs, result.query_ranks, (newest / "tensors.safetensors").read_bytes()
 
 
 @pytest.fixture
 def whole(long, tmp_path):
-    """What the run comes to when nobody stops it."""
+    """What the run comes to when it is not stopped."""
     folder = tmp_path / "whole"
     folder.mkdir()
     assert clipbench("run", long, cwd=folder).returncode == 0
-    return what_it_came_to(folder)
+    return outcome_of(folder)
 
 
 def wait_for_events(folder, text, count, seconds=30):
@@ -74,42 +76,42 @@ def test_a_run_killed_at_25_random_moments_comes_to_the_very_same(long, whole, t
                 continue
             assert run.returncode == 0, errors
             break
-        assert what_it_came_to(folder) == whole
+        assert outcome_of(folder) == whole
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_same_command_goes_on(long, whole, tmp_path, sent):
     run = start(long, tmp_path, CLIPBENCH_NUMPY_PAUSE="0.05")
-    wait_for_events(tmp_path, '"event": "step"', 7)
+    wait_for_events(tmp_path, '"StepsTrained"', 7)
     run.send_signal(sent)
     output, errors = run.communicate(timeout=60)
     assert run.returncode == 128 + sent, output + errors
-    assert "the same command goes on from there" in errors and "Traceback" not in errors
+    assert "the same command resumes the run from there" in errors and "Traceback" not in errors
     (stopped,) = results(tmp_path)
-    assert stopped["status"] == "interrupted" and stopped["error"]["exit_code"] == 128 + sent
+    assert stopped.status == "interrupted" and stopped.error.exit_code == 128 + sent
     again = clipbench("run", long, cwd=tmp_path)
-    assert again.returncode == 0 and f"going on with the unfinished run {stopped['run_id']}" in again.stderr
-    assert what_it_came_to(tmp_path) == whole
+    assert again.returncode == 0 and f"resuming run {stopped.run_id}, started" in again.stderr
+    assert outcome_of(tmp_path) == whole
     (done,) = results(tmp_path)
-    first, second = done["attempts"]
-    assert (first["epochs"], first["steps"]) == (0, 0) and second["epochs"] * 5 + second["steps"] >= 7
+    first, second = done.attempts
+    assert (first.epochs, first.steps) == (0, 0) and second.epochs * 5 + second.steps >= 7
 
 
 def test_a_second_signal_stops_at_once_and_loses_nothing_saved(long, whole, tmp_path):
     run = start(long, tmp_path, CLIPBENCH_NUMPY_PAUSE="0.05")
-    wait_for_events(tmp_path, '"event": "checkpoint"', 6)
+    wait_for_events(tmp_path, '"CheckpointSaved"', 6)
     run.send_signal(signal.SIGINT)
     time.sleep(0.02)
     run.send_signal(signal.SIGINT)
     run.communicate(timeout=60)
     assert run.returncode == 130
     assert clipbench("run", long, cwd=tmp_path).returncode == 0
-    assert what_it_came_to(tmp_path) == whole
+    assert outcome_of(tmp_path) == whole
 
 
 def interrupt(path, cwd):
     run = start(path, cwd, CLIPBENCH_NUMPY_PAUSE="0.05")
-    wait_for_events(cwd, '"event": "step"', 4)
+    wait_for_events(cwd, '"StepsTrained"', 4)
     run.send_signal(signal.SIGINT)
     run.communicate(timeout=60)
     assert run.returncode == 130
@@ -153,7 +155,40 @@ def test_what_differs_is_refused_by_name_and_restart_keeps_the_old_one(long, pic
     assert sorted(run["status"] for run in listed) == ["completed", "interrupted", "replaced"]
 
 
-def test_runs_lists_what_can_go_on(long, tmp_path):
+def test_a_run_is_resumed_with_the_tuning_it_began_with(long, tmp_path):
+    """The device would be tuned otherwise by another process, and the run then refused."""
+    run = start(long, tmp_path, CLIPBENCH_NUMPY_PAUSE="0.05", CLIPBENCH_NUMPY_TUNE="1")
+    wait_for_events(tmp_path, '"StepsTrained"', 4)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    (stopped,) = results(tmp_path)
+    again = clipbench("run", long, cwd=tmp_path, CLIPBENCH_NUMPY_TUNE="1")
+    assert again.returncode == 0, again.stderr
+    (done,) = results(tmp_path)
+    tuning = done.environment["device"]["tuning"]
+    assert tuning == stopped.environment["device"]["tuning"] and "chosen" in tuning
+
+
+def test_saves_within_an_epoch_do_not_lengthen_it(long, tmp_path):
+    """Sixty steps, each saved: the seconds of all epochs together are fewer than those of the command."""
+    started = time.monotonic()
+    assert clipbench("run", long, cwd=tmp_path).returncode == 0
+    (result,) = results(tmp_path)
+    assert sum(record.seconds.total for record in result.epochs) < time.monotonic() - started
+
+
+def test_a_run_of_version_1_is_refused_until_restart(long, tmp_path):
+    folder = tmp_path / "results" / ".work" / "flat-20261126T114621Z-484c"
+    shutil.copytree(VERSION_1 / "checkpoint", folder / "checkpoints" / "step-00000012")
+    shutil.copy(VERSION_1 / "run.json", folder)
+    refused = clipbench("run", long, cwd=tmp_path)
+    assert refused.returncode == 3 and "Traceback" not in refused.stderr + refused.stdout
+    assert "or start it anew with --restart" in refused.stdout
+    assert clipbench("runs", cwd=tmp_path).returncode == 0
+    assert clipbench("run", long, "--restart", cwd=tmp_path).returncode == 0
+
+
+def test_runs_lists_what_can_be_resumed(long, tmp_path):
     interrupt(long, tmp_path)
     shown = clipbench("runs", cwd=tmp_path)
     assert shown.returncode == 0 and "interrupted, resumable" in shown.stdout
@@ -170,7 +205,7 @@ def test_a_completed_case_of_an_interrupted_suite_is_not_run_again(suite, tmp_pa
     run = start(path, tmp_path, CLIPBENCH_NUMPY_PAUSE="0.05")
     until = time.monotonic() + 60
     while not any(
-        '"event": "step"' in file.read_text() for file in tmp_path.glob("results/.work/flat@seed=1*/events.jsonl")
+        '"StepsTrained"' in file.read_text() for file in tmp_path.glob("results/.work/flat@seed=1*/events.jsonl")
     ):
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -187,7 +222,7 @@ def test_a_completed_case_of_an_interrupted_suite_is_not_run_again(suite, tmp_pa
 
 def test_a_second_run_in_the_same_folder_is_refused_and_the_lock_dies_with_its_owner(long, tmp_path):
     first = start(long, tmp_path, CLIPBENCH_NUMPY_PAUSE="0.2")
-    wait_for_events(tmp_path, '"event": "step"', 1)
+    wait_for_events(tmp_path, '"StepsTrained"', 1)
     second = clipbench("run", long, cwd=tmp_path)
     assert second.returncode == 5 and f"in use by another run (process {first.pid} on" in second.stderr
     first.kill()
@@ -207,17 +242,17 @@ def test_a_full_disk_ends_the_run_and_leaves_the_checkpoint_before_whole(long, w
         [sys.executable, "-m", "clipbench", "run", str(long)], cwd=tmp_path, env=environment(), preexec_fn=limit,
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    said = run.stdout + run.stderr
-    assert run.returncode == 5, said
-    assert "the checkpoint cannot be written" in said and "free there" in said and "Traceback" not in said
+    output = run.stdout + run.stderr
+    assert run.returncode == 5, output
+    assert "the checkpoint cannot be written" in output and "free there" in output and "Traceback" not in output
     assert sorted((tmp_path / "results").glob(".work/*/checkpoints/step-*")) == before
     assert clipbench("run", long, cwd=tmp_path).returncode == 0
-    assert what_it_came_to(tmp_path) == whole
+    assert outcome_of(tmp_path) == whole
 
 
 def test_a_vanished_folder_ends_the_run_with_its_name(long, tmp_path):
     run = start(long, tmp_path, CLIPBENCH_NUMPY_PAUSE="0.05")
-    wait_for_events(tmp_path, '"event": "checkpoint"', 2)
+    wait_for_events(tmp_path, '"CheckpointSaved"', 2)
     (folder,) = (tmp_path / "results").glob(".work/flat-*")
     shutil.rmtree(folder, ignore_errors=True)
     output, errors = run.communicate(timeout=60)
@@ -234,15 +269,15 @@ def test_a_small_file_system_that_fills_up(long, whole, tmp_path):
     try:
         (small / "ballast").write_bytes(bytes(40_000))
         full = clipbench("run", long, "--out", small / "results", cwd=tmp_path)
-        said = full.stdout + full.stderr
-        assert full.returncode == 5, said
-        assert "free" in said and "Traceback" not in said
+        output = full.stdout + full.stderr
+        assert full.returncode == 5, output
+        assert "free" in output and "Traceback" not in output
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
 
 
 @pytest.mark.parametrize(
-    "fault, said",
+    "fault, part",
     [
         ("nan", "the training loss is nan at epoch 1, step 2"),
         ("gradient", "the norm of the gradient is inf at epoch 1, step"),
@@ -251,18 +286,16 @@ def test_a_small_file_system_that_fills_up(long, whole, tmp_path):
         ("collapse", "the model has collapsed: all 12 images have the same feature"),
     ],
 )
-def test_numbers_that_cannot_be_believed_end_the_case(suite, tmp_path, fault, said):
+def test_numbers_that_are_not_finite_end_the_case(suite, tmp_path, fault, part):
     train = {**LONG, "epochs": 2, "max_skipped_steps": 3}
     path = suite(train=train, checkpoint=KEPT, timing={"warmup_steps": 0, "window_steps": 1})
     done = clipbench("run", path, cwd=tmp_path, CLIPBENCH_NUMPY_FAULT=fault)
     (result,) = results(tmp_path)
-    assert done.returncode == 4 and result["status"] == "failed"
-    assert said in result["error"]["message"], result["error"]["message"]
+    assert done.returncode == 4 and result.status == "failed"
+    assert part in result.error.message
     assert "Traceback" not in done.stdout + done.stderr
     if fault in ("nan", "gradient", "skip"):
-        details = result["error"]["details"]
-        assert (
-            len(details["indices"]) == 8 and details["learning_rate"] > 0 and "last good checkpoint" in said
-        ) or True
-        assert details["step"] >= 2
-    assert not any(record["recall"] for record in result["epochs"])
+        details = result.error.details
+        assert len(details["indices"]) == 8 and details["learning_rate"] > 0 and details["step"] >= 2
+        assert "the last good checkpoint: " in result.error.message
+    assert not any(record.recall for record in result.epochs)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clipbench.api.result import Metrics, WeightsUsed
 from clipbench.results.result import read_result
 from tests.support.numpy_runs import clipbench, environment, results, start
 
@@ -18,16 +19,16 @@ def test_a_run_leaves_a_validated_result_that_learnt_something(suite, tmp_path):
     done = clipbench("run", suite(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (result,) = results(tmp_path)
-    assert result["status"] == "completed" and result["error"] is None
-    assert [record["epoch"] for record in result["epochs"]] == [1, 2, 3]
-    assert result["epochs"][-1]["train_loss"] < result["epochs"][0]["train_loss"]
-    assert result["dataset"]["val"]["images"] == 12 and result["dataset"]["val"]["captions"] == 24
-    assert len(result["ranks"]["text"]) == 12 and len(result["ranks"]["image"]) == 24
-    assert result["weights"] == {"source": "random", "sha256": None, "published": None}
-    device = result["environment"]["device"]
+    assert result.completed and result.error is None
+    assert [record.epoch for record in result.epochs] == [1, 2, 3]
+    assert result.epochs[-1].train_loss < result.epochs[0].train_loss
+    assert result.dataset.val.images == 12 and result.dataset.val.captions == 24
+    assert len(result.query_ranks.text) == 12 and len(result.query_ranks.image) == 24
+    assert result.weights == WeightsUsed("random", None, None)
+    device = result.environment["device"]
     assert (device["requested"], device["kind"], device["tuning"]) == ("auto", "abacus", {"beads": "oiled"})
-    assert result["environment"]["extra"] == {"numpy_engine": {"grid": 4}}
-    assert result["environment"]["plugins"]["numpy"] == "1.0"
+    assert result.environment["extra"] == {"numpy_engine": {"grid": 4}}
+    assert result.environment["plugins"]["numpy"] == "1.0"
     # The best checkpoint is what stays of the run beside its result.
     (kept,) = (tmp_path / "results" / ".work").glob("flat-*")
     assert sorted(path.name for path in kept.iterdir()) == ["checkpoints", "run.json"]
@@ -38,44 +39,44 @@ def test_a_run_leaves_a_validated_result_that_learnt_something(suite, tmp_path):
 def test_the_metrics_are_those_of_the_stored_ranks(suite, tmp_path):
     clipbench("run", suite(), cwd=tmp_path)
     (result,) = results(tmp_path)
-    values = result["metrics"]["last"]["values"]
-    text, image = np.asarray(result["ranks"]["text"]), np.asarray(result["ranks"]["image"])
-    assert values["text_recall@1"]["value"] == pytest.approx(100 * np.mean(text < 1))
-    assert values["image_recall@5"]["value"] == pytest.approx(100 * np.mean(image < 5))
-    assert values["recall_mean"]["direction"] == "higher" and values["recall_mean"]["unit"] == "percent"
-    best = max(record["recall"]["recall_mean"] for record in result["epochs"])
-    assert result["metrics"]["best"]["values"]["recall_mean"]["value"] == best
+    text, image = np.asarray(result.query_ranks.text), np.asarray(result.query_ranks.image)
+    assert result.value("text_recall@1") == pytest.approx(100 * np.mean(text < 1))
+    assert result.value("image_recall@5") == pytest.approx(100 * np.mean(image < 5))
+    mean = result.metric("recall_mean")
+    assert (mean.direction, mean.unit) == ("higher", "percent")
+    best = max(record.recall["recall_mean"] for record in result.epochs)
+    assert result.metrics.best.values["recall_mean"].value == best
 
 
 def test_two_runs_agree_but_for_time(suite, tmp_path):
     for _ in range(2):
         assert clipbench("run", suite(), cwd=tmp_path).returncode == 0
     first, second = results(tmp_path)
-    assert first["ranks"] == second["ranks"]
-    assert [r["train_loss"] for r in first["epochs"]] == [r["train_loss"] for r in second["epochs"]]
-    assert first["config_sha256"] == second["config_sha256"] and first["run_id"] != second["run_id"]
+    assert first.query_ranks == second.query_ranks
+    assert [r.train_loss for r in first.epochs] == [r.train_loss for r in second.epochs]
+    assert first.config_sha256 == second.config_sha256 and first.run_id != second.run_id
 
 
 def test_another_seed_is_another_run(suite, tmp_path):
     for seed in (1, 2):
         assert clipbench("run", suite(), "--seed", seed, cwd=tmp_path).returncode == 0
     first, second = results(tmp_path)
-    assert first["epochs"][0]["train_loss"] != second["epochs"][0]["train_loss"]
+    assert first.epochs[0].train_loss != second.epochs[0].train_loss
 
 
 def test_max_steps_ends_early_and_still_evaluates(suite, tmp_path):
     done = clipbench("run", suite(), "--max-steps", 7, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (result,) = results(tmp_path)
-    assert [record["steps"] for record in result["epochs"]] == [5, 2]
-    assert result["epochs"][-1]["recall"] is not None
+    assert [record.steps for record in result.epochs] == [5, 2]
+    assert result.epochs[-1].recall is not None
 
 
 def test_throughput_without_a_timed_step_is_null_with_a_reason(suite, tmp_path):
     clipbench("run", suite(), "--max-steps", 2, cwd=tmp_path)
     (result,) = results(tmp_path)
-    throughput = result["metrics"]["last"]["values"]["samples_per_second"]
-    assert throughput["value"] is None and "warm-up" in throughput["reason"]
+    throughput = result.metric("samples_per_second")
+    assert throughput.value is None and "warm-up" in throughput.reason
 
 
 def test_evaluation_alone_needs_no_training_data(suite, tmp_path, pictures):
@@ -83,47 +84,47 @@ def test_evaluation_alone_needs_no_training_data(suite, tmp_path, pictures):
     done = clipbench("run", suite(train={"epochs": 0}, dataset=dataset), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (result,) = results(tmp_path)
-    (record,) = result["epochs"]
-    assert record["epoch"] == 0 and record["steps"] == 0 and record["recall"] is not None
-    assert result["dataset"]["train"] is None
+    (record,) = result.epochs
+    assert record.epoch == 0 and record.steps == 0 and record.recall is not None
+    assert result.dataset.train is None
 
 
 def test_evaluation_follows_its_rhythm_and_the_end(suite, tmp_path):
     done = clipbench("run", suite(eval={"every": 2}), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (result,) = results(tmp_path)
-    assert [record["recall"] is not None for record in result["epochs"]] == [False, True, True]
-    assert "not evaluated" in result["epochs"][0]["reasons"]["recall"]
+    assert [record.recall is not None for record in result.epochs] == [False, True, True]
+    assert "not evaluated" in result.epochs[0].reasons["recall"]
 
 
 def test_a_matrix_runs_every_case_in_its_own_process(suite, tmp_path):
     done = clipbench("run", suite(matrix={"precision": ["float32", "bfloat16"]}), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert {r["environment"]["device"]["precision"] for r in results(tmp_path)} == {"float32", "bfloat16"}
+    assert {r.precision for r in results(tmp_path)} == {"float32", "bfloat16"}
     chosen = clipbench("run", suite(matrix={"seed": [1, 2]}), "--case", "flat@seed=2", "--out", "one", cwd=tmp_path)
     assert chosen.returncode == 0, chosen.stderr
     assert len(list((tmp_path / "one").glob("*.json"))) == 1
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "said"),
+    ("fault", "kind", "part"),
     [
         ("raise", "RuntimeError", "beads are stuck"),
         ("abort", "ProcessDied", "SIGABRT"),
         ("nan", "CaseFailedError", "epoch 1, step 2"),
     ],
 )
-def test_a_case_that_fails_keeps_a_result_that_says_why(suite, tmp_path, fault, kind, said):
+def test_a_case_that_fails_keeps_a_result_that_says_why(suite, tmp_path, fault, kind, part):
     done = clipbench("run", suite(), cwd=tmp_path, CLIPBENCH_NUMPY_FAULT=fault)
     assert done.returncode == 4
     (result,) = results(tmp_path)
-    assert result["status"] == "failed"
-    assert result["error"]["type"] == kind and said in result["error"]["message"]
-    assert result["environment"]["variables"]["CLIPBENCH_NUMPY_FAULT"] == fault
-    assert result["metrics"] == {"last": None, "best": None}
+    assert result.status == "failed"
+    assert result.error.type == kind and part in result.error.message
+    assert result.environment["variables"]["CLIPBENCH_NUMPY_FAULT"] == fault
+    assert result.metrics == Metrics()
     assert "Traceback (most recent call last)" not in done.stderr + done.stdout
     if fault == "raise":
-        assert "beads are stuck" in result["error"]["traceback"]
+        assert "beads are stuck" in result.error.traceback
 
 
 def test_a_crash_ends_its_case_alone(suite, tmp_path):
@@ -131,7 +132,7 @@ def test_a_crash_ends_its_case_alone(suite, tmp_path):
     path = suite(matrix={"train.batch_size": [8, 40]}, train={"epochs": 1, "augment": "none"})
     done = clipbench("run", path, cwd=tmp_path, CLIPBENCH_NUMPY_FAULT="abort")
     assert done.returncode == 4
-    assert sorted(r["status"] for r in results(tmp_path)) == ["completed", "failed"]
+    assert sorted(r.status for r in results(tmp_path)) == ["completed", "failed"]
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -142,8 +143,8 @@ def test_a_signal_ends_the_run_in_order(suite, tmp_path, sent):
     out, err = run.communicate(timeout=60)
     assert run.returncode == 128 + sent, out + err
     (result,) = results(tmp_path)
-    assert result["error"]["exit_code"] == 128 + sent
-    assert result["status"] == "interrupted" and result["environment"] is not None
+    assert result.error.exit_code == 128 + sent
+    assert result.status == "interrupted" and result.environment is not None
     assert "Traceback" not in out + err
     assert not workers_of(tmp_path)
 
@@ -157,13 +158,13 @@ def test_a_step_that_hangs_is_ended_by_a_second_signal(suite, tmp_path):
     out, err = run.communicate(timeout=60)
     assert run.returncode == 130, out + err
     (result,) = results(tmp_path)
-    assert result["status"] == "interrupted" and "Traceback" not in out + err
+    assert result.status == "interrupted" and "Traceback" not in out + err
     assert not workers_of(tmp_path)
 
 
 def wait_until_started(folder):
     wait_for(lambda: any((folder / "results").glob(".work/*/events.jsonl")))
-    wait_for(lambda: "started" in next((folder / "results").glob(".work/*/events.jsonl")).read_text())
+    wait_for(lambda: "LearnerBuilt" in next((folder / "results").glob(".work/*/events.jsonl")).read_text())
 
 
 def test_the_worker_goes_when_its_parent_is_killed(suite, tmp_path):
@@ -237,42 +238,54 @@ def test_a_folder_that_cannot_be_written_to_is_exit_5_before_anything_runs(suite
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "part"),
     [
         (["--set", "precision=float16"], "does not compute float16"),
         (["--set", "train.batch_size=64"], "more than the 40 training images"),
-        (["--set", "ranks=3"], "cannot be shared by 3 ranks"),
+        (["--set", "world_size=3"], "cannot be shared by 3 ranks"),
         (["--device", "cpu"], "belongs to engine 'torch'"),
-        (["--set", "model.name=liner"], "Did you mean 'linear'"),
+        (["--set", "model.name=liner"], "did you mean 'linear'"),
         (["--case", "nothing"], "no such case"),
         (["--progress", "loud"], "loud"),
         (["--max-steps", "ten"], "ten"),
     ],
 )
-def test_wrong_arguments_are_exit_2(suite, tmp_path, words, said):
+def test_wrong_arguments_are_exit_2(suite, tmp_path, words, part):
     done = clipbench("run", suite(), *words, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
-    assert said in done.stderr + done.stdout
+    assert part in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
 
 
-def test_an_observer_sees_every_epoch(suite, tmp_path):
-    log = tmp_path / "seen.jsonl"
-    assert clipbench("run", suite(), cwd=tmp_path, CLIPBENCH_NUMPY_OBSERVER=str(log)).returncode == 0
-    assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == [1, 2, 3]
+def tallied(folder):
+    (log,) = (folder / "results").glob("flat-*/tally.jsonl")
+    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def test_an_observer_that_raises_is_warned_of(suite, tmp_path):
-    done = clipbench("run", suite(), cwd=tmp_path, CLIPBENCH_NUMPY_OBSERVER="raise")
+def test_an_observer_gets_every_event_in_order(suite, tmp_path):
+    done = clipbench("run", suite(), "--observe", "tally", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = [line["event"] for line in tallied(tmp_path)]
+    begin = ["CaseStarted", "DevicesChecked", "EnvironmentRead", "DeviceProbed", "InputsRead", "LearnerBuilt"]
+    epoch = ["StepsTrained"] * 3 + ["EvaluationStarted", "EpochFinished", "CheckpointSaved"]
+    assert names[:7] == [*begin, "TrainingStarted"]
+    assert names[7:] == epoch * 3 + ["QueriesRanked", "TrainingFinished", "CaseFinished", "closed"]
+    assert [line["epoch"] for line in tallied(tmp_path) if line["epoch"]] == [1, 2, 3]
+
+
+def test_an_observer_that_raises_is_warned_of_and_the_run_continues(suite, tmp_path):
+    done = clipbench("run", suite(), "--observe", "tally", cwd=tmp_path, CLIPBENCH_NUMPY_TALLY="raise")
     assert done.returncode == 0
-    assert "the observer fell over" in done.stderr
+    warning = "warning: observer 'tally' raised RuntimeError: the observer fell over; it gets no further events"
+    assert done.stderr.count(warning) == 1
+    assert tallied(tmp_path)[-1]["event"] == "closed"
     assert len(results(tmp_path)) == 1
 
 
 def test_quiet_progress_still_names_the_result(suite, tmp_path):
     done = clipbench("run", suite(), "--progress", "none", cwd=tmp_path)
     lines = done.stdout.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["result", "checkpoints", "hold against the reference"]
+    assert [line.partition(":")[0] for line in lines] == ["result", "checkpoints", "compare with the reference"]
 
 
 def test_a_caption_that_is_too_long_is_counted(suite, tmp_path, pictures):
@@ -282,26 +295,26 @@ def test_a_caption_that_is_too_long_is_counted(suite, tmp_path, pictures):
     done = clipbench("run", suite(), "--set", "dataset.val=datasets/en_long.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (result,) = results(tmp_path)
-    assert result["text_truncated"] == 1
+    assert result.text_truncated == 1
 
 
 def test_what_a_plugin_adds_that_json_cannot_hold_is_left_out_with_a_warning(suite, tmp_path):
     done = clipbench("run", suite(), cwd=tmp_path, CLIPBENCH_NUMPY_ENVIRONMENT="a set")
     (result,) = results(tmp_path)
-    assert done.returncode == 0 and result["environment"]["extra"] == {}
-    (warning,) = result["warnings"]
+    assert done.returncode == 0 and result.environment["extra"] == {}
+    (warning,) = result.warnings
     assert "clipbench_environment is left out" in warning and warning in done.stderr
 
 
-def test_a_device_that_cannot_be_believed_is_refused_or_not_timed(suite, tmp_path):
+def test_a_device_that_fails_a_probe_is_refused_or_not_timed(suite, tmp_path):
     refused = clipbench("run", suite(), cwd=tmp_path, CLIPBENCH_NUMPY_PROBE="matmul")
     (result,) = results(tmp_path)
-    assert refused.returncode == 5 and "does not do what it says; matmul" in result["error"]["message"]
-    assert not result["epochs"]
+    assert refused.returncode == 5 and "does not compute correctly; matmul" in result.error.message
+    assert not result.epochs
     untimed = clipbench("run", suite(), "--out", "other", cwd=tmp_path, CLIPBENCH_NUMPY_PROBE="synchronize")
     (path,) = (tmp_path / "other").glob("*.json")
     result = read_result(path)
-    assert untimed.returncode == 0 and [probe["ok"] for probe in result["probes"]].count(False) == 1
-    for record in result["epochs"]:
-        assert record["samples_per_second"] is None and record["windows"] == []
-        assert "cannot be believed" in record["reasons"]["samples_per_second"]
+    assert untimed.returncode == 0 and [probe.ok for probe in result.probes].count(False) == 1
+    for record in result.epochs:
+        assert record.samples_per_second is None and record.windows == ()
+        assert "are unreliable" in record.reasons["samples_per_second"]

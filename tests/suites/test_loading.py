@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from clipbench.api.config import Case
 from clipbench.errors import UsageError
-from clipbench.suites.loading import Case, find_suite, load_suite, shipped_suites
+from clipbench.suites.loading import find_suite, load_suite
+from clipbench.suites.shipped import shipped_suites, shipped_summary
 
 MINIMAL = """\
 name: minimal
@@ -59,7 +61,7 @@ def test_an_unknown_key_names_file_line_key_and_nearest(suite_file):
     [
         ("train: {epochs: ten}", ["train.epochs", "integer", "ten"]),
         ("train: {epochs: -1}", ["train.epochs", "at least 0", "-1"]),
-        ("precision: float31", ["precision", "did you mean float32"]),
+        ("precision: float31", ["precision", "did you mean 'float32'"]),
         ("train: {lr: 0}", ["train.lr", "more than 0"]),
         ("train: {lr: .inf}", [":4:", "finite"]),
         ("train: {schedule: {peak_limits: [1e-5, 1e-6]}}", ["peak_limits"]),
@@ -109,6 +111,14 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
     path = tmp_path / "suite.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())
     assert load_suite(path).name == "minimal"
+
+
+def test_the_number_of_ranks_is_called_world_size(suite_file):
+    expected = "the key 'ranks' is called 'world_size' since version 0.2.0"
+    path = suite_file(MINIMAL + "ranks: 2\n")
+    assert refusal(path) == f"{path}:4:1: {expected}"
+    assert refusal(suite_file(MINIMAL + "matrix: {ranks: [1, 2]}\n")) == f"{path}:4:10: matrix: {expected}"
+    assert refusal(suite_file(), "ranks=2") == f"--set ranks=2: {expected}"
 
 
 def test_missing_keys_are_named(suite_file):
@@ -185,7 +195,7 @@ def test_a_folder_that_is_called_like_a_suite_does_not_hide_it(tmp_path, monkeyp
 def test_every_shipped_suite_loads_under_its_own_name(path: Path):
     suite = load_suite(path)
     assert suite.name == path.stem
-    assert suite.summary
+    assert suite.summary == shipped_summary(path) != ""
 
 
 def test_the_published_run_is_spelled_out():

@@ -1,17 +1,42 @@
-"""Results made up for tests of comparing: ranks on a few hundred images, windows with noise."""
+"""Results made up for tests of comparing: query ranks on a few hundred images, windows with noise."""
 
-import copy
+from collections.abc import Mapping
+from dataclasses import is_dataclass, replace
 
 import numpy as np
 
+from clipbench.api.data import Fingerprint
+from clipbench.api.result import (
+    CaseError,
+    DatasetUsed,
+    EpochMetrics,
+    EpochRecord,
+    EpochSeconds,
+    Metric,
+    Metrics,
+    QueryRanks,
+    Result,
+    SourceVersion,
+    WeightsUsed,
+    Window,
+)
 from clipbench.compare.bootstrap import hits_of
 from clipbench.files import schemas
-from clipbench.results.result import metrics_of
+from clipbench.results.metrics import metrics_of
+from clipbench.results.result import result_data
 from clipbench.suites.loading import find_suite, load_suite
 
 IMAGES, CAPTIONS = 300, 5
-SPLIT = {"images": IMAGES, "captions": IMAGES * CAPTIONS, "annotation_sha256": "0" * 64}
 OWNER = np.repeat(np.arange(IMAGES), CAPTIONS).tolist()
+ENVIRONMENT = {
+    "os": "Linux",
+    "python": "3.11.0",
+    "cpu": {"name": "a processor", "cores": 2},
+    "device": {"kind": "card", "name": "Card 1", "count": 1, "precision": "float32", "driver": "1.0"},
+    "packages": {"torch": "2.4.0"},
+    "plugins": {},
+    "variables": {},
+}
 
 
 def made_result(run_id="made-1", seed=0, lost=0.0, slower=0.0, noise=0.02, windows=40, draw=0, losses=(0.5, 0.25)):
@@ -21,55 +46,72 @@ def made_result(run_id="made-1", seed=0, lost=0.0, slower=0.0, noise=0.02, windo
     ``noise`` that of a window, drawn from ``draw``.
     """
     random = np.random.default_rng(draw)
-    ranks = {"epoch": len(losses), "text": missed(IMAGES, lost), "image": missed(IMAGES * CAPTIONS, lost)}
-    ranks["image_of_text"] = OWNER
+    ranks = QueryRanks(len(losses), missed(IMAGES, lost), missed(IMAGES * CAPTIONS, lost), OWNER)
     seconds = 1.0 / (1 - slower) * (1 + noise * random.standard_normal(windows))
-    records = [
-        record(epoch, loss, hits_of(ranks).recalls(), [[10, float(s), 0.0] for s in part])
+    records = tuple(
+        record(epoch, loss, hits_of(ranks).recalls(), [Window(10, float(s), 0.0) for s in part])
         for epoch, (loss, part) in enumerate(zip(losses, np.array_split(seconds, len(losses)), strict=True), 1)
-    ]
+    )
     case = load_suite(find_suite("quickstart"), [f"seed={seed}"]).cases[0]
-    result = {
-        "kind": "clipbench.result",
-        "schema_version": 1,
-        "run_id": run_id,
-        "suite": case.suite,
-        "case": case.name,
-        "reference": case.reference,
-        "status": "completed",
-        "started": "2026-01-01T00:00:00Z",
-        "ended": "2026-01-01T00:01:00Z",
-        "clipbench": {"version": "0.1.0", "commit": None, "dirty": None},
-        "config": copy.deepcopy(case.to_dict()),
-        "config_sha256": case.sha256(),
-        "environment": {
-            "os": "Linux",
-            "python": "3.11.0",
-            "cpu": {"name": "a processor", "cores": 2},
-            "device": {"kind": "card", "name": "Card 1", "count": 1, "precision": "float32", "driver": "1.0"},
-            "packages": {"torch": "2.4.0"},
-            "plugins": {},
-            "variables": {},
-        },
-        "dataset": {"name": "shapes", "train": {"split": "en_train", **SPLIT}, "val": {"split": "en_val", **SPLIT}},
-        "weights": {"source": "random", "sha256": None},
-        "model": {},
-        "seed": seed,
-        "text_truncated": 0,
-        "epochs": records,
-        "metrics": {key: {"epoch": len(losses), "values": metrics_of(records[-1])} for key in ("last", "best")},
-        "ranks": ranks,
-        "error": None,
-    }
-    result = copy.deepcopy(result)
-    assert not list(schemas.problems("result", result))
+    last = EpochMetrics(len(losses), metrics_of(records[-1]))
+    result = Result(
+        run_id=run_id,
+        suite=case.suite,
+        case=case.name,
+        reference=case.reference,
+        status="completed",
+        started="2026-01-01T00:00:00Z",
+        ended="2026-01-01T00:01:00Z",
+        clipbench=SourceVersion("0.1.0", None, None),
+        config=case.to_dict(),
+        config_sha256=case.sha256(),
+        environment=ENVIRONMENT,
+        dataset=DatasetUsed("shapes", split("en_train"), split("en_val")),
+        weights=WeightsUsed("random", None),
+        model={},
+        seed=seed,
+        text_truncated=0,
+        epochs=records,
+        metrics=Metrics(last, last),
+        query_ranks=ranks,
+        error=None,
+    )
+    assert not list(schemas.problems("result", result_data(result)))
     return result
+
+
+def split(name):
+    return Fingerprint(name, IMAGES, IMAGES * CAPTIONS, "0" * 64)
 
 
 def failed(result):
     """The same result, of a case that failed in the end."""
-    error = {"type": "Error", "message": "it broke\nbadly", "exit_code": 4, "traceback": None}
-    return {**result, "status": "failed", "error": error}
+    return replace(result, status="failed", error=CaseError("Error", "it broke\nbadly", 4))
+
+
+def changed(item, path, value):
+    """A copy with another value at a dotted path through dataclasses, mappings and tuples; None for a whole section."""
+    part, _, rest = path.partition(".")
+    if isinstance(item, tuple) and not hasattr(item, "_fields"):
+        return tuple(changed(inner, rest, value) if index == int(part) else inner for index, inner in enumerate(item))
+    if isinstance(item, Mapping):
+        return {**item, part: changed(item.get(part, {}), rest, value) if rest else value}
+    inner = changed(getattr(item, part), rest, value) if rest else value
+    return replace(item, **{part: inner}) if is_dataclass(item) else item._replace(**{part: inner})
+
+
+def with_metric(result, name, **fields):
+    """A copy whose last evaluation has ``fields`` of one metric otherwise."""
+    last = result.metrics.last
+    metric = replace(last.values.get(name, Metric(None, "", "higher")), **fields)
+    return replace(result, metrics=replace(result.metrics, last=replace(last, values={**last.values, name: metric})))
+
+
+def without_metric(result, name):
+    """A copy whose last evaluation lacks one metric."""
+    last = result.metrics.last
+    values = {key: value for key, value in last.values.items() if key != name}
+    return replace(result, metrics=replace(result.metrics, last=replace(last, values=values)))
 
 
 def missed(count, lost):
@@ -80,20 +122,20 @@ def missed(count, lost):
 
 
 def record(epoch, loss, recall, windows):
-    taken = sum(window[1] for window in windows)
-    return {
-        "epoch": epoch,
-        "steps": 10 * len(windows),
-        "train_loss": loss,
-        "val_loss": loss,
-        "learning_rate": 1e-3,
-        "recall": recall,
-        "samples_per_second": 500 * len(windows) / taken if windows else None,
-        "data_wait": 0.0,
-        "step_seconds": None,
-        "windows": windows,
-        "peak_memory_bytes": None,
-        "host_memory_bytes": None,
-        "seconds": {"train": 10.0, "eval": 2.0},
-        "reasons": {} if windows else {"samples_per_second": "all steps were warm-up"},
-    }
+    taken = sum(window.seconds for window in windows)
+    return EpochRecord(
+        epoch=epoch,
+        steps=10 * len(windows),
+        train_loss=loss,
+        val_loss=loss,
+        learning_rate=1e-3,
+        recall=recall,
+        samples_per_second=500 * len(windows) / taken if windows else None,
+        data_wait=0.0,
+        step_seconds=None,
+        windows=tuple(windows),
+        peak_memory_bytes=None,
+        host_memory_bytes=None,
+        seconds=EpochSeconds(10.0, 2.0),
+        reasons={} if windows else {"samples_per_second": "all steps were warm-up"},
+    )

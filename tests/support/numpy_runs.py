@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clipbench.clip.vocabulary import train_vocabulary, write_vocabulary
 from clipbench.results.result import read_result
+from tests.support.make_vocabulary import train_vocabulary, write_vocabulary
 
 ENGINE = Path(__file__).parent / "numpy_engine"
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 220), "white": (240, 240, 240)}

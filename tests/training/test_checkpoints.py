@@ -10,6 +10,7 @@ import subprocess
 import sys
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ from clipbench.training import checkpoints
 from clipbench.training.checkpoints import MANIFEST, STATE, TENSORS, best, latest, load, needed_bytes
 from tests.support import saving
 from tests.support.saving import save, state_of, step_of
+
+VERSION_1 = Path(__file__).parents[1] / "results" / "version_1"
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
 ARRAYS = npst.arrays(
@@ -258,7 +261,7 @@ DAMAGE = {
     f"{MANIFEST}: cannot be read": lambda folder: (folder / MANIFEST).unlink(),
     f"{MANIFEST}: not valid JSON": lambda folder: os.truncate(folder / MANIFEST, 50),
     f"{MANIFEST}: not of a checkpoint": lambda folder: (folder / MANIFEST).write_text("[]"),
-    "schema_version 2, this clipbench reads 1": lambda folder: edit(folder / MANIFEST, schema_version=2),
+    "(schema_version 3, this one reads 2)": lambda folder: edit(folder / MANIFEST, schema_version=3),
     f"expected {TENSORS} and {STATE}": lambda folder: edit(folder / MANIFEST, files={}),
     "expected 'bytes' and 'sha256'": lambda folder: edit(folder / MANIFEST, files={TENSORS: {}, STATE: {}}),
 }
@@ -281,6 +284,15 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(reason, tmp_path):
         latest(tmp_path)
     assert "step-00000001" in str(refusal.value)
     assert "--restart" in str(refusal.value)
+
+
+def test_a_checkpoint_of_version_1_is_refused_with_what_to_do(tmp_path):
+    shutil.copytree(VERSION_1 / "checkpoint", tmp_path / "step-00000012")
+    with pytest.raises(InvalidFileError) as refusal:
+        latest(tmp_path)
+    message = str(refusal.value)
+    assert "written by another version of clipbench (schema_version 1, this one reads 2)" in message
+    assert "finish the run with the version that wrote it, or start it anew with --restart" in message
 
 
 def test_a_cut_checkpoint_does_not_count_among_those_that_are_kept(tmp_path):
@@ -328,9 +340,9 @@ def test_killed_before_any_call_that_the_disk_sees_a_saver_loses_nothing(tmp_pat
 # --- refused by the disk ------------------------------------------------------------------------------------------
 
 
-def assert_refused(told, root, *parts):
-    assert told["exit_code"] == ExitCode.NOT_READY
-    assert told["latest"] == 1
+def assert_refused(answer, root, *parts):
+    assert answer["exit_code"] == ExitCode.NOT_READY
+    assert answer["latest"] == 1
     for part in (
         f"{root}/step-00000002",
         "the checkpoint cannot be written",
@@ -338,7 +350,7 @@ def assert_refused(told, root, *parts):
         "free there",
         *parts,
     ):
-        assert part in told["message"]
+        assert part in answer["message"]
 
 
 def test_a_limit_on_file_size_leaves_the_last_checkpoint_whole(tmp_path):
@@ -350,8 +362,8 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path):
     small = ["unshare", "--mount", "--map-root-user", "sh", "-c", 'mount -t tmpfs -o size=1m none "$0" && exec "$@"']
     if shutil.which("unshare") is None or subprocess.run([*small, tmp_path, "true"], capture_output=True).returncode:
         pytest.skip("mounting a tmpfs is not permitted here")
-    told = ask("refused", tmp_path, 0, before=[*small, str(tmp_path)])
-    assert_refused(told, tmp_path, "No space left on device", "make room")
+    answer = ask("refused", tmp_path, 0, before=[*small, str(tmp_path)])
+    assert_refused(answer, tmp_path, "No space left on device", "make room")
 
 
 def test_a_read_only_disk_leaves_the_last_checkpoint_whole(tmp_path):
@@ -367,10 +379,10 @@ def test_a_read_only_disk_leaves_the_last_checkpoint_whole(tmp_path):
     save(tmp_path, 1)
     if shutil.which("unshare") is None or subprocess.run([*sealed, tmp_path, "true"], capture_output=True).returncode:
         pytest.skip("mounting read-only is not permitted here")
-    told = ask("refused", tmp_path, 0, before=[*sealed, str(tmp_path)])
-    assert told["exit_code"] == ExitCode.NOT_READY
+    answer = ask("refused", tmp_path, 0, before=[*sealed, str(tmp_path)])
+    assert answer["exit_code"] == ExitCode.NOT_READY
     for part in (str(tmp_path), "Read-only file system", "mount it for writing"):
-        assert part in told["message"]
+        assert part in answer["message"]
     assert step_of(latest(tmp_path)) == 1
 
 
@@ -389,7 +401,7 @@ def test_no_permission(tmp_path):
 
 def test_a_folder_that_has_vanished_is_not_made_anew(tmp_path):
     save(tmp_path / "run", 1)
-    with pytest.raises(DiskError, match="the folder has vanished") as refusal:
+    with pytest.raises(DiskError, match="the folder no longer exists") as refusal:
         save(tmp_path / "gone" / "run", 2)
     assert refusal.value.exit_code == ExitCode.NOT_READY
     assert names(tmp_path) == ["run"]
@@ -404,7 +416,7 @@ def test_a_folder_that_vanishes_while_a_checkpoint_is_written(tmp_path):
         return np.full((2000, 3), 1, names_left[-1].removeprefix("of."))
 
     tensors = {**state.tensors, names_left[-1]: replace(state.tensors[names_left[-1]], read=vanish)}
-    with pytest.raises(DiskError, match="the folder has vanished"):
+    with pytest.raises(DiskError, match="the folder no longer exists"):
         checkpoints.save(tmp_path / "run", "step-1", LearnerState(tensors, {}), {}, None)
 
 

@@ -1,49 +1,59 @@
 """The record of an epoch: figures over many ranks, and a share of the peak that no device can have."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from clipbench.api import DeviceInfo
+from clipbench.api import DeviceInfo, Window
 from clipbench.errors import CaseFailedError
-from clipbench.training.epoch_record import slowest_rank, slowest_windows, trained
-from clipbench.training.state import Partial
+from clipbench.training.collectives import MemoryPeaks
+from clipbench.training.epoch_record import Hardware, epoch_record
+from clipbench.training.evaluation import Evaluation
+from clipbench.training.state import EpochProgress
 
-CASE = SimpleNamespace(train=SimpleNamespace(batch_size=32))
 INFO = DeviceInfo("card", 8, devices_per_card=4)
 # Rank 1 takes longer in the first window, rank 0 in the second, rank 2 in sum.
-WINDOWS = [[(10, 2.0, 0.1), (10, 4.0, 0.2)], [(10, 3.0, 0.3), (10, 2.0, 0.1)], [(10, 2.9, 0.0), (10, 3.9, 0.0)]]
+WINDOWS = [
+    [Window(10, 2.0, 0.1), Window(10, 4.0, 0.2)],
+    [Window(10, 3.0, 0.3), Window(10, 2.0, 0.1)],
+    [Window(10, 2.9, 0.0), Window(10, 3.9, 0.0)],
+]
 
 
-def record(ranks=3, peak=None, flops=0.0, info=INFO, windows=WINDOWS):
-    partial = Partial(steps=20, losses=[1.0] * 20, flops=flops, windows=windows[:ranks])
-    return trained(partial, 0, CASE, [f"host{n}" for n in range(ranks)], info, peak)
+PEAKS = MemoryPeaks(5, 7)
+
+
+def record(ranks=3, peak=None, flops=0.0, info=INFO, windows=WINDOWS, evaluation=None, memory=None, **more):
+    progress = EpochProgress(
+        **{"steps": 20, "losses": [1.0] * 20, "flops": flops, "windows_of_ranks": windows[:ranks], **more}
+    )
+    hardware = Hardware(info, tuple(f"host{n}" for n in range(ranks)), peak)
+    return epoch_record(1, progress, 1e-4, evaluation, memory or [PEAKS] * ranks, 32, hardware)
 
 
 def test_throughput_is_over_the_slowest_rank_of_each_window():
-    assert slowest_windows(WINDOWS) == [(10, 3.0, 0.3), (10, 4.0, 0.2)]
-    assert slowest_rank(WINDOWS) == 2
     found = record()
-    assert found["samples_per_second"] == pytest.approx(20 * 32 / 7.0)
-    assert found["samples_per_second_per_device"] == pytest.approx(20 * 32 / 7.0 / 3)
-    assert found["slowest_rank"] == 2
-    assert [entry["seconds"] for entry in found["per_rank"]] == pytest.approx([6.0, 5.0, 6.8])
-    assert [entry["host"] for entry in found["per_rank"]] == ["host0", "host1", "host2"]
-    assert found["per_rank"][1]["data_wait"] == pytest.approx(0.4 / 5.0)
+    assert found.samples_per_second == pytest.approx(20 * 32 / 7.0)
+    assert found.samples_per_second_per_device == pytest.approx(20 * 32 / 7.0 / 3)
+    assert found.slowest_rank == 2 and found.windows == ((10, 3.0, 0.3), (10, 4.0, 0.2))
+    assert [entry.seconds for entry in found.per_rank] == pytest.approx([6.0, 5.0, 6.8])
+    assert [entry.host for entry in found.per_rank] == ["host0", "host1", "host2"]
+    assert found.per_rank[1].data_wait == pytest.approx(0.4 / 5.0)
 
 
 def test_a_card_is_counted_once_however_few_of_its_devices_are_used():
-    assert record()["samples_per_second_per_card"] == pytest.approx(20 * 32 / 7.0)
+    assert record().samples_per_second_per_card == pytest.approx(20 * 32 / 7.0)
     five = record(5, windows=[WINDOWS[0]] * 5)
-    assert five["samples_per_second_per_card"] == pytest.approx(20 * 32 / 6.0 / 2)
-    assert "samples_per_second_per_card" not in record(info=DeviceInfo("whole", 1))
+    assert five.samples_per_second_per_card == pytest.approx(20 * 32 / 6.0 / 2)
+    assert record(info=DeviceInfo("whole", 1)).samples_per_second_per_card is None
 
 
 def test_mfu_is_the_formulas_flops_over_the_peak_of_all_devices():
     flops = 20 * 32 * 5e9  # of all ranks, over the epoch
     found = record(peak=1e12, flops=flops)
-    assert found["mfu"] == pytest.approx(5e9 * (20 * 32 / 7.0) / (3 * 1e12))
-    with pytest.raises(CaseFailedError, match="more than there is"):
+    assert found.mfu == pytest.approx(5e9 * (20 * 32 / 7.0) / (3 * 1e12))
+    with pytest.raises(CaseFailedError, match="more than is possible"):
         record(peak=1e10, flops=flops)
 
 
@@ -57,9 +67,48 @@ def test_mfu_is_the_formulas_flops_over_the_peak_of_all_devices():
 )
 def test_mfu_is_null_with_its_reason(more, why):
     found = record(**more)
-    assert found["mfu"] is None and found["reasons"]["mfu"] == why
+    assert found.mfu is None and found.reasons["mfu"] == why
 
 
 def test_nothing_timed_is_nothing_claimed():
     found = record(windows=[[], [], []])
-    assert found["samples_per_second"] is None and found["slowest_rank"] is None and found["windows"] == []
+    assert found.samples_per_second is None and found.slowest_rank is None and found.windows == ()
+
+
+EVALUATION = Evaluation({"recall_mean": 50.0}, 2.5, None, 1.5, np.arange(2), np.arange(3), np.array([0, 1, 1]))
+
+
+def test_memory_is_the_highest_of_all_ranks_and_unknown_where_one_is():
+    found = record(2, evaluation=EVALUATION, memory=[PEAKS, MemoryPeaks(None, 9)])
+    assert (found.recall, found.val_loss, found.seconds.eval) == ({"recall_mean": 50.0}, 2.5, 1.5)
+    assert (found.peak_memory_bytes, found.host_memory_bytes) == (None, 9)
+    assert [entry.host_memory_bytes for entry in found.per_rank] == [7, 9]
+    assert found.reasons["peak_memory_bytes"] == "the device does not report it"
+
+
+def test_every_value_that_is_none_has_its_reason():
+    withheld = {"losses": [], "skipped_steps": 20, "windows": [[]]}
+    found = record(1, memory=[MemoryPeaks(None, None)], **withheld)
+    for name in (
+        "train_loss", "val_loss", "recall", "samples_per_second", "data_wait", "step_seconds", "mfu", "grad_norm",
+        "peak_memory_bytes", "host_memory_bytes",
+    ):  # fmt: skip
+        assert getattr(found, name) is None and found.reasons[name]
+    assert found.reasons["train_loss"] == "the gradient scaler withheld every step"
+    few = replace(EVALUATION, loss=None, loss_reason="3 validation images are fewer than one batch of 8")
+    for evaluation, reason in (
+        (None, "not evaluated after this epoch"),
+        (few, few.loss_reason),
+        (replace(EVALUATION, loss=float("inf")), "not finite (inf)"),
+    ):
+        found = record(1, evaluation=evaluation)
+        assert found.val_loss is None and found.reasons["val_loss"] == reason
+
+
+def test_untrained_weights_have_an_evaluation_and_no_figure_of_training():
+    hardware = Hardware(INFO, ("host0",), 1e12)
+    found = epoch_record(0, EpochProgress(), None, EVALUATION, [PEAKS], 32, hardware)
+    assert (found.epoch, found.steps, found.per_rank, found.peak_memory_bytes) == (0, 0, (), 5)
+    untrained = {name for name, reason in found.reasons.items() if reason == "nothing was trained"}
+    timing = {"samples_per_second", "data_wait", "step_seconds", "mfu"}
+    assert untrained == set(found.reasons) == {"train_loss", "learning_rate", "grad_norm", *timing}

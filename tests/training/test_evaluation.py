@@ -1,6 +1,7 @@
 """Evaluation by several ranks is evaluation by one, to the last query; images are transformed once."""
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,13 @@ for row in TOKENS:
 CAPTIONS = CaptionTokens(TOKENS, np.concatenate([[0], np.cumsum(PER_IMAGE)]))
 
 
+CASE = SimpleNamespace(
+    seed=0,
+    eval=SimpleNamespace(image_batch=4, text_batch=7),
+    train=SimpleNamespace(batch_size=5, workers=0, loss=SimpleNamespace(reduction="mean")),
+)
+
+
 class Fetch:
     size = PIXELS
     split = range(IMAGES)
@@ -34,7 +42,7 @@ class Fetch:
 
 
 class Engine:
-    def loader(self, fetch, workers):
+    def loader(self, fetch, workers, device):
         class Loader:
             def batches(self, keys):
                 for batch in keys:
@@ -89,10 +97,7 @@ def evaluate(ranks, cache_bytes=1 << 20, rounds=1, folder=None):
 
     def run(rank):
         more = {"world": World(rank, rank, ranks), "group": threads.of(rank)} if ranks > 1 else {}
-        evaluator = Evaluator(
-            engine=Engine(), fetch=fetches[rank], captions=CAPTIONS, image_batch=4, text_batch=7, loss_batch=5,
-            reduction="mean", seed=0, workers=0, cache=ImageCache(cache_bytes, folder), **more,
-        )  # fmt: skip
+        evaluator = Evaluator(Engine(), None, fetches[rank], CAPTIONS, CASE, ImageCache(cache_bytes, folder), **more)
         for _ in range(rounds):
             found[rank].append(evaluator(Learner()))
         evaluator.cache.drop()
@@ -138,7 +143,7 @@ def test_images_are_transformed_anew_where_there_is_no_room(budget, folder, tmp_
     np.testing.assert_array_equal(first.image_ranks, second.image_ranks)
 
 
-def test_a_cache_in_a_full_file_system_gives_up_and_costs_nobody_the_run(tmp_path, monkeypatch):
+def test_a_cache_in_a_full_file_system_gives_up_and_the_run_continues(tmp_path, monkeypatch):
     cache = ImageCache(1, tmp_path)
     monkeypatch.setattr(cache, "_spill", lambda pixels: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     cache.add(np.zeros((2, 4, 4, 3), np.uint8))

@@ -7,7 +7,7 @@ is in colour alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,16 +73,26 @@ EPOCH_CHARTS = (
     Chart("data_wait", "Waiting for data", "share of the time", (WAIT,), ".1~%", from_zero=True),
 )
 
+
+def _field(name: str, kind: str = "quantitative", **rest: object) -> Spec:
+    return {"field": name, "type": kind, **rest}
+
+
+def _nominal(name: str, domain: Iterable[str], marks: Iterable[object], legend: Spec | None) -> Spec:
+    """Return an encoding that gives each value of ``domain`` its mark: a colour, a shape or dashes."""
+    return _field(name, "nominal", legend=legend, scale={"domain": list(domain), "range": list(marks)})
+
+
 # Parts that several charts share.
 POINT = {"type": "point", "filled": True, "opacity": 1}
-VERTICAL_LEGEND = {"orient": "bottom", "direction": "vertical", "title": None}
-CURVE = {"field": "curve"}
-EPOCH = {
-    "field": "epoch",
-    "type": "quantitative",
-    "axis": {"format": "d", "tickMinStep": 1, "title": "epoch"},
-    "scale": {"zero": False, "nice": False, "padding": 12},
-}
+LEGEND = {"orient": "bottom", "title": None, "symbolStrokeWidth": 0}
+RUN_LEGEND = {**LEGEND, "direction": "vertical"}
+DASH_LEGEND = {"orient": "bottom", "direction": "vertical", "title": None, "symbolType": "stroke", "symbolSize": 500}
+EPOCH = _field(
+    "epoch",
+    axis={"format": "d", "tickMinStep": 1, "title": "epoch"},
+    scale={"zero": False, "nice": False, "padding": 12},
+)
 # The line at the epoch nearest to the pointer; the page fills its tooltip with every run's values there.
 HOVER = {"type": "point", "on": "pointerover", "clear": "pointerout", "nearest": True, "encodings": ["x"]}
 EPOCH_RULE = {
@@ -92,29 +102,26 @@ EPOCH_RULE = {
     "encoding": {
         "x": EPOCH,
         "opacity": {"condition": {"param": "hover", "empty": False, "value": 0.6}, "value": 0},
-        "tooltip": {"field": "epoch", "type": "quantitative", "format": "d"},
+        "tooltip": _field("epoch", format="d"),
     },
 }
 COMPARISON_TITLE = "Recall, difference to the reference (shaded: how far below passes)"
-COMPARISON_TOOLTIP = [
-    {"field": "run", "title": "run"},
-    {"field": "metric", "title": "metric"},
-    {"field": "words", "title": "result"},
-]
-DAY = "%d %b"
-CLOCK = {"seconds": "%H:%M:%S", "minutes": "%H:%M", "hours": "%H:%M", "date": DAY, "week": DAY}
-HISTORY_AXES = {
-    "date": {
-        "title": None,
-        "labelFlush": True,
-        "format": {**CLOCK, "month": "%b %Y", "quarter": "%b %Y"},
-        "tickCount": 8,
-    },
-    "commit": {"title": "commit", "tickMinStep": 1, "labelExpr": "slots[datum.value] || ''", "labelAngle": -35},
-}
+COMPARED = {"run": "run", "metric": "metric", "words": "result"}
+COMPARISON_TOOLTIP = [{"field": name, "title": title} for name, title in COMPARED.items()]
+METRIC_AXIS = {"title": None, "labelLimit": 200, "domain": False, "labelPadding": 8}
+DAY, MONTH = "%d %b", "%b %Y"
+CLOCK = {"seconds": "%H:%M:%S", "minutes": "%H:%M", "hours": "%H:%M"}
+DATES = {**CLOCK, "date": DAY, "week": DAY, "month": MONTH, "quarter": MONTH}
+COMMIT_AXIS = {"title": "commit", "tickMinStep": 1, "labelExpr": "slots[datum.value] || ''", "labelAngle": -35}
+PADDED = {"nice": False, "padding": 14}
 HISTORY_X = {
-    "date": {"type": "temporal", "scale": {"nice": False, "padding": 14, "type": "utc"}},
-    "commit": {"type": "quantitative", "scale": {"nice": False, "padding": 14, "zero": False}},
+    "date": _field(
+        "x",
+        "temporal",
+        axis={"title": None, "labelFlush": True, "format": DATES, "tickCount": 8},
+        scale={**PADDED, "type": "utc"},
+    ),
+    "commit": _field("x", axis=COMMIT_AXIS, scale={**PADDED, "zero": False}),
 }
 FEW_ARE_LARGE = {"expr": "length(data('points')) > 400 ? 20 : 60"}
 
@@ -142,22 +149,21 @@ def epoch_chart(chart: Chart, runs: Sequence[str], fixed: bool = False, rows: Se
     ``rows`` have epoch, run, curve, value, mark (0 or 1). Without ``fixed``, data come from the page by the name
     ``points`` and its list of runs is the legend.
     """
-    y = {
-        "field": "value",
-        "type": "quantitative",
-        "axis": {
-            "labelExpr": f"datum.value == 0 ? '0' : format(datum.value, '{chart.form}')",
-            "title": chart.unit if fixed else None,
-            "tickCount": 6,
-        },
-        "scale": {"zero": chart.from_zero},
+    labels = [curve.label for curve in chart.curves]
+    form = f"datum.value == 0 ? '0' : format(datum.value, '{chart.form}')"
+    axis = {"labelExpr": form, "title": chart.unit if fixed else None, "tickCount": 6}
+    colour, shape = _run_marks(runs, fixed)
+    dashes = _nominal("curve", labels, DASHES[: len(labels)], DASH_LEGEND if fixed and len(labels) > 1 else None)
+    shared = {
+        "x": EPOCH,
+        "y": _field("value", axis=axis, scale={"zero": chart.from_zero}),
+        "color": colour,
+        "detail": {"field": "curve"},
     }
-    colour, shape = _run_channels(runs, fixed)
-    line = {"x": EPOCH, "y": y, "color": colour, "strokeDash": _dashes(chart, fixed), "detail": CURVE}
-    points = {"x": EPOCH, "y": y, "color": colour, "shape": shape, "detail": CURVE}
+    marked = [{"filter": "datum.mark"}]
     layers: list[Spec] = [
-        {"mark": {"type": "line", "strokeWidth": 2}, "encoding": line},
-        {"transform": [{"filter": "datum.mark"}], "mark": {**POINT, "size": 55}, "encoding": points},
+        {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {**shared, "strokeDash": dashes}},
+        {"transform": marked, "mark": {**POINT, "size": 55}, "encoding": {**shared, "shape": shape}},
         *([] if fixed else [EPOCH_RULE]),
     ]
     return _page(chart.title, layers, rows, fixed, height=300 if chart.wide else 200)
@@ -170,30 +176,26 @@ def comparison_chart(
 
     ``rows`` have run, metric (its words), difference, low (None: not gated), words; all in points of percent.
     """
-    y = {
-        "field": "metric",
-        "type": "nominal",
-        "scale": {"type": "band", "domain": list(metrics), "paddingInner": 0.25, "paddingOuter": 0.12},
-        "axis": {"title": None, "labelLimit": 200, "domain": False, "labelPadding": 8},
-    }
+    bands = {"type": "band", "domain": list(metrics), "paddingInner": 0.25, "paddingOuter": 0.12}
+    y = _field("metric", "nominal", scale=bands, axis=METRIC_AXIS)
     axis = {"format": "+.3~g", "title": "points" if fixed else None, "grid": True, "tickCount": 8}
-    x = {"field": "difference", "type": "quantitative", "axis": axis}
-    low = {"aggregate": "min", "field": "low", "type": "quantitative"}
-    # Side by side within a metric's row, so that runs that come to the same stay visible.
-    offset = {"yOffset": {"field": "run", "type": "nominal", "scale": {"domain": list(runs)}}} if len(runs) > 1 else {}
-    colour, shape = _run_channels(runs, fixed)
-    ink, band = _colour("ink", fixed), _colour("band", fixed)
+    colour, shape = _run_marks(runs, fixed)
+    points = {"y": y, "x": _field("difference", axis=axis), "color": colour, "shape": shape}
+    if len(runs) > 1:
+        # Side by side within a metric's row, so that runs that come to the same stay visible.
+        points["yOffset"] = _field("run", "nominal", scale={"domain": list(runs)})
+    passing = {"type": "rect", "color": _colour("band", fixed), "opacity": 0.16, "height": {"expr": "bandwidth('y')"}}
     layers: list[Spec] = [
         {
             "transform": [{"filter": "isValid(datum.low)"}],
-            "mark": {"type": "rect", "color": band, "opacity": 0.16, "height": {"expr": "bandwidth('y')"}},
-            "encoding": {"y": y, "x": low, "x2": {"datum": 0}},
+            "mark": passing,
+            "encoding": {"y": y, "x": _field("low", aggregate="min"), "x2": {"datum": 0}},
         },
-        {"mark": {"type": "rule", "color": ink, "strokeWidth": 1.5}, "encoding": {"x": {"datum": 0}}},
         {
-            "mark": {**POINT, "size": 90},
-            "encoding": {"y": y, "x": x, **offset, "color": colour, "shape": shape, "tooltip": COMPARISON_TOOLTIP},
+            "mark": {"type": "rule", "color": _colour("ink", fixed), "strokeWidth": 1.5},
+            "encoding": {"x": {"datum": 0}},
         },
+        {"mark": {**POINT, "size": 90}, "encoding": {**points, "tooltip": COMPARISON_TOOLTIP}},
     ]
     return _page(COMPARISON_TITLE, layers, rows, fixed, height=60 + len(metrics) * max(22, 11 * len(runs)))
 
@@ -204,28 +206,26 @@ def history_chart(by: str, title: str, unit: str, fixed: bool = False, rows: Seq
     ``rows`` are of two kinds. A result: x, value, status, words; a band: x, reference, low, high, each valid until
     the next. x is milliseconds, or the number of the commit.
     """
-    x = {"field": "x", "axis": HISTORY_AXES[by], **HISTORY_X[by]}
     axis = {"title": unit if fixed else None, "format": ",.5~g", "tickCount": 6}
-    y = {"field": "value", "type": "quantitative", "axis": axis, "scale": {"zero": False}}
-    band, muted = _colour("band", fixed), _colour("muted", fixed)
-    area = {"type": "area", "color": band, "opacity": 0.14}
-    dashed = {"type": "line", "color": band, "strokeWidth": 1.5, "strokeDash": [6, 3]}
-    colour, shape = _status_channels(rows, fixed)
-    points = {"x": x, "y": y, "color": colour, "shape": shape, "tooltip": {"field": "words"}}
+    y = _field("value", axis=axis, scale={"zero": False})
+    band = {"color": _colour("band", fixed), "interpolate": "step-after"}
+    dashed = {"strokeWidth": 1.5, "strokeDash": [6, 3]}
+    colour, shape = _status_marks(rows, fixed)
 
-    def band_layer(mark: Spec, **encoding: Spec) -> Spec:
-        bands = [{"filter": "isValid(datum.x) && datum.band"}]
-        return {"transform": bands, "mark": {**mark, "interpolate": "step-after"}, "encoding": {"x": x, **encoding}}
+    def layer(condition: str, mark: Spec, **encoding: Spec) -> Spec:
+        return {"transform": [{"filter": condition}], "mark": mark, "encoding": {"x": HISTORY_X[by], **encoding}}
 
-    def result_layer(mark: Spec, encoding: Spec) -> Spec:
-        return {"transform": [{"filter": "!datum.band"}], "mark": mark, "encoding": encoding}
+    def bands(mark: Spec, **encoding: Spec) -> Spec:
+        return layer("isValid(datum.x) && datum.band", {**band, **mark}, **encoding)
 
-    median = {"x": x, "y": {**y, "aggregate": "median"}}
+    def results(mark: Spec, **encoding: Spec) -> Spec:
+        return layer("!datum.band", mark, **encoding)
+
     layers = [
-        band_layer(area, y={**y, "field": "low"}, y2={"field": "high"}),
-        band_layer(dashed, y={**y, "field": "reference"}),
-        result_layer({"type": "line", "color": muted, "strokeWidth": 1}, median),
-        result_layer({**POINT, "size": FEW_ARE_LARGE}, points),
+        bands({"type": "area", "opacity": 0.14}, y={**y, "field": "low"}, y2={"field": "high"}),
+        bands({"type": "line", **dashed}, y={**y, "field": "reference"}),
+        results({"type": "line", "color": _colour("muted", fixed), "strokeWidth": 1}, y={**y, "aggregate": "median"}),
+        results({**POINT, "size": FEW_ARE_LARGE}, y=y, color=colour, shape=shape, tooltip={"field": "words"}),
     ]
     return {**_page(title, layers, rows, fixed, height=300), "params": [{"name": "slots", "value": []}]}
 
@@ -234,51 +234,32 @@ def _colour(name: str, fixed: bool) -> str:
     return COLOURS[name] if fixed else f"var(--{name})"
 
 
-def _run_channels(runs: Sequence[str], fixed: bool) -> tuple[Spec, Spec]:
+def _run_marks(runs: Sequence[str], fixed: bool) -> tuple[Spec, Spec]:
     """Return the encodings that tell runs apart: colour and shape."""
-    run = {
-        "field": "run",
-        "type": "nominal",
-        "legend": {**VERTICAL_LEGEND, "symbolStrokeWidth": 0} if fixed else None,
-    }
+    legend = RUN_LEGEND if fixed else None
     colours = [_colour(f"run{number}", fixed) for number in range(1, len(runs) + 1)]
-    shapes = list(SHAPES[: len(runs)])
-    colour, shape = ({**run, "scale": {"domain": list(runs), "range": marks}} for marks in (colours, shapes))
-    return colour, shape
+    return _nominal("run", runs, colours, legend), _nominal("run", runs, SHAPES[: len(runs)], legend)
 
 
-def _dashes(chart: Chart, fixed: bool) -> Spec:
-    """Return the encoding that tells the curves of a run apart."""
-    labels = [curve.label for curve in chart.curves]
-    legend = {**VERTICAL_LEGEND, "symbolType": "stroke", "symbolSize": 500} if fixed and len(labels) > 1 else None
-    scale = {"domain": labels, "range": [list(dash) for dash in DASHES[: len(labels)]]}
-    return {**CURVE, "type": "nominal", "scale": scale, "legend": legend}
-
-
-def _status_channels(rows: Sequence[Spec], fixed: bool) -> tuple[Spec, Spec]:
+def _status_marks(rows: Sequence[Spec], fixed: bool) -> tuple[Spec, Spec]:
     """Return the encodings of a verdict: colour and shape; a picture's legend has those that are in ``rows``."""
-    statuses = list(STATUS_MARKS)
     seen = {row.get("status") for row in rows}
-    values = [status for status in statuses if status in seen]
-    legend = {"orient": "bottom", "title": None, "values": values, "symbolStrokeWidth": 0} if fixed else None
-    colours = [_colour(status.replace(" ", "-"), fixed) for status in statuses]
+    legend = {**LEGEND, "values": [status for status in STATUS_MARKS if status in seen]} if fixed else None
+    colours = [_colour(status.replace(" ", "-"), fixed) for status in STATUS_MARKS]
     shapes = [shape for shape, _ in STATUS_MARKS.values()]
-    status = {"field": "status", "type": "nominal", "legend": legend}
-    colour, shape = ({**status, "scale": {"domain": statuses, "range": marks}} for marks in (colours, shapes))
-    return colour, shape
+    return _nominal("status", STATUS_MARKS, colours, legend), _nominal("status", STATUS_MARKS, shapes, legend)
 
 
 def _page(title: str, layers: list[Spec], rows: Sequence[Spec], fixed: bool, height: int) -> Spec:
     """Return what all charts share. A picture has its title and its data in itself; the page has both around it."""
-    frame: Spec = {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}, "data": {}}
-    if fixed:
-        frame = {"title": title, "width": 760, "padding": 16, "autosize": {"type": "pad", "contains": "padding"}}
-        frame["data"] = {"values": list(rows)}
-    return {
+    spec = {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        **frame,
         "height": height,
-        "data": {"name": "points", **frame["data"]},
         "layer": layers,
         "config": theme(fixed),
     }
+    if fixed:
+        size = {"width": 760, "padding": 16, "autosize": {"type": "pad", "contains": "padding"}}
+        return {**spec, **size, "title": title, "data": {"name": "points", "values": list(rows)}}
+    size = {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+    return {**spec, **size, "data": {"name": "points"}}

@@ -9,13 +9,14 @@ from typing import Any
 
 from clipbench.report.page.charts import EPOCH_CHARTS, Spec, comparison_chart, epoch_chart, history_chart
 from clipbench.report.page.data import difference_rows, epoch_rows, history_rows, long_series
-from clipbench.report.page.judging import Run
+from clipbench.report.page.runs import Run
 
 SCALE = 2  # pixels for each unit, so that pictures are sharp on dense screens
+OVER_TIME = ("recall_mean", "samples_per_second")
 
 
 def write_stills(folder: Path, runs: Sequence[Run], history: Mapping[str, Any]) -> list[Path]:
-    """Draw every chart that has something to show into ``folder``; the files, in the order of the page."""
+    """Draw every chart that has something to show into ``folder``; return the files, in the order of the page."""
     import vl_convert
 
     written = []
@@ -27,7 +28,7 @@ def write_stills(folder: Path, runs: Sequence[Run], history: Mapping[str, Any]) 
 
 
 def fewer_colours(png: bytes) -> bytes:
-    """The same picture in 256 colours: a fourth of the bytes, for repositories that keep it."""
+    """Return the same picture in 256 colours: a fourth of the bytes, for repositories that keep it."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -40,22 +41,23 @@ def fewer_colours(png: bytes) -> bytes:
 
 
 def stills(runs: Sequence[Run], history: Mapping[str, Any]) -> Iterator[tuple[str, Spec]]:
-    """Name and chart of every picture."""
+    """Yield name and chart of every picture."""
     names = [run.label for run in runs]
     differences = [row for run in runs for row in difference_rows(run)]
     if differences:
         metrics = list(dict.fromkeys(row["metric"] for row in differences))
         yield "comparison", comparison_chart(names, metrics, fixed=True, rows=differences)
-    for number, chart in enumerate(EPOCH_CHARTS):
-        rows = [row for run in runs for row in epoch_rows(run, number)]
-        if rows:
+    for chart in EPOCH_CHARTS:
+        if rows := [row for run in runs for row in epoch_rows(run, chart)]:
             yield chart.name, epoch_chart(chart, names, fixed=True, rows=rows)
-    long = long_series(history)
-    series = history["series"][long]
-    for wanted in ("recall_mean", "samples_per_second") if len(series["runs"]) > 1 else ():
-        found = next((i for i, metric in enumerate(series["metrics"]) if metric["name"] == wanted), None)
-        if found is not None:
-            metric = series["metrics"][found]
-            title = f"{metric['words']}: {series['name']}"
-            rows = history_rows(history, long, found, "date")
-            yield f"history_{wanted}", history_chart("date", title, metric["unit"], fixed=True, rows=rows)
+    yield from _over_time(history)
+
+
+def _over_time(history: Mapping[str, Any]) -> Iterator[tuple[str, Spec]]:
+    """Yield the pictures of the series that the page shows first, unless it has one result alone."""
+    series = history["series"][long_series(history)]
+    metrics = {metric["name"]: metric for metric in series["metrics"] if len(series["runs"]) > 1}
+    for metric in (metrics[name] for name in OVER_TIME if name in metrics):
+        title = f"{metric['words']}: {series['name']}"
+        rows = history_rows(history, series, metric)
+        yield f"history_{metric['name']}", history_chart("date", title, metric["unit"], fixed=True, rows=rows)

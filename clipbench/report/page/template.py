@@ -8,13 +8,19 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from clipbench.report import wording
+from clipbench.report.page.words import SYMBOLS, when
+from clipbench.report.quantity import figure
+
 
 def render(page: Mapping[str, Any], code: str) -> str:
-    """The whole page with ``code``, its libraries, inside; everything that comes from results is escaped."""
+    """Return the page with ``code``, its libraries, inside; everything that comes from results is escaped."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"when": when, "figure": figure}
+    environment.globals |= {"wording": wording, "symbols": SYMBOLS}
     inside = {
         "style": Markup(_file("page.css")),
         "code": Markup(_in_script(_file("page.js"))),
@@ -25,14 +31,14 @@ def render(page: Mapping[str, Any], code: str) -> str:
 
 
 def embedded(data: object) -> str:
-    """JSON that nothing in it can end the script element around it."""
+    """Return ``data`` as JSON in which no text can end the script element around it."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 @functools.cache
 def libraries() -> str:
-    """Vega, Vega-Lite and vega-embed as one script."""
+    """Return Vega, Vega-Lite and vega-embed as one script."""
     import vl_convert
 
     return _in_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))

@@ -1,6 +1,6 @@
 """Picture-caption pairs for clipbench: ``flickr8k`` (or any data in its layout) and the generated ``shapes``.
 
-Hooks only: what reads or draws pictures is imported when a case needs it, never by listing plugins.
+Hooks only: what reads or draws pictures is imported when a case needs it, not when plugins are listed.
 """
 
 from __future__ import annotations

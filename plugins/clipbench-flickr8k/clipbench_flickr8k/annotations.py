@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipbench.errors import NotReadyError
+from clipbench.api import NotReadyError
 
 # A million pictures of five captions each take a quarter of it.
 MAX_BYTES = 1_000_000_000
@@ -40,7 +40,7 @@ class Annotations:
     sha256: str
 
     def picture(self, index: int) -> Path:
-        """Return where the picture of entry ``index`` (from 0) is to be found."""
+        """Return the path of the picture of entry ``index`` (from 0)."""
         return self.path.parent / self.entries[index].image
 
     def pictures(self) -> Iterator[str]:
@@ -48,20 +48,21 @@ class Annotations:
         base = f"{self.path.parent}/"
         return (base + entry.image for entry in self.entries)
 
-    def without(self, left_out: Container[str]) -> Annotations:
-        """Return these annotations without the entries whose image is in ``left_out``."""
-        kept = tuple(entry for entry in self.entries if entry.image not in left_out)
-        told = json.dumps([[entry.image, *entry.captions] for entry in kept]).encode()
-        return Annotations(self.path, kept, hashlib.sha256(told).hexdigest())
+    def without(self, images: Container[str]) -> Annotations:
+        """Return these annotations without the entries whose image is in ``images``."""
+        kept = tuple(entry for entry in self.entries if entry.image not in images)
+        content = json.dumps([[entry.image, *entry.captions] for entry in kept]).encode()
+        return Annotations(self.path, kept, hashlib.sha256(content).hexdigest())
 
     def repeated(self) -> list[tuple[int, int]]:
         """Return (entry, the earlier entry with the same image), counted from 1, for each image listed again."""
-        seen: dict[str, int] = {}
-        found = []
-        for number, entry in enumerate(self.entries, start=1):
-            if (before := seen.setdefault(entry.image, number)) != number:
-                found.append((number, before))
-        return found
+        first: dict[str, int] = {}
+        numbered = enumerate(self.entries, start=1)
+        return [
+            (number, earlier)
+            for number, entry in numbered
+            if (earlier := first.setdefault(entry.image, number)) != number
+        ]
 
 
 class _Repeated:
@@ -115,16 +116,15 @@ def _parse(path: Path, content: bytes) -> object:
 
 
 def _object(pairs: list[tuple[str, object]]) -> object:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    left = list(found)
-    # Names stay in the order of their first appearance: the first that is out of place is a repeat.
-    return _Repeated(next(name for (name, _), first in zip(pairs, [*left, None], strict=False) if name != first))
+    content = dict(pairs)
+    if len(content) == len(pairs):
+        return content
+    # Keys keep the order of their first appearance, so the first pair that differs from it is a repeat.
+    return _Repeated(next(name for (name, _), first in zip(pairs, [*content, None], strict=False) if name != first))
 
 
 def _entry(item: object) -> Entry:
-    """Check one element of the list; the caller says where a ValueError comes from."""
+    """Return one element of the list, checked; the caller adds file and entry to a ValueError."""
     if isinstance(item, _Repeated):
         raise ValueError(f"{reprlib.repr(item.key)}: is given twice; expected each key once")
     if not isinstance(item, dict):
@@ -145,7 +145,7 @@ def _entry(item: object) -> Entry:
 
 
 def _relative_path(value: object) -> str:
-    # The published files were written on Windows; no picture of Flickr8k has a backslash in its name.
+    # The published files were written on Windows, and no picture of Flickr8k has a backslash in its name.
     path = _text("image", value).replace("\\", "/")
     if any(ord(character) < 32 or character == "\x7f" for character in path):
         raise ValueError(f"image: {reprlib.repr(value)} names no file; expected a path such as folder/name.jpg")
@@ -158,7 +158,7 @@ def _relative_path(value: object) -> str:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not parts or path.endswith(("/", "/.")):
         raise ValueError(f"image: {reprlib.repr(value)} names no file; expected a path such as folder/name.jpg")
-    # One spelling for each file, so that a picture that is listed twice is found.
+    # One spelling for each file, so that a picture listed twice is noticed.
     return "/".join(parts)
 
 

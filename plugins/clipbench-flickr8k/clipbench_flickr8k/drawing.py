@@ -1,4 +1,4 @@
-"""Draws a scene: two flat shapes on a flat background."""
+"""Pictures of scenes: two flat shapes on a flat background."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clipbench_flickr8k.scenes import BACKGROUNDS, COLOURS, GRID, Scene, Thing
 
 # Drawn this much larger and averaged down: Pillow's shapes have hard edges.
 OVERSAMPLING = 4
-# In shares of the picture's side; the largest shape, moved its farthest, stays in its cell.
+# In shares of the picture's side; the largest shape stays in its cell even with the largest jitter.
 RADIUS = {"small": 0.14, "large": 0.215}
 JITTER = 0.02
 

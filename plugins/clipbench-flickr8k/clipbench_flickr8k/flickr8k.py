@@ -10,8 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from clipbench.api import DatasetRequest, Fingerprint, Missing
-from clipbench.errors import CaseFailedError, NotReadyError, UsageError
+from clipbench.api import CaseFailedError, DatasetRequest, Fingerprint, Missing, NotReadyError, UsageError
 from clipbench_flickr8k.annotations import Annotations, read_annotations
 from clipbench_flickr8k.checking import (
     Pictures,
@@ -48,6 +47,7 @@ class PictureSplit:
 
     @property
     def fingerprint(self) -> Fingerprint:
+        """Return what identifies these pairs."""
         entries = self.annotations.entries
         return Fingerprint(
             split=self.annotations.path.stem,
@@ -70,7 +70,7 @@ class PictureSplit:
         """
         path = self.annotations.picture(index)
         try:
-            # Decoded here although the transform would: only here is it known which file is at fault.
+            # Decoded here, where the file's name is known for the error.
             return open_picture(path)
         except PictureError as error:
             raise CaseFailedError(
@@ -103,7 +103,7 @@ class Flickr8k:
         an annotation file that is there but not usable.
         """
         paths = [path for path in (self._train_path, self._val_path) if path]
-        # os.path: a name that is too long is no file, and no error.
+        # os.path returns False for a name that is too long, where Path raises.
         there = [path for path in paths if os.path.isfile(path)]  # noqa: PTH113
         missing = [Missing(f"annotation file {path.name}", str(path), _SOURCE) for path in paths if path not in there]
         pictures = find_pictures(self._request.root, [self._split(path).annotations for path in there])
@@ -130,20 +130,20 @@ class Flickr8k:
         return self._split(self._val_path)
 
     def warnings(self) -> list[str]:
-        """Return a line for pictures in both splits, for those listed again, of an odd kind, left out."""
-        told: list[str] = []
+        """Return a line each for pictures in both splits, listed twice, of an odd kind, left out."""
+        lines: list[str] = []
         val = self.val().annotations
         if self._train_path is not None:
             train = self.train().annotations
             if train.path in self._repeats:
-                told.append(f"{train.path.name}, {self._repeats[train.path]}: each counts as a pair of its own")
-            told += overlap(train, val)
+                lines.append(f"{train.path.name}, {self._repeats[train.path]}: each counts as a pair of its own")
+            lines += overlap(train, val)
         if self._pictures is not None:
-            told += oddities(self._pictures)
+            lines += oddities(self._pictures)
         if self._left_out:
             whole = sum(len(split) + split.skipped for split in self._splits.values())
-            told.append(in_words(list(self._left_out), whole, "cannot be used and are left out", self._left_out))
-        return told
+            lines.append(in_words(list(self._left_out), whole, "cannot be used and are left out", self._left_out))
+        return lines
 
     def _split(self, path: Path) -> PictureSplit:
         if path not in self._splits:
@@ -156,7 +156,7 @@ class Flickr8k:
         return self._splits[path]
 
     def _usable(self, annotations: Annotations) -> PictureSplit:
-        """The split without pictures that cannot be used, where the request wants these left out."""
+        """Return the split, with ``on_bad_image: skip`` without the pictures that cannot be used."""
         if self._request.on_bad_image != "skip":
             return PictureSplit(annotations)
         left_out = skipped_pictures(self._request.root, annotations, self._request.cache, self._request.checked)
@@ -167,27 +167,27 @@ class Flickr8k:
         images = {entry.image for entry, path in entries if path in left_out}
         kept = annotations.without(images)
         if not kept.entries:
-            said = in_words(list(left_out), len(left_out), "cannot be used", left_out)
-            raise NotReadyError(f"{annotations.path}: {said}, so that none is left")
+            unusable = in_words(list(left_out), len(left_out), "cannot be used", left_out)
+            raise NotReadyError(f"{annotations.path}: {unusable}, so that none is left")
         return PictureSplit(kept, skipped=len(annotations.entries) - len(kept.entries))
 
 
 def _locate(root: Path, name: str) -> Path:
-    """``name`` in ``root``; a bare file name is looked for in the folder ``datasets`` too, as published."""
+    """Return the path of ``name`` in ``root``; a bare file name may be in the folder ``datasets``, as published."""
     path, published = root / name, root / "datasets" / name
-    here = [os.path.exists(one) for one in (path, published)]  # noqa: PTH110
-    return published if Path(name).name == name and here == [False, True] else path
+    in_datasets = os.path.exists(published) and not os.path.exists(path)  # noqa: PTH110
+    return published if Path(name).name == name and in_datasets else path
 
 
 def missing_pictures(pictures: Pictures) -> list[Missing]:
     """Return one Missing for each folder that lacks pictures and one for each with unreadable ones, a few by name."""
-    wanted = _by_folder(pictures.wanted)
+    listed = _by_folder(pictures.listed)
     unusable = pictures.unusable
     return [
-        Missing(in_words(paths, len(wanted[folder])), folder, _SOURCE)
+        Missing(in_words(paths, len(listed[folder])), folder, _SOURCE)
         for folder, paths in _by_folder(pictures.absent).items()
     ] + [
-        Missing(in_words(paths, len(wanted[folder]), "that cannot be used", unusable), folder, _REMEDY)
+        Missing(in_words(paths, len(listed[folder]), "that cannot be used", unusable), folder, _REMEDY)
         for folder, paths in _by_folder(list(unusable)).items()
     ]
 
@@ -200,7 +200,7 @@ def _by_folder(paths: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _refuse_repeats(path: Path, repeats: str) -> None:
-    """A picture that is listed twice would be its own rival: whichever entry is found, the other is a wrong answer."""
+    """Raise NotReadyError: whichever of the two entries is retrieved, the other would count as a wrong answer."""
     raise NotReadyError(
         f"{path}, {repeats}; expected one entry for each picture of the validation split, with all of its captions"
     )

@@ -1,7 +1,8 @@
-"""Picture files: opened within limits, and looked at by the thousand for what is wrong or odd about them."""
+"""Picture files: opened within limits, and checked by the thousand."""
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +14,7 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from clipbench.results.environment import usable_cores
-
-# Pillow reads more, some of it by starting other programs (EPS); photographs come in these.
+# Pillow reads more formats, some of them with other programs (EPS); photographs have these.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -44,7 +43,7 @@ class PictureError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was found about one file: a ``problem`` that keeps it from being used, or an ``oddity`` that does not.
+    """The outcome of checking one file: a ``problem`` that keeps it from being used, or an ``oddity`` that does not.
 
     ``oddity`` is ANIMATED (its first frame is used) or MISNAMED (its content is of another format than its name says).
     """
@@ -54,26 +53,27 @@ class Look:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """Return the picture, decoded, in the mode its file has; whatever keeps it from that is a PictureError."""
+    """Return the picture, decoded, in the mode its file has; raise PictureError for every reason not to."""
     with _strict():
         return _read(str(path), deep=True)[0]
 
 
 def look_at(paths: Sequence[str], *, deep: bool, advance: Callable[[int], object] = lambda count: None) -> list[Look]:
-    """Look at every file: its header alone or, where ``deep``, all of it decoded; in order.
+    """Check every file, in order: its header only or, if ``deep``, all of it decoded.
 
-    In threads: headers wait for the disk, and decoding leaves Python's lock. ``advance`` is told of files done.
+    In threads: headers wait for the disk, and decoding releases Python's lock. ``advance`` is called with the number of
+    files that have been checked since the last call.
     """
-    threads = min(_MOST_THREADS, max(_THREADS, usable_cores())) if deep else _THREADS
+    threads = min(_MOST_THREADS, max(_THREADS, os.cpu_count() or 1)) if deep else _THREADS
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     looks: list[Look] = []
     with _strict(), ThreadPoolExecutor(threads) as executor:
         running = [executor.submit(_look_at_chunk, chunk, deep) for chunk in chunks]
         try:
-            for one in running:
-                found = one.result()
-                looks += found
-                advance(len(found))
+            for future in running:
+                checked = future.result()
+                looks += checked
+                advance(len(checked))
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
             raise
@@ -95,18 +95,18 @@ def _look(path: str, deep: bool) -> Look:
 
 
 def _read(path: str, deep: bool) -> tuple[Image.Image, bool]:
-    """The picture, decoded where ``deep``, and whether it is animated."""
+    """Return the picture, decoded if ``deep``, and whether it is animated."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 -- by the thousand, and Paths are slow to make
             image = _open(file)
-            # A camera's second view (MPO) is no animation. Asked before decoding: the answer is read from the file.
+            # A camera's second view (MPO) is no animation. Read before decoding, from the open file.
             animated = image.format not in ("JPEG", "MPO") and bool(getattr(image, "is_animated", False))
             if deep:
                 image.load()
                 _check(image)
     except PictureError:
         raise
-    except Exception as error:  # Pillow's readers raise anything at all on bytes that make no sense
+    except Exception as error:  # Pillow's readers raise anything on damaged files
         raise PictureError(_in_words(error)) from error
     return image, animated
 
@@ -151,13 +151,13 @@ def _in_words(error: Exception) -> str:
         return f"{int(pixels[0]) if pixels else 0:,} pixels; at most {MAX_PIXELS:,} are read"
     if isinstance(error, MemoryError):
         return "too large for this machine's memory"
-    said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return said.splitlines()[0][:200]
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return reason.splitlines()[0][:200]
 
 
 @contextmanager
 def _strict() -> Iterator[None]:
-    """Pillow's remarks on odd metadata are nobody's concern; its word on bombs is an error."""
+    """Ignore Pillow's warnings, but turn the one about decompression bombs into an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

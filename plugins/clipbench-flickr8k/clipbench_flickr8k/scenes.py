@@ -1,4 +1,4 @@
-"""What a generated picture shows: every combination of attributes, each with a number."""
+"""Scenes of generated pictures: all combinations of attributes, each with a number."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 import random
 from dataclasses import dataclass
 
-# Bright on dark: where an object is can then be seen before its colour is understood, and a small model learns
-# places and shapes in a minute. Far apart from one another, so that they stay so through JPEG.
+# Bright on dark, so that a small model learns places and shapes before colours, within a minute. Far apart from one
+# another, so that JPEG does not blur the difference.
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (255, 55, 55),
     "green": (40, 215, 70),
@@ -76,7 +76,7 @@ COMBINATIONS = math.prod(_RADICES)
 
 
 def scene(number: int) -> Scene:
-    """Scene ``number`` of 0 .. COMBINATIONS - 1: its digits in mixed radix, so no two numbers give the same scene."""
+    """Return scene ``number`` of 0 .. COMBINATIONS - 1, from its digits in mixed radix, so that all scenes differ."""
     digits = []
     for radix in _RADICES:
         number, digit = divmod(number, radix)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import random
@@ -16,8 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import DatasetRequest, Missing
-from clipbench.errors import NotReadyError, UsageError
+from clipbench.api import DatasetRequest, Missing, NotReadyError, UsageError, did_you_mean
 from clipbench_flickr8k.drawing import draw
 from clipbench_flickr8k.flickr8k import Flickr8k, PictureSplit
 from clipbench_flickr8k.scenes import COMBINATIONS, draw_numbers, scene
@@ -60,8 +58,8 @@ class Shapes:
 
     def __init__(self, request: DatasetRequest) -> None:
         self.options = read_options(request.options)
-        told = json.dumps(asdict(self.options), sort_keys=True).encode()
-        self.folder = request.cache / f"shapes-{VERSION}-{hashlib.sha256(told).hexdigest()[:12]}"
+        options = json.dumps(asdict(self.options), sort_keys=True).encode()
+        self.folder = request.cache / f"shapes-{VERSION}-{hashlib.sha256(options).hexdigest()[:12]}"
         self._files = Flickr8k(
             replace(
                 request,
@@ -69,7 +67,7 @@ class Shapes:
                 train=TRAIN if request.train else "",
                 val=VAL,
                 options={},
-                # What is generated is whole or not there, so there is nothing to skip and no header to doubt.
+                # Generated pictures are complete or absent, so there is nothing to skip or to check.
                 on_bad_image="error",
                 checked=True,
             )
@@ -77,7 +75,7 @@ class Shapes:
         self._trains = bool(request.train)
 
     def missing(self) -> list[Missing]:
-        """Return nothing: whatever is not there is generated."""
+        """Return nothing: what is not there is generated."""
         return []
 
     def sizes(self) -> tuple[int, int]:
@@ -92,12 +90,12 @@ class Shapes:
         sweep(self.folder.parent)
         if not self.folder.is_dir():
             generate(self.folder, self.options)
-        lost = self._files.missing()
-        if lost:
-            raise NotReadyError(f"{lost[0].looked_in}: lacks {lost[0].what}; delete {self.folder} to generate it again")
+        if missing := self._files.missing():
+            first = missing[0]
+            raise NotReadyError(f"{first.looked_in}: lacks {first.what}; delete {self.folder} to generate it again")
 
     def warnings(self) -> list[str]:
-        """Return nothing: generated data holds no surprises."""
+        """Return nothing: there is nothing odd about generated data."""
         return []
 
     def train(self) -> PictureSplit:
@@ -110,13 +108,11 @@ class Shapes:
 
 
 def read_options(options: Mapping[str, Any]) -> ShapesOptions:
-    """Check ``dataset.options``; an unknown key or a value out of range is a UsageError that names it."""
+    """Return ``dataset.options``, checked; raise UsageError that names an unknown key or a value out of range."""
     names = [field.name for field in fields(ShapesOptions)]
     for key, value in options.items():
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise UsageError(f"dataset.options.{key}: dataset shapes knows only {', '.join(names)}.{hint}")
+            raise UsageError(f"dataset.options.{key}: not an option of dataset shapes; {did_you_mean(key, names)}")
         low, high = _RANGES[key]
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise UsageError(f"dataset.options.{key}: {value!r}; expected a whole number from {low} to {high}")
@@ -130,7 +126,7 @@ def read_options(options: Mapping[str, Any]) -> ShapesOptions:
 
 
 def generate(folder: Path, options: ShapesOptions) -> None:
-    """Write pictures and annotation files to ``folder``, which comes into being complete or not at all.
+    """Write pictures and annotation files to ``folder``, which appears complete or not at all.
 
     Equal options give equal bytes wherever Pillow is the same. Raises NotReadyError when the disk refuses.
     """
@@ -152,16 +148,16 @@ def generate(folder: Path, options: ShapesOptions) -> None:
 
 
 def sweep(cache: Path) -> None:
-    """Remove what killed processes have left half generated in ``cache``: nothing was written there for an hour."""
+    """Remove from ``cache`` what killed processes left half generated, if nothing was written there for an hour."""
     try:
-        found = [path for path in cache.iterdir() if _UNFINISHED.fullmatch(path.name)]
+        unfinished = [path for path in cache.iterdir() if _UNFINISHED.fullmatch(path.name)]
     except OSError:
         return
-    for path in found:
-        with suppress(OSError):  # gone already: another process sweeps too
+    for path in unfinished:
+        with suppress(OSError):  # another process may have removed it
             # A folder's time is that of the last file made in it.
-            made = max(inner.stat().st_mtime for inner in (path, *path.glob("datasets"), *path.glob("datasets/*")))
-            if time.time() - made > _ABANDONED_SECONDS:
+            written = max(inner.stat().st_mtime for inner in (path, *path.glob("datasets"), *path.glob("datasets/*")))
+            if time.time() - written > _ABANDONED_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -169,10 +165,10 @@ def _write_split(path: Path, name: str, numbers: Sequence[int], options: ShapesO
     entries = []
     for index, number in enumerate(numbers):
         rng = random.Random(f"{options.seed}/{number}")
-        shown = scene(number)
+        content = scene(number)
         image = f"{_FOLDER}/{name}-{index:06d}.jpg"
-        draw(shown, options.image_size, rng).save(path.parent / image, **_JPEG)
-        entries.append({"image": image, "caption": captions(shown, rng)})
+        draw(content, options.image_size, rng).save(path.parent / image, **_JPEG)
+        entries.append({"image": image, "caption": captions(content, rng)})
     path.write_text(json.dumps(entries, indent=0), encoding="utf-8", newline="\n")
 
 

@@ -1,4 +1,4 @@
-"""Says what a scene shows, in several ways."""
+"""Captions of a scene, in several wordings."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "cross": ("cross", "plus"),
     "ring": ("ring", "hoop"),
 }
-# How often a phrase names the size, which a picture can mostly be told apart without.
-SIZE_TOLD = 0.4
+# Share of phrases that name the size; most pictures differ in more than that.
+SIZE_NAMED = 0.4
 
 # The objects {one} and {other} are in the cells {here} and {there}; {one} is {relation} {other}.
 TEMPLATES = (
@@ -32,7 +32,7 @@ TEMPLATES = (
 
 
 def captions(scene: Scene, rng: random.Random) -> list[str]:
-    """Return five captions of ``scene``, each from another template.
+    """Return five captions of ``scene``, each from a different template.
 
     Each says the colour and shape of both objects and enough of their places to tell most pictures apart.
     """
@@ -67,7 +67,7 @@ def _caption(template: str, scene: Scene, rng: random.Random) -> str:
 
 def _noun_phrase(thing: Thing, rng: random.Random) -> str:
     words = [_pick(SYNONYMS.get(word, (word,)), rng) for word in (thing.size, thing.colour, thing.shape)]
-    if rng.random() >= SIZE_TOLD:
+    if rng.random() >= SIZE_NAMED:
         del words[0]
     return f"{'an' if words[0][0] in 'aeiou' else 'a'} {' '.join(words)}"
 

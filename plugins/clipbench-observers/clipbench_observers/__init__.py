@@ -1,6 +1,6 @@
 """Observers for clipbench: ``tensorboard``, ``jsonl`` and ``tcap``, Tecorigin's training log.
 
-Hooks only: what they write with is imported when a case is observed, never by listing plugins.
+Hooks only: what they write with is imported when a case is observed, not when plugins are listed.
 """
 
 from __future__ import annotations

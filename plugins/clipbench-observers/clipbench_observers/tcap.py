@@ -10,12 +10,11 @@ import datetime
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from clipbench.suites.loading import Case
+from clipbench.api import Case, EpochRecord, Result, events
 
-# Our names of recalls -> those of the vendor's model zoo, which are LAVIS's.
+# Names of recalls here -> those of the vendor's model zoo, which are LAVIS's.
 RECALLS = {
     **{
         f"{side}_recall@{k}": f"{short}_r{k}" for side, short in (("text", "txt"), ("image", "img")) for k in (1, 5, 10)
@@ -41,38 +40,47 @@ class TcapLog:
     def __init__(self, case: Case, run_id: str, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = (folder / "tcap.log").open("a", encoding="utf-8", buffering=1)
-        self._begun, self._steps = datetime.datetime.now(), 0
+        self._begun = datetime.datetime.now()
         self._batch = case.train.batch_size
         for metric, metadata in METADATA.items():
             self._write("METADATA", metric=metric, metadata=metadata)
 
-    def step(self, event: Mapping[str, Any]) -> None:
-        self._steps = event["steps_done"]
-        speed = event["samples_per_second"]
-        values = {
-            "train.loss": event["loss"],
-            "train.ips": speed,
-            "train.lr": event["learning_rate"],
-            "train.compute_time": self._batch / speed if speed else None,
-        }
-        self._log([event["epoch"], self._steps], values)
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        values = {"train.loss_mean": record["train_loss"], "val.loss": record["val_loss"]}
-        recall = record["recall"] or {}
-        self._log([record["epoch"]], values | {theirs: recall.get(ours) for ours, theirs in RECALLS.items()})
-
-    def finished(self, result: Mapping[str, Any]) -> None:
-        last = result["metrics"]["last"]
-        recall = last["values"]["recall_mean"]["value"] if last else None
-        values = {"summary.epoch": last["epoch"] if last else None, "summary.metric": recall}
-        self._log([], values | {"summary.status": result["status"]})
+    def handle(self, event: events.Event) -> None:
+        """Write a line for a window of steps, an epoch or the end."""
+        match event:
+            case events.StepsTrained():
+                self._steps_trained(event)
+            case events.EpochFinished(record):
+                self._epoch_finished(record)
+            case events.CaseFinished(result):
+                self._case_finished(result)
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
+    def _steps_trained(self, event: events.StepsTrained) -> None:
+        speed = event.samples_per_second
+        values = {
+            "train.loss": event.loss,
+            "train.ips": speed,
+            "train.lr": event.learning_rate,
+            "train.compute_time": self._batch / speed if speed else None,
+        }
+        self._log([event.epoch, event.steps_done], values)
+
+    def _epoch_finished(self, record: EpochRecord) -> None:
+        values = {"train.loss_mean": record.train_loss, "val.loss": record.val_loss}
+        recall = record.recall or {}
+        self._log([record.epoch], values | {theirs: recall.get(ours) for ours, theirs in RECALLS.items()})
+
+    def _case_finished(self, result: Result) -> None:
+        last = result.metrics.last
+        values = {"summary.epoch": last and last.epoch, "summary.metric": result.value("recall_mean")}
+        self._log([], values | {"summary.status": result.status})
+
     def _log(self, step: Sequence[int], values: Mapping[str, Any]) -> None:
-        """A null is left out: readers of this format turn every value into a number."""
+        """Write a line without the values that are None: readers of this format turn every value into a number."""
         known = {name: str(value) for name, value in values.items() if value is not None}
         self._write("LOG", step=list(step), data=str({"rank": "0", **known}))
 

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
@@ -19,8 +19,7 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-if TYPE_CHECKING:
-    from clipbench.suites.loading import Case
+from clipbench.api import Case, EpochRecord, events
 
 STEP_TAGS = ("loss", "learning_rate", "samples_per_second")
 EPOCH_TAGS = {
@@ -35,7 +34,7 @@ EPOCH_TAGS = {
 class TensorBoard:
     """One event file for the run; ``tensorboard --logdir results`` shows each run under its id.
 
-    Every scalar is over the steps of the whole run, so that what is reported at steps and at epochs lines up.
+    Every scalar has the number of steps of the whole run as its step, those of epochs too.
     """
 
     def __init__(self, case: Case, run_id: str, folder: Path) -> None:
@@ -47,28 +46,28 @@ class TensorBoard:
         self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
         self._text("case", f"```json\n{json.dumps(case.to_dict(), indent=1, ensure_ascii=False)}\n```")
 
-    def step(self, event: Mapping[str, Any]) -> None:
-        self._steps = event["steps_done"]
-        self._scalars(self._steps, {f"train/{name}": event[name] for name in STEP_TAGS})
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        values = {tag: record[name] for name, tag in EPOCH_TAGS.items()}
-        values |= {f"recall/{name}": value for name, value in (record["recall"] or {}).items()}
-        self._scalars(self._steps, values)
-
-    def finished(self, result: Mapping[str, Any]) -> None:
-        self._text("status", result["status"])
+    def handle(self, event: events.Event) -> None:
+        """Write the scalars of a window of steps or of an epoch, or how the run ended."""
+        match event:
+            case events.StepsTrained():
+                self._steps = event.steps_done
+                self._scalars({f"train/{name}": getattr(event, name) for name in STEP_TAGS})
+            case events.EpochFinished(record):
+                self._scalars(_epoch_scalars(record))
+            case events.CaseFinished(result):
+                self._text("status", result.status)
 
     def close(self) -> None:
+        """Close the file."""
         self._records.close()
 
-    def _scalars(self, step: int, values: Mapping[str, float | None]) -> None:
+    def _scalars(self, values: Mapping[str, float | None]) -> None:
         known = {tag: value for tag, value in values.items() if value is not None and math.isfinite(value)}
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in known.items()])
-        self._add(Event(wall_time=time.time(), step=step, summary=summary))
+        self._add(Event(wall_time=time.time(), step=self._steps, summary=summary))
 
     def _text(self, tag: str, text: str) -> None:
-        """Markdown for TensorBoard's text tab."""
+        """Write Markdown for TensorBoard's text tab."""
         metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
         tensor = TensorProto(dtype=DT_STRING, string_val=[text.encode()])
         summary = Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
@@ -77,3 +76,8 @@ class TensorBoard:
     def _add(self, event: Any) -> None:  # noqa: ANN401 -- a generated class
         self._records.write(event.SerializeToString())
         self._records.flush()
+
+
+def _epoch_scalars(record: EpochRecord) -> dict[str, float | None]:
+    values = {tag: getattr(record, name) for name, tag in EPOCH_TAGS.items()}
+    return values | {f"recall/{name}": value for name, value in (record.recall or {}).items()}

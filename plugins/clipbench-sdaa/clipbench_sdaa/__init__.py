@@ -1,4 +1,4 @@
-"""Tecorigin's SDAA accelerators for clipbench's torch engine. Hooks only: nothing is imported by listing plugins."""
+"""Tecorigin's SDAA accelerators for clipbench's torch engine. Hooks only: listing plugins imports nothing else."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Device ``sdaa``: one SPA of a Tecorigin card, through the vendor's extension torch_sdaa.
 
-What the extension offers differs between its versions, so everything beyond the core of its interface is probed.
+The extension's versions differ in what they offer, so everything beyond the core of its interface is looked for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import torch
 
 from clipbench.api import DeviceInfo, Precision
 from clipbench_torch.device import DTYPES, TorchDevice, lines_of
-from clipbench_torch.engine import TORCH_FLOOR, torch_release
 
 SPAS_PER_CARD = 4
 IDLE_SHARE = 0.1  # of a device's memory, which a driver may take for itself
@@ -29,11 +28,6 @@ class SdaaDevice(TorchDevice):
     float32_hint = "try TORCH_SDAA_LINEAR_HIGHPREC=1, or choose --set precision=amp"
 
     def unavailable(self) -> str | None:
-        if torch_release(torch.__version__) < TORCH_FLOOR:
-            return (
-                f"torch {torch.__version__} is too old: clipbench needs 2.4 or newer, "
-                "which Tecorigin ships with torch_sdaa 2.0 or newer"
-            )
         try:
             extension()
         except ModuleNotFoundError as error:
@@ -43,7 +37,7 @@ class SdaaDevice(TorchDevice):
                 "torch_sdaa is not installed: it comes with Tecorigin's software stack, not from a package index; "
                 "activate the environment that has it"
             )
-        except Exception as error:  # what a build for another torch may raise
+        except Exception as error:  # a build for another torch may raise anything
             return f"torch_sdaa is installed but does not import: {error}"
         if not hasattr(torch, "sdaa"):
             return "torch_sdaa was imported but gives no torch.sdaa: its version does not suit this torch"
@@ -73,14 +67,14 @@ class SdaaDevice(TorchDevice):
         return None if peak is None else int(peak())
 
     def free_memory(self) -> int | None:
-        tell = getattr(torch.sdaa, "mem_get_info", None)
-        return None if tell is None else int(tell()[0])
+        memory = getattr(torch.sdaa, "mem_get_info", None)
+        return None if memory is None else int(memory()[0])
 
     def others(self) -> Sequence[str] | None:
-        """Devices of this machine whose memory is in use; teco-smi names no processes."""
+        """Return the devices of this machine whose memory is in use; teco-smi names no processes."""
         devices = memory_in_use()
         taken = [
-            f"device {number}: {used} of {total} MB of its memory are taken"
+            f"device {number}: {used} of {total} MB of its memory are in use"
             for number, (used, total) in enumerate(devices)
             if used > IDLE_SHARE * total
         ]
@@ -98,14 +92,14 @@ class SdaaDevice(TorchDevice):
         )
 
     def precisions(self) -> Sequence[Precision]:
-        # Without a dtype to choose, autocast is float16's, and must not run under bfloat16's name.
+        # An autocast without a choice of dtype computes in float16, so bfloat16 must not be offered.
         supported = getattr(torch.sdaa, "is_bf16_supported", lambda: True)
         if autocast_takes_dtype(amp().autocast) and supported():
             return ("float32", "float16", "bfloat16")
         return ("float32", "float16")
 
     def autocast(self, precision: Precision) -> AbstractContextManager[Any]:
-        # Always the vendor's own context: torch.autocast knows the device on newer builds alone.
+        # Always the vendor's context: only newer builds make the device known to torch.autocast.
         if precision == "float32":
             return nullcontext()
         autocast = amp().autocast
@@ -126,8 +120,8 @@ class SdaaDevice(TorchDevice):
             "TORCH_SDAA_CONV_USE_FP32", "OMP_NUM_THREADS",
         )  # fmt: skip
 
-    def tune(self) -> Mapping[str, Any]:
-        """Turn on the fused attention, which the extension leaves off; record it and the extension's version."""
+    def tune(self, earlier: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """Turn on the fused attention, which the extension leaves off; return that and the extension's version."""
         backend = getattr(torch.backends, "sdaa", None)
         enable = getattr(backend, "enable_flash_sdp", None)
         if enable is not None:
@@ -137,14 +131,14 @@ class SdaaDevice(TorchDevice):
 
 
 def extension() -> ModuleType:
-    """The vendor's extension, imported when a case asks for its device: importing it registers the device."""
+    """Import the vendor's extension, which registers the device with torch, and return it."""
     import torch_sdaa
 
     return torch_sdaa
 
 
 def amp() -> Any:  # noqa: ANN401 -- a module where the version has one
-    """The extension's mixed precision, wherever this version keeps it; torch's own where it has none."""
+    """Return the extension's mixed precision, wherever this version has it, or torch's own."""
     for owner in (extension(), torch.sdaa):
         if hasattr(owner, "amp"):
             return owner.amp
@@ -152,7 +146,7 @@ def amp() -> Any:  # noqa: ANN401 -- a module where the version has one
 
 
 class _StockAmp:
-    """torch's own autocast and scaler under the vendor's signatures."""
+    """torch's own autocast and scaler with the vendor's signatures."""
 
     @staticmethod
     def autocast(enabled: bool = True, dtype: torch.dtype = torch.float16) -> torch.autocast:
@@ -164,7 +158,7 @@ class _StockAmp:
 
 
 def autocast_takes_dtype(autocast: Any) -> bool:  # noqa: ANN401
-    """Whether this version's autocast lets one choose the type that it computes in."""
+    """Return whether this version's autocast has a choice of dtype."""
     try:
         return "dtype" in inspect.signature(autocast).parameters
     except (TypeError, ValueError):  # compiled without a signature
@@ -172,14 +166,14 @@ def autocast_takes_dtype(autocast: Any) -> bool:  # noqa: ANN401
 
 
 def driver_version() -> str | None:
-    """The driver's version as teco-smi prints it, or None where it is not installed or prints something else."""
-    found = re.search(
+    """Return the driver's version as teco-smi prints it, or None."""
+    match = re.search(
         r"driver(?: version)?\s*[:|]\s*([\w.+-]+)", "\n".join(lines_of(["teco-smi"]) or ()), re.IGNORECASE
     )
-    return found[1] if found else None
+    return match[1] if match else None
 
 
 def memory_in_use() -> list[tuple[int, int]]:
-    """MB in use and in all of each device, in teco-smi's order; empty where it tells nothing of the kind."""
+    """Return (MB in use, MB in all) of each device, in teco-smi's order; empty where it prints none."""
     pairs = re.findall(r"(\d+)\s*M(?:i?B)?\s*/\s*(\d+)\s*M(?:i?B)?\b", "\n".join(lines_of(["teco-smi"]) or ()))
     return [(int(used), int(total)) for used, total in pairs]

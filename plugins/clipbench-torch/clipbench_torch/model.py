@@ -95,6 +95,7 @@ class VisionTower(nn.Module):
         self.proj = _parameter(width, config.embed_dim)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Return image features (n, embed_dim) of normalised float pixels (n, 3, size, size)."""
         weight = self.conv1.weight
         n, channels, size, _ = pixels.shape
         patch = weight.shape[-1]
@@ -149,6 +150,7 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, causal: bool) -> Tensor:
+        """Return the tokens (n, length, width) after this block."""
         x = x + self.attn(self.ln_1(x), causal)
         return x + self.mlp(self.ln_2(x))
 
@@ -177,6 +179,7 @@ class Attention(nn.Module):
         self.backend: Callable[[torch.dtype], AttentionBackend] = always_sdpa
 
     def forward(self, x: Tensor, causal: bool) -> Tensor:
+        """Return the outputs (n, length, width) for all tokens ``x`` (n, length, width)."""
         n, length, width = x.shape
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         q, k, v = qkv.view(n, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()

@@ -29,12 +29,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises NotReadyError where the file is none of these, is incomplete, or is not there.
     """
     path = Path(path)
-    if _is_safetensors(_head(path)):
-        state: Any = _read_safetensors(path)
-        if any(name.startswith("optimizer.") for name in state):  # a checkpoint of a run
-            state = {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
-    else:
-        state = read_archive(path)
+    state = _read_safetensors(path) if _is_safetensors(_head(path)) else read_archive(path)
     for key in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
@@ -103,27 +98,31 @@ def _torch_load(path: Path, *, mmap: bool) -> Any:  # noqa: ANN401
         raise NotReadyError(f"{path}: not a file that torch.save wrote, or damaged; {EXPECTED}") from error
     except EOFError as error:
         raise NotReadyError(_truncated(path)) from error
-    except Exception as error:  # bytes that make no sense raise anything
-        said = (str(error) or type(error).__name__).splitlines()[0]
-        raise NotReadyError(f"{path}: unreadable ({said}); {EXPECTED}") from error
+    except Exception as error:  # damaged files raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise NotReadyError(f"{path}: unreadable ({reason}); {EXPECTED}") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Return the parameters in a safetensors file, also in a run's checkpoint."""
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError:
         raise NotReadyError(f"{path}: reading it takes the package safetensors: `pip install safetensors`") from None
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except SafetensorError as error:
         raise NotReadyError(_truncated(path) + f" (safetensors: {error})") from error
-    except Exception as error:  # a header that is JSON and makes no sense raises anything
+    except Exception as error:  # a wrong header raises anything
         raise NotReadyError(f"{path}: unreadable ({type(error).__name__}: {error}); {EXPECTED}") from error
+    if any(name.startswith("optimizer.") for name in tensors):  # a checkpoint of a run
+        return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    return tensors
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of the file, after refusing what is evidently no weights at all."""
+    """Return the first bytes of the file; raise NotReadyError for what are evidently not weights."""
     if not path.is_file():
         raise NotReadyError(f"{path}: no such file; {EXPECTED}")
     with path.open("rb") as file:
@@ -136,7 +135,7 @@ def _head(path: Path) -> bytes:
         )
     if head.startswith(b"version https://git-lfs"):
         raise NotReadyError(f"{path}: a git-lfs pointer, not the file it points to; run `git lfs pull`")
-    # Neither a pickle nor a zip nor safetensors is text all through.
+    # Neither a pickle nor a zip nor safetensors begins with text only.
     if head.isascii() and all(byte >= 32 or byte in b"\t\r\n" for byte in head):
         start = head[:60].decode("ascii").splitlines()[0]
         raise NotReadyError(f"{path}: text, not weights (it begins with {start!r}); {EXPECTED}")
@@ -144,7 +143,7 @@ def _head(path: Path) -> bytes:
 
 
 def _is_safetensors(head: bytes) -> bool:
-    """The format opens with its header's length in eight bytes, then the header, which is JSON."""
+    """Return whether ``head`` is the length of a header in eight bytes and then the header, which is JSON."""
     return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000
 
 

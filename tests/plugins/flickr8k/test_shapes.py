@@ -164,8 +164,8 @@ def test_evaluation_alone_counts_no_training_pictures(tmp_path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"train_image": 5}, r"dataset\.options\.train_image: .*Did you mean 'train_images'"),
-        ({"colours": 5}, r"dataset\.options\.colours: .*train_images, val_images, image_size, seed"),
+        ({"train_image": 5}, r"dataset\.options\.train_image: .*did you mean 'train_images'"),
+        ({"colours": 5}, r"dataset\.options\.colours: .*known: image_size, seed, train_images, val_images"),
         ({"val_images": 0}, r"dataset\.options\.val_images: 0; expected a whole number from 1"),
         ({"image_size": "64"}, r"dataset\.options\.image_size: '64'"),
         ({"image_size": 64.0}, r"dataset\.options\.image_size: 64\.0"),

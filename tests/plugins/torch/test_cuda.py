@@ -108,7 +108,7 @@ def test_tf32_under_the_name_of_float32_is_found_out(cuda):
     torch.set_float32_matmul_precision("high")
     probe = ask(cuda, "float32")["matmul"]
     assert (probe.ok, probe.refuses) == (False, "run")
-    assert "something shorter; unset NVIDIA_TF32_OVERRIDE" in probe.detail
+    assert "a shorter format; unset NVIDIA_TF32_OVERRIDE" in probe.detail
     cuda.tune()
     assert ask(cuda, "float32")["matmul"].ok
 

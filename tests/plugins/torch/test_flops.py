@@ -49,7 +49,7 @@ def test_a_training_pass_takes_what_is_counted(config):
         model = Clip(config)
         pixels = torch.empty(2, 3, config.image_size, config.image_size)
         tokens = torch.zeros(2, 9, dtype=torch.int32)
-        assert counted(run) == training_flops(config, pairs=2, length=9, rivals=2)
+        assert counted(run) == training_flops(config, pairs=2, length=9, negatives=2)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 5])

@@ -76,10 +76,10 @@ def only_result(folder):
 
 def come_to(folder):
     result = only_result(folder)
-    assert result["status"] == "completed", result["error"]
+    assert result.completed, result.error
     newest = sorted((folder / "results").glob(".work/*/checkpoints/step-*"))[-1]
-    losses = [(record["train_loss"], record["val_loss"], record["recall"]) for record in result["epochs"]]
-    return losses, result["ranks"], (newest / "tensors.safetensors").read_bytes()
+    losses = [(record.train_loss, record.val_loss, record.recall) for record in result.epochs]
+    return losses, result.query_ranks, (newest / "tensors.safetensors").read_bytes()
 
 
 def rank_process(folder, rank):
@@ -113,7 +113,7 @@ def wait_for_epochs(folder, count, seconds=120):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         files = list((folder / "results").glob(".work/*/events.jsonl"))
-        if files and files[0].read_text().count('"event": "epoch"') >= count:
+        if files and files[0].read_text().count('["EpochFinished"') >= count:
             return
         time.sleep(0.02)
     raise AssertionError("the run did not get there in time")
@@ -123,6 +123,26 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "report"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", 4, {"rank": 1, "signal": "SIGKILL"}),
+        ("sys.exit(5)", 5, None),
+        ("sys.exit(0)", 0, None),
+    ],
+)
+def test_the_launcher_runs_a_module_on_every_rank_and_reports_a_signal(tmp_path, end, code, report):
+    lines = ["import os, signal, sys, time", f"if os.environ['RANK'] == '1': {end}"]
+    if code:
+        lines.append("time.sleep(60)")
+    (tmp_path / "ends.py").write_text("\n".join(lines))
+    done, output = finish(start("clipbench_torch.launch", 2, "killed.json", "ends", "job.json", cwd=tmp_path), 60)
+    assert done == code, output
+    path = tmp_path / "killed.json"
+    written = json.loads(path.read_text()) if path.exists() else None
+    assert written == (report and {**report, "pid": written["pid"]})
 
 
 def test_a_killed_rank_ends_the_run_and_it_goes_on_bit_for_bit(suite, tmp_path):
@@ -140,17 +160,17 @@ def test_a_killed_rank_ends_the_run_and_it_goes_on_bit_for_bit(suite, tmp_path):
         pytest.fail("the run was over before its rank was killed")
     assert time.monotonic() - killed < 30
     failed = only_result(tmp_path)
-    assert code == 4 and failed["status"] == "failed", output
-    assert failed["error"]["rank"] == 1 and "rank 1 was killed by SIGKILL" in failed["error"]["message"]
-    assert (tmp_path / failed["error"]["checkpoint"]).is_dir()
+    assert code == 4 and failed.status == "failed", output
+    assert failed.error.rank == 1 and "rank 1 was killed by SIGKILL" in failed.error.message
+    assert (tmp_path / failed.error.checkpoint).is_dir()
     until = time.monotonic() + 20
     while left_behind(tmp_path):
         assert time.monotonic() < until, left_behind(tmp_path)
         time.sleep(0.1)
     code, output = finish(start("clipbench", "run", path, "--nproc", 2, cwd=tmp_path))
-    assert code == 0 and "going on with the unfinished run" in output
+    assert code == 0 and "resuming run" in output, output
     assert come_to(tmp_path) == come_to(whole)
-    assert len(only_result(tmp_path)["attempts"]) == 2
+    assert len(only_result(tmp_path).attempts) == 2
 
 
 def test_a_rank_that_raises_is_named_with_its_traceback(suite, tmp_path):
@@ -162,12 +182,12 @@ def test_a_rank_that_raises_is_named_with_its_traceback(suite, tmp_path):
         data = bytearray(drawn.getvalue())
     data[data.index(b"IDAT") + 8] ^= 0xFF  # the header is whole, the picture is not
     picture.write_bytes(data)
-    (place,) = [row.tolist().index(index) for row in epoch_batches(0, 0, 40, BATCH) if index in row]
+    (row_of_batch,) = [row.tolist().index(index) for row in epoch_batches(0, 0, 40, BATCH) if index in row]
     code, output = finish(start("clipbench", "run", path, "--nproc", 2, cwd=tmp_path))
-    error = only_result(tmp_path)["error"]
-    assert code == 4 and error["exit_code"] == 4, output
-    assert error["rank"] == place // (BATCH // 2), error
-    assert picture.name in error["message"] and "Traceback" in error["traceback"]
+    error = only_result(tmp_path).error
+    assert code == 4 and error.exit_code == 4, output
+    assert error.rank == row_of_batch // (BATCH // 2), error
+    assert picture.name in error.message and "Traceback" in error.traceback
     assert "Traceback" not in output
 
 
@@ -186,16 +206,16 @@ def test_a_rank_that_hangs_is_found_by_the_timeout(suite, tmp_path):
         for child in stopped:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-    error = only_result(tmp_path)["error"]
+    error = only_result(tmp_path).error
     assert code == 4, output
-    assert error["rank"] == 1 and "rank 1 has come no further than epoch" in error["message"], error
-    assert (tmp_path / error["checkpoint"]).is_dir()
+    assert error.rank == 1 and "rank 1 has come no further than epoch" in error.message, error
+    assert (tmp_path / error.checkpoint).is_dir()
 
 
-def agents(path, cwd, ranks, *words, **more):
+def agents(path, cwd, per_machine, *words, **more):
     """Two launchers that meet at a port of this machine, as two machines would."""
     meeting = [
-        "torch.distributed.run", "--nnodes", 2, "--nproc-per-node", ranks, "--rdzv-backend", "c10d",
+        "torch.distributed.run", "--nnodes", 2, "--nproc-per-node", per_machine, "--rdzv-backend", "c10d",
         "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "test", "--local-addr", "127.0.0.1",
         "-m", "clipbench", "run", path, *words,
     ]  # fmt: skip
@@ -207,12 +227,12 @@ def test_two_machines_with_two_ranks_each_write_one_result(suite, tmp_path):
     (first, one), (second, other) = agents(suite(epochs=2), tmp_path, 2)
     assert (first, second) == (0, 0), one + other
     result = only_result(tmp_path)
-    last = result["epochs"][-1]
-    assert result["config"]["ranks"] == 4 and [entry["rank"] for entry in last["per_rank"]] == [0, 1, 2, 3]
-    assert all(entry["seconds"] > 0 for entry in last["per_rank"]) and last["slowest_rank"] in range(4)
+    last = result.epochs[-1]
+    assert result.world_size == 4 and [entry.rank for entry in last.per_rank] == [0, 1, 2, 3]
+    assert all(entry.seconds > 0 for entry in last.per_rank) and last.slowest_rank in range(4)
     # Of each window, the rank that took longest: no rank's own sum can be more.
-    assert sum(window[1] for window in last["windows"]) >= max(entry["seconds"] for entry in last["per_rank"]) - 1e-9
-    assert last["samples_per_second_per_device"] == pytest.approx(last["samples_per_second"] / 4)
+    assert sum(window.seconds for window in last.windows) >= max(entry.seconds for entry in last.per_rank) - 1e-9
+    assert last.samples_per_second_per_device == pytest.approx(last.samples_per_second / 4)
 
 
 def test_two_machines_over_the_stand_ins_tccl(suite, tmp_path):
@@ -220,11 +240,11 @@ def test_two_machines_over_the_stand_ins_tccl(suite, tmp_path):
     (first, one), (second, other) = agents(suite(epochs=1), tmp_path, 1, "--device", "sdaa", PYTHONPATH=path)
     assert (first, second) == (0, 0), one + other
     result = only_result(tmp_path)
-    assert result["environment"]["device"]["kind"] == "sdaa"
-    last = result["epochs"][-1]
+    assert result.environment["device"]["kind"] == "sdaa"
+    last = result.epochs[-1]
     # Two of a card's four devices: one card.
-    assert last["samples_per_second_per_card"] == pytest.approx(last["samples_per_second"])
-    assert last["peak_memory_bytes"] > 0
+    assert last.samples_per_second_per_card == pytest.approx(last.samples_per_second)
+    assert last.peak_memory_bytes > 0
 
 
 def test_srun_tells_the_ranks_by_its_own_variables(suite, tmp_path):
@@ -236,10 +256,10 @@ def test_srun_tells_the_ranks_by_its_own_variables(suite, tmp_path):
     ]
     for code, output in [finish(task) for task in tasks]:
         assert code == 0, output
-    assert only_result(tmp_path)["config"]["ranks"] == 2
+    assert only_result(tmp_path).world_size == 2
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused_with_the_sizes_that_would_do(suite, tmp_path):
     code, output = finish(start("clipbench", "run", suite(epochs=1), "--nproc", 3, cwd=tmp_path))
-    assert code == 2 and "a batch of 8 cannot be shared by 3 ranks; it can by 1, 2, 4, 8" in output
+    assert code == 2 and "a batch of 8 cannot be shared by 3 ranks; it can be shared by 1, 2, 4, 8" in output
     assert not (tmp_path / "results").exists()

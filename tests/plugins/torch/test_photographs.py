@@ -49,21 +49,21 @@ def test_two_epochs_of_a_small_model(clipbench, tmp_path):
     assert [record["steps"] for record in result["epochs"]] == [8, 8]
     assert result["epochs"][1]["train_loss"] < result["epochs"][0]["train_loss"]
     assert result["epochs"][1]["samples_per_second"] > 0
-    assert len(result["ranks"]["image"]) == result["dataset"]["val"]["captions"]
+    assert len(result["query_ranks"]["image"]) == result["dataset"]["val"]["captions"]
     assert result["environment"]["packages"]["torch"]
 
 
 @pytest.mark.slow
 def test_two_ranks_with_all_negatives_train_as_one_does(clipbench, tmp_path):
-    (tmp_path / "s.yaml").write_text(TINY + "matrix: {ranks: [1, 2]}\n")
+    (tmp_path / "s.yaml").write_text(TINY + "matrix: {world_size: [1, 2]}\n")
     words = ("--device", "cpu", "--set", "train.workers=1", "--set", "train.loss.negatives=global")
     done = clipbench("run", "s.yaml", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     one, two = (read_json(path) for path in sorted((tmp_path / "results").glob("*.json")))
-    assert (one["config"]["ranks"], two["config"]["ranks"]) == (1, 2)
+    assert (one["config"]["world_size"], two["config"]["world_size"]) == (1, 2)
     losses = [[record["train_loss"] for record in result["epochs"]] for result in (one, two)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
-    assert one["dataset"] == two["dataset"] and len(one["ranks"]["image"]) == len(two["ranks"]["image"])
+    assert one["dataset"] == two["dataset"] and len(one["query_ranks"]["image"]) == len(two["query_ranks"]["image"])
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ class AutocastInFloat32(CpuDevice):
 def test_another_precision_under_its_name(device, precision, got):
     probe = ask(device, precision)["autocast"]
     assert (probe.ok, probe.refuses, probe.measured) == (False, "run", {"dtype": got})
-    assert f"products in {precision} come out as {got}" in probe.detail
+    assert f"products in {precision} have the type {got}" in probe.detail
 
 
 def test_a_precision_that_is_not_offered():
@@ -129,10 +129,10 @@ def test_shorter_products_are_not_float32(monkeypatch, bits, size):
     probe = ask(CpuDevice())["matmul"]
     assert (probe.ok, probe.refuses) == (False, "run")
     assert probe.measured["relative_error"]["float32"] == pytest.approx(size, rel=0.3)
-    assert probe.detail.endswith("it computes in something shorter; choose --set precision=amp")
+    assert probe.detail.endswith("it computes in a shorter format; choose --set precision=amp")
     device = CpuDevice()
     device.float32_hint = "set EXACT=1"
-    assert ask(device)["matmul"].detail.endswith("something shorter; set EXACT=1")
+    assert ask(device)["matmul"].detail.endswith("a shorter format; set EXACT=1")
     # Beside a half precision it is told, and does not decide.
     probe = ask(device, "bfloat16")["matmul"]
     assert probe.ok
@@ -145,7 +145,7 @@ def test_wrong_products_in_a_half_precision(monkeypatch, precision):
     assert failed(CpuDevice()) == []
     probe = ask(CpuDevice(), precision)["matmul"]
     assert not probe.ok
-    assert "what comes out is wrong" in probe.detail
+    assert "the results are wrong" in probe.detail
 
 
 def test_a_wrong_gradient(monkeypatch):
@@ -195,7 +195,7 @@ def test_attention_that_is_not_attention(monkeypatch, lie, wrong, precision):
     assert probe.refuses == "run"
     error = probe.measured["relative_error"][wrong]
     assert error is None or error > 0.1
-    assert probe.detail.endswith("what comes out is wrong")
+    assert probe.detail.endswith("the results are wrong")
 
 
 def test_attention_from_products_is_probed_too(monkeypatch):

@@ -1,19 +1,17 @@
-"""A whole engine in a hundred lines of numpy: what a second framework has to bring, and a fast one for tests.
+"""A whole engine in numpy: what a second framework has to bring, and a fast one for tests.
 
 The model is linear: an image is its mean colour in a 4 x 4 grid, a text its bag of tokens.
 ``CLIPBENCH_NUMPY_FAULT`` makes the learner misbehave at its second step: ``raise``, ``abort``, ``nan`` or ``hang``; or
 from then on: ``skip`` (a scaler that withholds every step), ``gradient``, ``parameter`` or ``collapse``.
 ``CLIPBENCH_NUMPY_PAUSE`` is how many seconds a step takes longer.
 ``CLIPBENCH_NUMPY_PROBE`` names a probe that fails: ``matmul``, which refuses the run, or ``synchronize``, its timing.
-Or it makes them ``abort`` or ``hang``.
+Or it makes them ``abort`` or ``hang``. ``CLIPBENCH_NUMPY_TUNE`` has the device tuned otherwise by every process.
 """
 
 import json
 import os
 import sys
 import time
-from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
 
@@ -24,12 +22,14 @@ from clipbench.api import (
     EngineSpec,
     LearnerState,
     ModelSpec,
+    NotReadyError,
+    ObserverSpec,
     Probe,
     StepReport,
     TensorRef,
+    events,
     hookimpl,
 )
-from clipbench.errors import NotReadyError
 
 GRID = 4
 LINEAR = ClipConfig(
@@ -62,12 +62,27 @@ def clipbench_environment():
 
 
 @hookimpl
-def clipbench_epoch_finished(case, record):
-    if os.environ.get("CLIPBENCH_NUMPY_OBSERVER") == "raise":
-        raise RuntimeError("the observer fell over")
-    if path := os.environ.get("CLIPBENCH_NUMPY_OBSERVER"):
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"case": case.name, "epoch": record["epoch"]}) + "\n")
+def clipbench_observers():
+    return [ObserverSpec("tally", "the names of all events, for tests", "clipbench_numpy:Tally")]
+
+
+class Tally:
+    """Writes a line for each event; ``CLIPBENCH_NUMPY_TALLY`` is ``raise`` to fail at the first epoch."""
+
+    def __init__(self, case, run_id, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "tally.jsonl"
+
+    def handle(self, event):
+        epoch = event.record.epoch if isinstance(event, events.EpochFinished) else None
+        if epoch and os.environ.get("CLIPBENCH_NUMPY_TALLY") == "raise":
+            raise RuntimeError("the observer fell over")
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": type(event).__name__, "epoch": epoch}) + "\n")
+
+    def close(self):
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": "closed", "epoch": None}) + "\n")
 
 
 class Abacus:
@@ -76,13 +91,16 @@ class Abacus:
     def unavailable(self):
         return None
 
+    def others(self):
+        return None
+
+    def free_memory(self):
+        return None
+
     def select(self, local_rank):
         pass
 
     def seed(self, seed):
-        pass
-
-    def synchronize(self):
         pass
 
     def reset_peak_memory(self):
@@ -97,23 +115,17 @@ class Abacus:
     def precisions(self):
         return ["float32", "bfloat16"]
 
-    def autocast(self, precision):
-        return nullcontext()
-
-    def grad_scaler(self, precision):
-        return None
-
-    def collective_backend(self):
-        return "none"
-
     def peak_flops(self, precision):
         return None
 
     def environment_variables(self):
         return ["CLIPBENCH_NUMPY_FAULT"]
 
-    def tune(self):
-        return {"beads": "oiled"}
+    def tune(self, earlier=None):
+        if earlier is not None:
+            return earlier
+        # As a device that chooses by measuring: another process would choose otherwise.
+        return {"beads": "oiled", **({"chosen": os.getpid()} if "CLIPBENCH_NUMPY_TUNE" in os.environ else {})}
 
 
 class Unobtainium(Abacus):
@@ -136,22 +148,22 @@ class NumpyEngine:
             os.abort()
         if failing == "hang":
             time.sleep(600)
-        said = {name: "not as it should be" if name == failing else "fine" for name in ("matmul", "synchronize")}
+        details = {name: "not as it should be" if name == failing else "fine" for name in ("matmul", "synchronize")}
         return [
-            Probe("matmul", failing != "matmul", said["matmul"], "run", {"relative_error": 0.0}),
-            Probe("synchronize", failing != "synchronize", said["synchronize"], "timing"),
+            Probe("matmul", failing != "matmul", details["matmul"], "run", {"relative_error": 0.0}),
+            Probe("synchronize", failing != "synchronize", details["synchronize"], "timing"),
         ]
 
     def learner(self, job):
         return NumpyLearner(job)
 
-    def loader(self, fetch, workers):
+    def loader(self, fetch, workers, device):
         return NumpyLoader(fetch)
 
     def join(self, device, world, timeout):
         raise NotImplementedError("one rank only")
 
-    def launcher(self, ranks):
+    def launcher(self, world_size, report):
         return [sys.executable, "-m"]
 
 

@@ -1,54 +1,35 @@
-"""Results against earlier runs: what is found, what is not, and what cannot be told."""
+"""Results against earlier runs: what is found, what is not, and what cannot be decided."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 
-from clipbench.compare.against_baseline import compare_group, compare_with_baselines
-from clipbench.compare.against_reference import Terms
+from clipbench.api.result import BadImages, Result
 from clipbench.compare.bootstrap import hits_of
-from clipbench.compare.significance import Effect, Limits, Thresholds
-from clipbench.results.baselines import Baseline, as_baselines
+from clipbench.compare.deciding import compare
+from clipbench.compare.matching import Terms, match_baseline
+from clipbench.compare.measuring import ordered
+from clipbench.compare.verdicts import Bootstrap, Cause, TimingTest
+from clipbench.results.baselines import Baseline
 from clipbench.results.metrics import RECALL_NAMES
-from tests.support.made_results import failed, made_result
+from tests.support.made_results import changed, made_result, with_metric
 
 
 def against(ours, theirs, allow=(), target=None):
     """One comparison of one or several results with one or several earlier ones."""
-    ours, theirs = ([side] if isinstance(side, dict) else side for side in (ours, theirs))
-    return compare_group(ours, Baseline("base", tuple(theirs)), Terms(frozenset(allow)), Thresholds(), target)
+    ours, theirs = ([side] if isinstance(side, Result) else side for side in (ours, theirs))
+    terms = Terms(frozenset(allow))
+    return compare(match_baseline(ours, Baseline("base", tuple(theirs)), terms, target), terms)
 
 
 def verdict_of(comparison, metric="recall_mean"):
-    (found,) = [verdict for verdict in comparison.verdicts if verdict.metric == metric]
-    return found
+    (verdict,) = [verdict for verdict in comparison.verdicts if verdict.metric == metric]
+    return verdict
 
 
 def base(**changes):
     return made_result("base", draw=1, **changes)
-
-
-# --- one verdict --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("gain", "error", "chance", "doubt", "status"),
-    [
-        (-1.0, 0.2, 1e-4, None, "fail"),
-        (-1.0, 0.2, 0.01, None, "inconclusive"),
-        (-1.0, 0.2, 0.1, None, "pass"),
-        (-1.0, 0.7, 0.1, None, "inconclusive"),
-        (-1.0, 0.2, 1e-4, "a few windows", "inconclusive"),
-        (-0.4, 0.1, 1e-4, None, "pass"),
-        (-0.4, 1.4, 0.4, None, "inconclusive"),
-        (0.0, 0.5, 0.5, None, "pass"),
-        (1.0, 0.2, 1e-4, None, "better"),
-        (1.0, 0.9, 0.1, None, "pass"),
-    ],
-)
-def test_only_what_is_large_and_sure_fails_and_only_what_rules_a_loss_out_passes(gain, error, chance, doubt, status):
-    limits = Limits(least=0.5, open=1.5, alpha=0.001, doubtful=0.02)
-    assert Effect(gain, error, chance, chance, limits, doubt).judge()[0] == status
 
 
 # --- recall -------------------------------------------------------------------------------------------------------
@@ -57,18 +38,19 @@ def test_only_what_is_large_and_sure_fails_and_only_what_rules_a_loss_out_passes
 def test_the_same_ranks_pass():
     comparison = against(made_result(), base())
     assert comparison.status == "pass"
-    assert comparison.reasons == comparison.warnings == ()
+    assert {verdict.cause for verdict in comparison.verdicts} <= {None, Cause.NO_LIMIT}
     assert {verdict_of(comparison, name).difference for name in RECALL_NAMES} == {0.0}
-    assert "paired bootstrap over 300 images; one seed on both sides" in verdict_of(comparison).detail
+    assert verdict_of(comparison).evidence == Bootstrap(images=300, paired=True, seeds=(1, 1), same_seeds=True)
 
 
 def test_a_loss_of_recall_fails_and_a_gain_is_better():
     worse, better = against(made_result(lost=0.06), base()), against(made_result(), base(lost=0.06))
     assert (worse.status, verdict_of(worse).status) == ("fail", "fail")
     assert verdict_of(worse).difference < -4
-    assert any(reason.startswith("recall_mean: ") and "up to 0.5 passes" in reason for reason in worse.reasons)
+    assert (verdict_of(worse).cause, verdict_of(worse).limit) == (Cause.TOLERANCE, 0.5)
+    assert verdict_of(worse).p_value < 0.0005
     assert (better.status, verdict_of(better).status) == ("better", "better")
-    assert better.reasons == () and len(better.warnings) > 0
+    assert len(better.warned) > 0
 
 
 def test_the_verdict_does_not_depend_on_anything_drawn():
@@ -90,30 +72,27 @@ def test_repeats_of_the_same_seeds_are_paired():
 
     comparison = against(runs(0.04), runs(0.0))
     assert verdict_of(comparison).status == "fail"
-    assert "3 seeds, each on both sides" in verdict_of(comparison).detail
+    assert verdict_of(comparison).evidence == Bootstrap(300, True, (3, 3), same_seeds=True)
     other = [made_result(f"other-{seed}", seed + 5, lost=seed / 20 + 0.04) for seed in (0, 1, 2)]
     unpaired = against(other, runs(0.0))
-    assert verdict_of(unpaired).status == "inconclusive"
+    assert (verdict_of(unpaired).status, verdict_of(unpaired).evidence.same_seeds) == ("inconclusive", False)
     assert verdict_of(unpaired).error > 2 * verdict_of(comparison).error
 
 
 @pytest.mark.parametrize("side", ["ours", "theirs"])
 def test_ranks_that_do_not_give_the_stated_recall_decide_nothing(side):
-    ours, theirs = made_result(), base()
-    changed = ours if side == "ours" else theirs
-    changed["ranks"]["text"] = [0] * len(changed["ranks"]["text"])
-    comparison = against(ours, theirs)
+    sides = {"ours": made_result(), "theirs": base()}
+    sides[side] = changed(sides[side], "query_ranks.text", [0] * 300)
+    comparison = against(**sides)
     assert (comparison.status, verdict_of(comparison).status) == ("inconclusive", "inconclusive")
-    assert "ranks" in verdict_of(comparison).reason
+    assert verdict_of(comparison).cause is Cause.NO_QUERY_RANKS
 
 
 def test_other_queries_are_compared_unpaired_once_that_is_allowed():
-    theirs = base()
-    theirs["dataset"] = copy.deepcopy(theirs["dataset"])
-    theirs["dataset"]["val"]["annotation_sha256"] = "1" * 64
+    theirs = changed(base(), "dataset.val.annotation_sha256", "1" * 64)
     assert against(made_result(), theirs).status == "not comparable"
     allowed = against(made_result(), theirs, ["evaluation"])
-    assert "unpaired" in verdict_of(allowed).detail
+    assert not verdict_of(allowed).evidence.paired
     assert verdict_of(allowed).error > verdict_of(against(made_result(), base())).error
 
 
@@ -138,11 +117,12 @@ def test_fast_and_wrong_fails_and_right_and_slow_fails():
 
 def test_a_few_stalls_are_no_slowdown_that_is_sure():
     stalled = made_result(draw=2)
-    for record in stalled["epochs"]:
-        record["windows"][0][1] *= 5
+    for epoch in (0, 1):
+        seconds = stalled.epochs[epoch].windows[0].seconds
+        stalled = changed(stalled, f"epochs.{epoch}.windows.0.seconds", 5 * seconds)
     verdict = speed(against(stalled, base()))
-    assert verdict.status == "inconclusive"
-    assert "a few windows make the difference" in verdict.reason
+    assert (verdict.status, verdict.cause) == ("inconclusive", Cause.OUTLIERS)
+    assert abs(verdict.evidence.median_gain) < 0.03
 
 
 @pytest.mark.parametrize(("slower", "status"), [(0.05, "inconclusive"), (0.5, "fail"), (0.0, "pass")])
@@ -158,29 +138,31 @@ def test_runs_that_differ_as_wholes_hide_a_slowdown_that_equal_runs_show():
 
     assert speed(against(runs(0.0, 0.05, 10), runs(0.0, 0.0, 20))).status == "fail"
     verdict = speed(against(runs(0.05, 0.05, 10), runs(0.05, 0.0, 20)))
-    assert verdict.status == "inconclusive"
-    assert "3 and 3 runs as they spread" in verdict.detail or "may still be chance" in verdict.reason
+    assert verdict.status == "inconclusive" and verdict.cause in (Cause.CHANCE, Cause.UNDETECTED_LOSS)
+    assert (verdict.evidence.test, verdict.evidence.runs) == ("blocks ranked", (3, 3))
 
 
 def test_six_runs_on_each_side_are_ranked_themselves():
     sides = [[made_result(f"{d}-{k}", slower=s, draw=d + k) for k in range(6)] for s, d in ((0.05, 30), (0.0, 50))]
     verdict = speed(against(*sides))
-    assert (verdict.status, verdict.detail) == ("fail", "rank test over 6 and 6 runs")
+    assert verdict.status == "fail"
+    assert verdict.evidence == TimingTest("runs ranked", (6, 6), verdict.evidence.median_gain)
 
 
 def test_throughput_that_was_not_measured_fails_its_gate_with_the_reason():
     ours = made_result(windows=0)
     comparison = against(ours, base())
     assert (comparison.status, speed(comparison).status) == ("fail", "missing")
-    assert speed(comparison).reason == "missing (all steps were warm-up)"
-    assert speed(against(made_result(), base(windows=0))).status == "ungated"
+    assert speed(comparison).note == "all steps were warm-up"
+    assert speed(against(made_result(), base(windows=0))).cause is Cause.NO_FIGURE
 
 
 def test_a_timing_that_is_not_trusted_is_missing_whatever_its_windows_say():
-    ours = made_result()
-    ours["metrics"] = copy.deepcopy(ours["metrics"])
-    ours["metrics"]["last"]["values"]["samples_per_second"].update(value=None, reason="others used the device")
-    assert speed(against(ours, base())).reason == "missing (others used the device)"
+    ours = with_metric(made_result(), "samples_per_second", value=None, reason="others used the device")
+    assert (speed(against(ours, base())).status, speed(against(ours, base())).note) == (
+        "missing",
+        "others used the device",
+    )
 
 
 # --- quality over the run -----------------------------------------------------------------------------------------
@@ -189,7 +171,7 @@ def test_a_timing_that_is_not_trusted_is_missing_whatever_its_windows_say():
 def test_a_target_that_the_baseline_reached_must_be_reached():
     comparison = against(made_result(lost=0.1), base(), target=90.0)
     assert verdict_of(comparison, "epochs_to_quality").status == "missing"
-    assert "never reached 90" in verdict_of(comparison, "seconds_to_quality").reason
+    assert "never reached 90" in verdict_of(comparison, "seconds_to_quality").note
     reached = verdict_of(against(made_result(), base(), target=90.0), "seconds_to_quality")
     assert (reached.status, reached.value, reached.reference) == ("ungated", 12.0, 12.0)
 
@@ -207,77 +189,46 @@ def test_the_loss_curve_of_the_same_seed_must_match(seed, losses, status):
 # --- comparability ------------------------------------------------------------------------------------------------
 
 
-def on_another_card():
-    result = made_result()
-    result["environment"]["device"]["name"] = "Card 2"
-    return result
-
-
 def test_across_a_difference_that_counts_nothing_passes_or_fails_until_it_is_allowed():
-    comparison = against(on_another_card(), base(lost=0.2))
+    other_card = changed(made_result(), "environment.device.name", "Card 2")
+    comparison = against(other_card, base(lost=0.2))
     assert comparison.status == "not comparable"
-    assert comparison.reasons == ("environment.device.name is Card 2, the baseline has Card 1",)
-    assert {verdict.status for verdict in comparison.verdicts} == {"not comparable"}
-    allowed = against(on_another_card(), base(), ["device"])
+    (difference,) = comparison.blocking
+    assert (difference.path, difference.ours, difference.theirs) == ("environment.device.name", "Card 2", "Card 1")
+    assert {(v.status, v.cause) for v in comparison.verdicts} == {("not comparable", Cause.CONDITIONS)}
+    allowed = against(other_card, base(), ["device"])
     assert allowed.status == "pass"
     assert [d.name for d in allowed.differences if d.allowed] == ["device"]
-    assert against(on_another_card(), base(), ["ranks"]).status == "not comparable"
+    assert against(other_card, base(), ["world_size"]).status == "not comparable"
 
 
 def test_settings_of_speed_leave_recall_comparable():
-    ours = made_result(slower=0.3)
-    ours["config"]["train"]["compile"] = "default"
-    comparison = against(ours, base())
+    ours = changed(made_result(slower=0.3), "config.train.compile", "default")
+    comparison = against(ours, base(), target=90.0)
     assert (comparison.status, speed(comparison).status) == ("pass", "not comparable")
+    assert [d.path for d in speed(comparison).differences] == ["config.train.compile"]
+    assert verdict_of(comparison, "seconds_to_quality").status == "not comparable"
+    assert verdict_of(comparison, "epochs_to_quality").status == "ungated"
     assert against(ours, base(), ["settings"]).status == "fail"
 
 
 @pytest.mark.parametrize("side", ["ours", "theirs"])
 def test_images_left_out_make_a_result_incomparable(side):
-    ours, theirs = made_result(), base()
-    (ours if side == "ours" else theirs)["bad_images"] = {"skipped": 2}
-    comparison = against(ours, theirs, ["data", "evaluation"])
-    assert comparison.status == "not comparable"
-    assert "2 images could not be read" in comparison.reasons[0]
+    sides = {"ours": made_result(), "theirs": base()}
+    sides[side] = replace(sides[side], bad_images=BadImages(2))
+    comparison = against(**sides, allow=["data", "evaluation"])
+    assert (comparison.status, comparison.bad_images) == ("not comparable", (2,))
 
 
-# --- many ---------------------------------------------------------------------------------------------------------
-
-
-def judged(results, baselines):
-    return compare_with_baselines(results, baselines, Terms(), Thresholds(), lambda result: None)
-
-
-def test_repeats_are_pooled_and_failed_cases_stand_alone():
-    results = [made_result("a", draw=1), made_result("b", draw=2), failed(made_result("c"))]
-    found = judged(results, as_baselines("base", [base()]))
-    assert [(comparison.runs, comparison.status) for comparison in found] == [
-        (("c",), "failed case"),
-        (("a", "b"), "pass"),
-    ]
-    assert found[1].title == "quickstart (2 runs)"
-
-
-def test_results_of_older_software_do_not_hide_a_loss():
-    old = [made_result(f"old-{k}", draw=k) for k in range(5)]
-    new = made_result("new", lost=0.1)
-    new["environment"]["packages"] = {"torch": "2.5.0"}
-    found = judged([*old, new], as_baselines("base", [base()]))
-    assert [comparison.status for comparison in found] == ["pass", "fail"]
-    assert "environment.packages.torch" in {difference.path for difference in found[1].differences}
-
-
-def test_without_a_baseline_for_the_case_nothing_passes():
-    other = base()
-    other["case"] = "another"
-    adopted = [Baseline("x", (other,), "why", "2026-01-01T00:00:00Z")]
-    (comparison,) = judged([made_result()], adopted)
-    assert comparison.status == "no baseline"
-    assert comparison.reasons == ("there is no baseline for quickstart on Card 1, only for another on Card 1",)
-
-
-def test_ranks_and_recalls_of_made_results_agree():
+def test_query_ranks_and_recalls_of_made_results_agree():
     result = made_result(lost=0.1)
-    assert hits_of(result["ranks"]).recalls()["recall_mean"] == pytest.approx(
-        result["metrics"]["last"]["values"]["recall_mean"]["value"]
-    )
+    assert hits_of(result.query_ranks).recalls()["recall_mean"] == pytest.approx(result.value("recall_mean"))
+
+
+def test_a_metric_of_a_plugin_is_shown_with_its_own_unit_after_all_others():
+    ours = with_metric(made_result(), "joules", value=7.0, unit="J", direction="lower")
+    comparison = against(ours, base())
+    verdict = verdict_of(comparison, "joules")
+    assert (verdict.status, verdict.value, verdict.unit, verdict.direction) == ("ungated", 7.0, "J", "lower")
+    assert comparison.verdicts[-1] is verdict
+    assert ordered(["z", "loss_curve", "recall_mean", "a"]) == ["recall_mean", "loss_curve", "a", "z"]

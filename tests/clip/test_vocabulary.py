@@ -13,7 +13,7 @@ from clipbench.clip.config import CLIP_TINY
 from clipbench.clip.tokenizer import Tokenizer
 from clipbench.clip.vocabulary import read_merges
 from clipbench_flickr8k import scenes, wording
-from clipbench_flickr8k.make_vocabulary import tiny_merges
+from tests.support.make_vocabulary import tiny_merges
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_the_shipped_file_is_what_its_recipe_makes(shipped):
 
 def test_the_recipe_runs_as_a_program(tmp_path, shipped):
     path = tmp_path / "made.txt.gz"
-    subprocess.run([sys.executable, "-m", "clipbench_flickr8k.make_vocabulary", str(path)], check=True)
+    subprocess.run([sys.executable, "-m", "tests.support.make_vocabulary", str(path)], check=True)
     assert read_merges(path) == read_merges(shipped)
 
 
@@ -36,7 +36,7 @@ def test_every_word_of_the_captions_is_one_token(shipped):
     tokenizer = Tokenizer(shipped)
     names = [*scenes.COLOURS, *scenes.BACKGROUNDS, *scenes.SHAPES, *scenes.SIZES, *scenes.PLACES]
     synonyms = [word for words in wording.SYNONYMS.values() for word in words]
-    told = wording.captions(scenes.scene(99), random.Random(0))
-    for text in [*names, *synonyms, *map(clean_caption, told)]:
+    texts = wording.captions(scenes.scene(99), random.Random(0))
+    for text in [*names, *synonyms, *map(clean_caption, texts)]:
         assert (tokenizer.encode([text])[0] != 0).sum() == len(text.split()) + 2
     assert tokenizer.vocab_size <= CLIP_TINY.vocab_size

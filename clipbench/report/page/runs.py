@@ -1,0 +1,92 @@
+"""The runs that a page shows in full: which, under what label, and what it draws of them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clipbench.api.plain import finite
+from clipbench.api.result import Result
+from clipbench.compare.history import History
+from clipbench.compare.series import age
+from clipbench.compare.verdicts import Comparison, ComparisonStatus, worst
+from clipbench.errors import UsageError
+from clipbench.report.page.charts import EPOCH_CHARTS, MOST_RUNS, Chart
+from clipbench.report.wording import machine
+
+SHOWN = 6  # runs in full, unless the command names them
+Values = list[float | None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One result that the page shows in full, under its short ``label``, and all that it was compared with."""
+
+    label: str
+    result: Result
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def status(self) -> ComparisonStatus:
+        """The worst of its comparisons."""
+        return worst(comparison.status for comparison in self.comparisons)
+
+    @property
+    def machine(self) -> str:
+        """Number and model of its devices, and precision."""
+        return machine(self.result.device_name, self.result.precision, self.result.world_size)
+
+    @property
+    def seconds(self) -> float:
+        """Time of all epochs, training and evaluation."""
+        return sum(record.seconds.total for record in self.result.epochs)
+
+    @functools.cached_property
+    def curves(self) -> dict[str, Values]:
+        """The values of every chart over the epochs, one list for each key, and ``epoch`` itself."""
+        records = [{**(record.recall or {}), **vars(record)} for record in self.result.epochs]
+        keys = ["epoch", *(curve.key for chart in EPOCH_CHARTS for curve in chart.curves)]
+        return {key: [shortened(finite(record.get(key))) for record in records] for key in keys}
+
+    def has(self, chart: Chart) -> bool:
+        """Return whether the run has any value that the chart draws."""
+        return any(value is not None for curve in chart.curves for value in self.curves[curve.key])
+
+
+def choose(results: Sequence[Result], wanted: Sequence[str]) -> list[str]:
+    """Return ids of the runs to show in full: those ``wanted``, in that order, else the newest, newest first.
+
+    Raises UsageError for an id that no result has, and for more runs than there are colours.
+    """
+    newest = [result.run_id for result in sorted(results, key=age, reverse=True)]
+    for run_id in wanted:
+        if run_id not in newest:
+            raise UsageError(f"--run {run_id}: no such result among the paths; expected the run_id of one")
+    if len(wanted) > MOST_RUNS:
+        raise UsageError(f"--run: given {len(wanted)} times; a page shows up to {MOST_RUNS} runs in full")
+    return list(dict.fromkeys(wanted)) or list(dict.fromkeys(newest))[:SHOWN]
+
+
+def runs_in_full(chosen: Sequence[str], results: Sequence[Result], history: History) -> list[Run]:
+    """Return the ``chosen`` runs with their comparisons, in that order."""
+    by_id = {result.run_id: result for result in results}
+    names = labels(chosen, [by_id[run_id].case for run_id in chosen])
+    return [Run(name, by_id[run_id], history.by_run[run_id]) for name, run_id in zip(names, chosen, strict=True)]
+
+
+def labels(run_ids: Sequence[str], cases: Sequence[str]) -> list[str]:
+    """Return a short name for each run: its case and the end of its id, or the whole id where that is not enough."""
+    short = [
+        f"{case} {match[0]}" if (match := re.search(r"[^-]+$", run_id)) and match[0] != run_id else run_id
+        for run_id, case in zip(run_ids, cases, strict=True)
+    ]
+    count = Counter(short)
+    return [run_id if count[label] > 1 else label for label, run_id in zip(short, run_ids, strict=True)]
+
+
+def shortened(value: float | None) -> float | None:
+    """Return six digits that count: more than any chart shows, and a third of the bytes."""
+    return None if value is None else float(f"{value:.6g}")

@@ -1,0 +1,47 @@
+"""The job of one process of a case, as a file: what ``python -m clipbench.runs.rank JOB`` reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipbench.api import Case
+from clipbench.api.plain import from_plain, to_plain
+
+# Files that a case's processes use while they run, in the folder of the job.
+JOB, EVENTS, LOG, STOP = "job.json", "events.jsonl", "worker.log", "stop"
+LAUNCHER_REPORT, RANK_LOCK = "launcher.json", "rank0.lock"
+PROCESS_FILES = (JOB, EVENTS, LOG, STOP, LAUNCHER_REPORT, RANK_LOCK)
+Checks = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """The devices to check first, as (engine, device) names, then the case to run, if any.
+
+    ``folder`` holds the files of its processes; ``parent`` is the process id of the one that started them. Rank 0 saves
+    under ``checkpoints``. ``started`` is when this attempt began. ``tuning`` is what the device was tuned to when an
+    unfinished run began.
+    """
+
+    folder: Path
+    parent: int
+    checks: Checks
+    case: Case | None = None
+    checkpoints: Path | None = None
+    started: str = ""
+    tuning: Mapping[str, Any] | None = None
+
+    def write(self) -> Path:
+        """Write the job into its folder; return the file."""
+        path = self.folder / JOB
+        path.write_text(json.dumps(to_plain(self)), encoding="utf-8")
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """Return the job that ``write`` wrote to ``path``."""
+        return from_plain(cls, json.loads(path.read_text(encoding="utf-8")))

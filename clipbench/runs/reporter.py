@@ -1,0 +1,80 @@
+"""What a rank reports: events of the run, its own failure, and that of another rank."""
+
+from __future__ import annotations
+
+import errno
+import os
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from clipbench.api import Group, World, events
+from clipbench.api.plain import from_plain, to_plain
+from clipbench.api.result import CaseError
+from clipbench.errors import CaseFailedError, ClipbenchError, ExitCode
+from clipbench.results.events import EventWriter
+from clipbench.training.collectives import SingleRank
+
+# Errors of a disk that refuses are the machine's fault, wherever they come from.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+
+
+@dataclass
+class Reporter:
+    """What this rank reports: events of the run, and its own failure or that of another rank."""
+
+    world: World
+    write: EventWriter
+    group: Group = field(default_factory=SingleRank)
+
+    def emit(self, event: events.Event) -> None:
+        """Report for the whole run, which only rank 0 does."""
+        if self.world.rank == 0:
+            self.write(event)
+
+    def joined(self, group: Group) -> None:
+        """Report to ``group`` from here on, and end where one of its ranks fails while this one waits."""
+        self.group = group
+        group.on_failure(self._end)
+
+    def failed(self, error: Exception) -> int:
+        """Report ``error`` and, where another rank was the first to fail, that one's; return the exit code."""
+        own = case_error(error, self.world.rank)
+        # This rank's own error is written first: its peers may only see that it has gone.
+        with suppress(OSError, ClipbenchError):
+            self.write(events.RankFailed(own))
+        self.group.fail(to_plain(own))
+        self._report_cause(self.group.failure())
+        return own.exit_code
+
+    def _report_cause(self, report: Mapping[str, Any] | None) -> None:
+        if report is not None and self.world.rank == 0:
+            cause = from_plain(CaseError, {"exit_code": int(ExitCode.CASE_FAILED), **report})
+            with suppress(OSError, ClipbenchError):
+                self.write(events.RankFailed(cause, is_cause=True))
+
+    def _end(self, report: Mapping[str, Any]) -> None:
+        """End this process from another thread: this rank waits in vain for one that has failed."""
+        self._report_cause(report)
+        os._exit(ExitCode.CASE_FAILED)
+
+
+def case_error(error: Exception, rank: int) -> CaseError:
+    """Return ``error``, which is being handled, as results have it."""
+    if isinstance(error, ClipbenchError):
+        code = error.exit_code
+    else:
+        is_disk = isinstance(error, OSError) and error.errno in DISK_ERRORS
+        code = ExitCode.NOT_READY if is_disk else ExitCode.CASE_FAILED
+    failed = error if isinstance(error, CaseFailedError) else CaseFailedError("")
+    return CaseError(
+        type=type(error).__name__,
+        message=str(error) or type(error).__name__,
+        exit_code=int(code),
+        traceback=traceback.format_exc(),
+        rank=rank,
+        checkpoint=str(failed.checkpoint) if failed.checkpoint else None,
+        details=failed.details or None,
+    )
