@@ -26,7 +26,6 @@ from clipbench.files.disk import writing
 
 ELSEWHERE = "take it from another place with --mirror, or get it by hand (--print shows its address and hash)"
 _HTML = (b"<!doctype html", b"<html")
-_TEMPORARY = (408, 425, 429)  # and 500 and above
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (requests.exceptions.ProxyError, "the proxy cannot be reached, or refuses"),
     (requests.Timeout, "the server does not answer"),
@@ -56,9 +55,10 @@ def download(file: File, source: str, target: Path, session: Session) -> None:
     where the disk refuses, StoppedError.
     """
     pooch.get_logger().setLevel("WARNING")
+    downloader = _Downloader(file, target, session)
     with writing(f"the download of {file.name}", target, file.size, "--root"):
         try:
-            pooch.retrieve(source, file.digest, target.name, target.parent, None, _Downloader(file, target, session))
+            pooch.retrieve(source, file.digest, target.name, target.parent, downloader=downloader)
         except ValueError as error:  # pooch has read it again
             raise NotReadyError(f"{target}: check the disk, which does not hold what was written: {error}") from error
 
@@ -201,7 +201,7 @@ def _body(source: str, offset: int, response: requests.Response) -> _Body:
     code, status = response.status_code, f"the server says {response.status_code} {response.reason}"
     if code == 416:  # it has no more than what is there, and the hash says whether that is all
         return _Body(offset, offset, ())
-    if code in _TEMPORARY or code >= 500:
+    if code in (408, 425, 429) or code >= 500:  # may pass
         wait = None
         with suppress(urllib3.exceptions.InvalidHeader):
             wait = urllib3.Retry().get_retry_after(response.raw)
