@@ -161,7 +161,7 @@ class _Downloader:
         if failures >= session.tries:
             end = f"given up after {failures} tries in a row without a new byte"
         if end:
-            kept = f"the {self._done:,} bytes that came are kept: run the same command again later"
+            kept = f"{self._done:,} bytes are kept: run the same command again later"
             raise self._failure(source, f"{error}; {end}; {kept}, check network and HTTPS_PROXY, or {ELSEWHERE}")
         again = f"trying again in {wait:.0f} s (try {failures + 1} of {session.tries})"
         session.progress.notice(f"{self._file.name}: {error}; {again}")

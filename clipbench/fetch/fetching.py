@@ -80,7 +80,7 @@ def fetch(jobs: Sequence[Job], session: Session) -> None:
     for root in sorted({job.root for job in jobs}):
         here = [job for job in jobs if job.root == root]
         waiting = f"{root}: another fetch is at work there; waiting for its end"
-        with writing("what is fetched", root, 0, "--root"):
+        with writing("the files", root, sum(job.file.size for job in here), "--root"):
             root.mkdir(parents=True, exist_ok=True)
             with wait_for_lock(root / ".fetch.lock", partial(session.progress.notice, waiting)):
                 _require_room(here, root)

@@ -68,7 +68,7 @@ def test_cut_at_every_tenth_it_goes_on_there(run, server, shown):
 @pytest.mark.parametrize("at", TENTHS)
 def test_a_fetch_that_ended_at_any_tenth_is_continued_by_the_next(run, server, root, at):
     server.faults["/weights.pt"] = [cut(at)] * 7
-    with pytest.raises(NotReadyError, match=rf"the {at:,} bytes that came are kept: run the same command again"):
+    with pytest.raises(NotReadyError, match=rf"{at:,} bytes are kept: run the same command again"):
         run()
     assert sizes(root) == ({".weights.pt.part": at} if at else {})
     server.faults.clear()
@@ -142,7 +142,7 @@ def test_retry_after_is_followed(run, server, shown, code):
 
 def test_a_server_that_asks_for_an_hour_is_left_at_once(run, server, shown, root):
     server.faults["/weights.pt"] = [cut(1000), status(429, Retry_After="3600")]
-    with pytest.raises(NotReadyError, match="it asks to wait for 3600 s; the 1,000 bytes that came are kept"):
+    with pytest.raises(NotReadyError, match="it asks to wait for 3600 s; 1,000 bytes are kept"):
         run()
     assert shown.waits == [1] and sizes(root) == {".weights.pt.part": 1000}
 
