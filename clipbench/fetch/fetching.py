@@ -122,13 +122,13 @@ def _work(job: Job, session: Session, outcomes: SimpleQueue[BaseException | None
     try:
         with session.slots:
             session.wait(0)
-            do(job, session)
+            _do(job, session)
         outcomes.put(None)
     except BaseException as error:
         outcomes.put(error)
 
 
-def do(job: Job, session: Session) -> None:
+def _do(job: Job, session: Session) -> None:
     """Do one job: what is there already is checked and used, never replaced."""
     file, notice = job.file, session.progress.notice
     if job.unpacked():

@@ -1,7 +1,6 @@
 """The catalogue that ships."""
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from clipbench.fetch.catalogue import load_catalogue
 from clipbench.suites.loading import load_suite
 from clipbench.suites.shipped import shipped_suites
 
-DATA = os.environ.get("CLIPBENCH_DATA")
 CATALOGUE = load_catalogue()
 FILES = {file.name: file for item in CATALOGUE.values() for file in item.files}
 
@@ -63,9 +61,7 @@ def test_the_archive_that_weights_are_saved_from(name, archive):
 
 
 @pytest.mark.data
-def test_the_vocabulary_is_the_one_that_people_have():
-    if not DATA or not (Path(DATA) / OPENAI_VOCABULARY).is_file():
-        pytest.skip("CLIPBENCH_DATA has no vocabulary")
-    content = (Path(DATA) / OPENAI_VOCABULARY).read_bytes()
+def test_the_vocabulary_is_the_one_that_people_have(data_root):
+    content = (data_root / OPENAI_VOCABULARY).read_bytes()
     file = FILES[OPENAI_VOCABULARY]
     assert (len(content), f"sha256:{hashlib.sha256(content).hexdigest()}") == (file.size, file.digest)

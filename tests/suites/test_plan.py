@@ -54,6 +54,16 @@ def test_a_file_is_looked_for_in_the_data_root_and_here(registry, tmp_path, monk
     assert make_plan(case_of(*changes), registry).weights == tmp_path / "w.pth"
 
 
+def test_openais_own_archive_stands_for_a_state_dict_saved_from_it(registry, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    changes = [f"dataset.root={tmp_path}", "model.weights=checkpoints/ViT-B-16-OpenAI.pth"]
+    plan = make_plan(case_of(*changes), registry)
+    assert plan.weights is None and str(tmp_path / "checkpoints" / "ViT-B-16.pt") in plan.missing[-1].looked_in
+    for name in ("ViT-B-16.pt", "ViT-B-16-OpenAI.pth"):  # the file that is named goes first
+        (tmp_path / "checkpoints" / name).touch()
+        assert make_plan(case_of(*changes), registry).weights == tmp_path / "checkpoints" / name
+
+
 def test_weights_that_are_only_called_like_published_ones_are_warned_of(registry, tmp_path):
     (tmp_path / "ViT-B-16.pt").touch()
     plan = make_plan(case_of(f"dataset.root={tmp_path}", "model.weights=ViT-B-16.pt"), registry)
