@@ -68,7 +68,7 @@ def _suites(in_full: bool) -> Rows:
 
 
 def _references() -> Rows:
-    """Those that ship, which tests hold against their schema: checking them here would take most of the time."""
+    """Return those that ship, not checked by their schema: tests do that, and here it would take most of the time."""
     from clipbench.files.bundled import bundled
     from clipbench.files.json_file import read_json
 

@@ -31,20 +31,20 @@ class DiskError(NotReadyError):
 
 @contextmanager
 def writing(what: str, path: Path, needed: int) -> Iterator[None]:
-    """Turn an OSError of the block into a DiskError: ``what`` of ``needed`` bytes was to be written to ``path``."""
+    """Turn an OSError of the block into a DiskError: ``what`` of ``needed`` bytes was to be written to ``path``.
+
+    The message names the path, the need, the room that is left and what to do.
+    """
     try:
         yield
     except OSError as error:
-        raise disk_error(error, what, path, needed) from error
-
-
-def disk_error(error: OSError, what: str, path: Path, needed: int) -> DiskError:
-    """Return the DiskError for ``error``: it names the path, the need and the room left, and what to do."""
-    reason = error.strerror or str(error)
-    free = free_bytes(path)
-    room = "the room there is unknown" if free is None else f"{size_text(free)} are free there"
-    advice = ADVICE.get(error.errno or 0, "give another folder with --out")
-    return DiskError(f"{path}: {what} cannot be written ({reason}); {size_text(needed)} are needed, {room}; {advice}")
+        free = free_bytes(path)
+        room = "the room there is unknown" if free is None else f"{size_text(free)} are free there"
+        advice = ADVICE.get(error.errno or 0, "give another folder with --out")
+        raise DiskError(
+            f"{path}: {what} cannot be written ({error.strerror or error}); "
+            f"{size_text(needed)} are needed, {room}; {advice}"
+        ) from error
 
 
 def free_bytes(path: Path) -> int | None:
