@@ -116,7 +116,6 @@ HISTORY_X = {
     ),
     "commit": _field("x", axis=COMMIT_AXIS, scale={**PADDED, "zero": False}),
 }
-FEW_ARE_LARGE = {"expr": "length(data('points')) > 400 ? 20 : 60"}
 
 
 def theme(fixed: bool) -> Spec:
@@ -202,7 +201,9 @@ def history_chart(by: str, title: str, unit: str, fixed: bool = False, rows: Seq
     axis = {"title": unit if fixed else None, "format": ",.5~g", "tickCount": 6}
     y = _field("value", axis=axis, scale={"zero": False})
     band = {"color": _colour("band", fixed), "interpolate": "step-after"}
-    dashed = {"strokeWidth": 1.5, "strokeDash": [6, 3]}
+    dashed = {"type": "line", "strokeWidth": 1.5, "strokeDash": [6, 3]}
+    thin = {"type": "line", "color": _colour("muted", fixed), "strokeWidth": 1}
+    point = {**POINT, "size": {"expr": "length(data('points')) > 400 ? 20 : 60"}}  # many points are small ones
     colour, shape = _status_marks(rows, fixed)
 
     def layer(condition: str, mark: Spec, **encoding: Spec) -> Spec:
@@ -211,14 +212,11 @@ def history_chart(by: str, title: str, unit: str, fixed: bool = False, rows: Seq
     def bands(mark: Spec, **encoding: Spec) -> Spec:
         return layer("isValid(datum.x) && datum.band", {**band, **mark}, **encoding)
 
-    def results(mark: Spec, **encoding: Spec) -> Spec:
-        return layer("!datum.band", mark, **encoding)
-
     layers = [
         bands({"type": "area", "opacity": 0.14}, y={**y, "field": "low"}, y2={"field": "high"}),
-        bands({"type": "line", **dashed}, y={**y, "field": "reference"}),
-        results({"type": "line", "color": _colour("muted", fixed), "strokeWidth": 1}, y={**y, "aggregate": "median"}),
-        results({**POINT, "size": FEW_ARE_LARGE}, y=y, color=colour, shape=shape, tooltip={"field": "words"}),
+        bands(dashed, y={**y, "field": "reference"}),
+        layer("!datum.band", thin, y={**y, "aggregate": "median"}),
+        layer("!datum.band", point, y=y, color=colour, shape=shape, tooltip={"field": "words"}),
     ]
     return {**_page(title, layers, rows, fixed, height=300), "params": [{"name": "slots", "value": []}]}
 
