@@ -102,9 +102,9 @@ def clipbench(*words, folder=None, may_write=False):
     return done
 
 
-def refused(done, code, said):
+def refused(done, code, phrase):
     assert done.exit_code == code, done.output[-500:]
-    assert said in done.output, done.output[-500:]
+    assert phrase in done.output, done.output[-500:]
 
 
 def test_there_are_at_least_200_by_hand():
@@ -116,12 +116,12 @@ def test_there_are_at_least_200_by_hand():
 
 @pytest.mark.parametrize("name", [*BARE_SUITES, *SUITES])
 def test_suites(here, name):
-    text, said = BARE_SUITES[name] if name in BARE_SUITES else SUITES[name]
+    text, phrase = BARE_SUITES[name] if name in BARE_SUITES else SUITES[name]
     text = text if isinstance(text, bytes) else text.encode()
     path = here / "bad.yaml"
     path.write_bytes(text if name in BARE_SUITES else HEAD.encode() + text + b"\n")
     done = clipbench("validate", path, folder=here)
-    refused(done, ExitCode.USAGE, said)
+    refused(done, ExitCode.USAGE, phrase)
     assert str(path) in done.output
     if name not in ("empty", "a comment", "a list", "a number", "JSON's null", "a web page", "too large"):
         assert AT.search(done.output) or "train.limits" in done.output, done.output
@@ -129,9 +129,9 @@ def test_suites(here, name):
 
 @pytest.mark.parametrize("name", UNKNOWN_NAMES)
 def test_suites_that_no_plugin_can_run(here, name):
-    text, said = UNKNOWN_NAMES[name]
+    text, phrase = UNKNOWN_NAMES[name]
     (here / "bad.yaml").write_text(f"{HEAD}{text}\n")
-    refused(clipbench("show", here / "bad.yaml", folder=here), ExitCode.USAGE, said)
+    refused(clipbench("show", here / "bad.yaml", folder=here), ExitCode.USAGE, phrase)
 
 
 @pytest.mark.parametrize("change", SETS, ids=lambda text: text[:40])
@@ -188,35 +188,35 @@ def good_result(tmp_path_factory):
 
 def bad_result(good, name):
     if name in RESULT_BYTES:
-        change, said = RESULT_BYTES[name]
+        change, phrase = RESULT_BYTES[name]
         changed = change(good)
     else:
-        change, said = RESULTS[name]
+        change, phrase = RESULTS[name]
         changed = json.dumps(change(json.loads(good))).encode()
     assert changed != good
-    return changed, said
+    return changed, phrase
 
 
 @pytest.mark.parametrize("name", [*RESULTS, *RESULT_BYTES])
 def test_results(here, good_result, name):
-    content, said = bad_result(good_result, name)
+    content, phrase = bad_result(good_result, name)
     (here / "bad.json").write_bytes(content)
     (here / "good.json").write_bytes(good_result)
     assert clipbench("validate", here / "good.json").exit_code == 0
     for words in (["validate"], ["compare"]):
         done = clipbench(*words, here, folder=here)
         refused(done, ExitCode.NOT_COMPARABLE, "bad.json")
-        assert said in re.sub(r"\s+", " ", done.output)
+        assert phrase in re.sub(r"\s+", " ", done.output)
 
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_references(here, name):
-    change, said = REFERENCES[name]
+    change, phrase = REFERENCES[name]
     (here / "bad.json").write_text(json.dumps(change(copy.deepcopy(REFERENCE))))
     for words in (["validate", here], ["compare", here], ["compare", here, "--references", here]):
         done = clipbench(*words, folder=here)
         refused(done, ExitCode.NOT_COMPARABLE, "bad.json")
-        assert said in re.sub(r"\s+", " ", done.output)
+        assert phrase in re.sub(r"\s+", " ", done.output)
 
 
 @given(st.data())
@@ -283,11 +283,11 @@ def test_the_data_root_is_good_before_it_is_spoilt(root):
 
 @pytest.mark.parametrize("name", ANNOTATIONS)
 def test_annotations(root, name):
-    content, said = ANNOTATIONS[name]
+    content, phrase = ANNOTATIONS[name]
     content = content if isinstance(content, bytes) else json.dumps(content).encode()
     (root / "datasets" / "en_val.json").write_bytes(content)
     done = clipbench("validate", root, folder=root)
-    refused(done, ExitCode.NOT_READY, said)
+    refused(done, ExitCode.NOT_READY, phrase)
     assert "en_val.json" in done.output and len(done.output) < 2000
     # A run refuses what is wrong, and lists what is not there.
     done = clipbench("show", *data_suite(root), folder=root)
@@ -296,14 +296,14 @@ def test_annotations(root, name):
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures(root, name):
-    content, said, header_tells = PICTURES[name]
+    content, phrase, header_tells = PICTURES[name]
     path = root / "datasets" / "pictures" / "a.jpg"
     path.write_bytes(content)
     if header_tells:
         refused(clipbench("validate", root, folder=root), ExitCode.NOT_READY, "a.jpg")
     done = clipbench("validate", root, "--deep", folder=root)
     refused(done, ExitCode.NOT_READY, "1 of 1 pictures cannot be used (a.jpg: ")
-    assert said in done.output
+    assert phrase in done.output
 
 
 JSON_DATA = st.recursive(
@@ -340,13 +340,13 @@ def test_a_picture_damaged_anywhere_is_taken_or_refused(root, form, data):
 def test_weights(here, name):
     from clipbench_torch.weights import read_weights
 
-    content, said = WEIGHTS[name]
+    content, phrase = WEIGHTS[name]
     path = here / "bad.pth"
     path.write_bytes(content)
     before = snapshot(here)
     with pytest.raises(NotReadyError) as caught:
         read_weights(path)
-    assert str(path) in str(caught.value) and said in str(caught.value)
+    assert str(path) in str(caught.value) and phrase in str(caught.value)
     assert snapshot(here) == before
 
 
@@ -384,24 +384,24 @@ def test_weights_damaged_anywhere_are_read_or_refused(tmp_path, good_weights, fo
 
 @pytest.mark.parametrize("name", VOCABULARIES)
 def test_vocabularies(here, name):
-    content, said = VOCABULARIES[name]
+    content, phrase = VOCABULARIES[name]
     (here / "bad.gz").write_bytes(content)
     with pytest.raises(NotReadyError) as caught:
         Tokenizer(here / "bad.gz")
-    assert str(here / "bad.gz") in str(caught.value) and said in str(caught.value)
+    assert str(here / "bad.gz") in str(caught.value) and phrase in str(caught.value)
 
 
 # --- command lines ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("words", "code", "said"), ARGUMENTS, ids=lambda value: str(value)[:50])
-def test_arguments(here, monkeypatch, words, code, said):
+@pytest.mark.parametrize(("words", "code", "phrase"), ARGUMENTS, ids=lambda value: str(value)[:50])
+def test_arguments(here, monkeypatch, words, code, phrase):
     monkeypatch.setattr("clipbench.runs.runner._check_devices", lambda checks: [])
     (here / "a-file").write_text("{}")
     (here / "empty-folder").mkdir()
     for name in ("pipe.json", "pipe.yaml"):
         os.mkfifo(here / name)
-    refused(clipbench(*words, folder=here), code, said)
+    refused(clipbench(*words, folder=here), code, phrase)
 
 
 NOTHING = ("a-file", "empty-folder", "pipe.json", "nowhere", "", ".", "/dev/null", "x" * 5000, "\x1b[2J", "--nonsense")
@@ -470,11 +470,11 @@ def run_in_a_process(here, *words):
 
 
 @pytest.mark.parametrize(
-    ("key", "name", "said"),
+    ("key", "name", "phrase"),
     [("weights", "TorchScript with code in its pickle", "no part of weights"), ("vocabulary", "a bomb", "unpacked")],
 )
 @pytest.mark.slow
-def test_a_run_with_a_bad_file_of_the_model_is_exit_5(here, key, name, said):
+def test_a_run_with_a_bad_file_of_the_model_is_exit_5(here, key, name, phrase):
     content = (WEIGHTS if key == "weights" else VOCABULARIES)[name][0]
     (here / "bad.file").write_bytes(content)
     (here / "bad.yaml").write_text(
@@ -482,7 +482,7 @@ def test_a_run_with_a_bad_file_of_the_model_is_exit_5(here, key, name, said):
         "dataset: {name: shapes, options: {train_images: 32, val_images: 8}}, train: {batch_size: 16, workers: 0}}"
     )
     done = run_in_a_process(here)
-    assert done.returncode == ExitCode.NOT_READY and said in done.stdout + done.stderr
+    assert done.returncode == ExitCode.NOT_READY and phrase in done.stdout + done.stderr
     assert not Path("run.txt").exists()
 
 

@@ -35,17 +35,15 @@ def list(kinds: tuple[str, ...], form: str) -> None:
 
 
 def _specs(offers: Offers[Any], *fields: str) -> Rows:
-    return [
-        {
-            "name": name,
-            "summary": spec.summary,
-            **{field: getattr(spec, field) for field in fields},
-            "plugin": offers.origin[name].name,
-            "distribution": offers.origin[name].distribution,
-            "version": offers.origin[name].version,
-        }
-        for name, spec in sorted(offers.specs.items())
-    ]
+    rows = []
+    for name, spec in sorted(offers.specs.items()):
+        row, plugin = _fields(spec, "name", "summary", *fields), offers.origin[name]
+        rows.append({**row, "plugin": plugin.name, "distribution": plugin.distribution, "version": plugin.version})
+    return rows
+
+
+def _fields(source: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in names}
 
 
 def _suites(in_full: bool) -> Rows:
@@ -55,20 +53,13 @@ def _suites(in_full: bool) -> Rows:
         return [{"name": path.stem, "summary": shipped_summary(path)} for path in shipped_suites()]
     from clipbench.suites.loading import load_suite
 
-    return [
-        {
-            "name": suite.name,
-            "summary": suite.summary,
-            "path": suite.path,
-            "reference": suite.reference,
-            "cases": [case.name for case in suite.cases],
-        }
-        for suite in map(load_suite, shipped_suites())
-    ]
+    suites = map(load_suite, shipped_suites())
+    shown = ("name", "summary", "path", "reference")
+    return [{**_fields(suite, *shown), "cases": [case.name for case in suite.cases]} for suite in suites]
 
 
 def _references() -> Rows:
-    """Those that ship, which tests hold against their schema: checking them here would take most of the time."""
+    """Return those that ship, not checked by their schema: tests do that, and here it would take most of the time."""
     from clipbench.files.bundled import bundled
     from clipbench.files.json_file import read_json
 

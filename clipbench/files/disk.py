@@ -33,21 +33,18 @@ class DiskError(NotReadyError):
 def writing(what: str, path: Path, needed: int, option: str = "--out") -> Iterator[None]:
     """Turn an OSError of the block into a DiskError: ``what`` of ``needed`` bytes was to be written to ``path``.
 
-    ``option`` is the one that chooses another folder.
+    The message names the path, the need, the room that is left and what to do; ``option`` chooses another folder.
     """
     try:
         yield
     except OSError as error:
-        raise disk_error(error, what, path, needed, option) from error
-
-
-def disk_error(error: OSError, what: str, path: Path, needed: int, option: str = "--out") -> DiskError:
-    """Return the DiskError for ``error``: it names the path, the need and the room left, and what to do."""
-    reason = error.strerror or str(error)
-    free = free_bytes(path)
-    room = "the room there is unknown" if free is None else f"{size_text(free)} are free there"
-    advice = ADVICE.get(error.errno or 0, "give another folder with --out").replace("--out", option)
-    return DiskError(f"{path}: {what} cannot be written ({reason}); {size_text(needed)} are needed, {room}; {advice}")
+        free = free_bytes(path)
+        room = "the room there is unknown" if free is None else f"{size_text(free)} are free there"
+        advice = ADVICE.get(error.errno or 0, "give another folder with --out").replace("--out", option)
+        raise DiskError(
+            f"{path}: {what} cannot be written ({error.strerror or error}); "
+            f"{size_text(needed)} are needed, {room}; {advice}"
+        ) from error
 
 
 def free_bytes(path: Path) -> int | None:

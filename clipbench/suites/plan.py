@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 from clipbench.api import Dataset, DatasetRequest, DeviceSpec, Missing, ModelSpec
 from clipbench.api.config import Case
 from clipbench.api.registry import Registry, load_object
-from clipbench.clip.config import OPENAI_VOCABULARY, Activation, ClipConfig, Resize
+from clipbench.clip.config import OPENAI_VOCABULARY, ClipConfig
 from clipbench.clip.openai_weights import PUBLISHED, archive_name, published_warning
 from clipbench.errors import UsageError
 from clipbench.files.hashing import sha256_of
@@ -163,12 +163,8 @@ def _divisors(number: int) -> str:
 
 
 def _model_config(case: Case, model: ModelSpec) -> ClipConfig:
-    config = model.config
-    if case.model.text_activation:
-        config = replace(config, text_activation=cast(Activation, case.model.text_activation))
-    if case.eval.resize:
-        config = replace(config, eval_resize=cast(Resize, case.eval.resize))
-    return config
+    chosen: dict[str, Any] = {"text_activation": case.model.text_activation, "eval_resize": case.eval.resize}
+    return replace(model.config, **{name: value for name, value in chosen.items() if value})
 
 
 @dataclass(frozen=True)

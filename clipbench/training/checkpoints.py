@@ -139,11 +139,6 @@ def prune(root: Path) -> None:
                 _remove(folder)
 
 
-def needed_bytes(state: LearnerState) -> int:
-    """Return the bytes that a checkpoint of ``state`` takes, without its progress."""
-    return file_bytes(state.tensors) + len(_json_bytes(dict(state.values)))
-
-
 def _put_in_place(partial: Path, folder: Path) -> None:
     """Rename ``partial`` to ``folder``; at any moment one of them, or what was there, is whole and found."""
     replaced = folder.with_name(f".{folder.name}{REPLACED}")

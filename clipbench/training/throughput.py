@@ -23,29 +23,30 @@ class WindowTimer:
     window_steps: int
     clock: Callable[[], float] = time.perf_counter
     _steps: int = field(default=0, init=False)
-    _window: Window = field(default=Window(0, 0.0, 0.0), init=False)  # the steps and the wait of the one under way
+    _window_steps: int = field(default=0, init=False)
+    _data_wait: float = field(default=0.0, init=False)
     _started: float = field(default=0.0, init=False)
 
     def restart(self) -> None:
         """Start a window now: what was done since the last one, such as saving, is not training."""
-        self._started, self._window = self.clock(), Window(0, 0.0, 0.0)
+        self._started, self._window_steps, self._data_wait = self.clock(), 0, 0.0
 
     @contextmanager
     def waiting_for_data(self) -> Iterator[None]:
         """Count the time inside the block as time spent waiting for the loader."""
         started = self.clock()
         yield
-        self._window = self._window._replace(data_wait=self._window.data_wait + self.clock() - started)
+        self._data_wait += self.clock() - started
 
     def step(self) -> bool:
         """Count a step; return True when its window is full: the caller synchronises, then calls ``end_window``."""
         self._steps += 1
-        self._window = self._window._replace(steps=self._window.steps + 1)
-        return self._steps == self.warmup_steps or self._window.steps >= self.window_steps
+        self._window_steps += 1
+        return self._steps == self.warmup_steps or self._window_steps >= self.window_steps
 
     def end_window(self) -> Window | None:
         """Return the window that ends now and start the next; None for an empty one or one of the warm-up."""
-        window = self._window._replace(seconds=self.clock() - self._started)
+        window = Window(self._window_steps, self.clock() - self._started, self._data_wait)
         self.restart()
         return window if window.steps and self._steps > self.warmup_steps else None
 

@@ -9,7 +9,7 @@ from clipbench.files.json_file import JsonError, read_json, write_json
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "phrase"),
     [
         (b"", "not valid JSON"),
         (b"{", "line 1"),
@@ -22,10 +22,10 @@ from clipbench.files.json_file import JsonError, read_json, write_json
         (b"[" * 100_000, "nested"),
     ],
 )
-def test_what_is_not_json_is_refused(tmp_path, content, said):
+def test_what_is_not_json_is_refused(tmp_path, content, phrase):
     path = tmp_path / "x.json"
     path.write_bytes(content)
-    with pytest.raises(JsonError, match=said):
+    with pytest.raises(JsonError, match=phrase):
         read_json(path)
 
 
@@ -40,6 +40,6 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for path, said in ((tmp_path / "pipe", "not a regular file"), (tmp_path, "not a file")):
-        with pytest.raises(JsonError, match=said):
+    for path, phrase in ((tmp_path / "pipe", "not a regular file"), (tmp_path, "not a file")):
+        with pytest.raises(JsonError, match=phrase):
             read_json(path)

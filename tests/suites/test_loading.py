@@ -80,7 +80,7 @@ def test_what_is_wrong_is_said(suite_file, text, expected):
 
 
 @pytest.mark.parametrize(
-    ("text", "at", "said"),
+    ("text", "at", "phrase"),
     [
         ("train:\n  epochs: 2\n  lr: fast", "6:3", "number"),
         ("train: {epochs: 2, lr: fast}", "4:20", "number"),
@@ -95,10 +95,10 @@ def test_what_is_wrong_is_said(suite_file, text, expected):
         ("seed: " + "[" * 60, "4:57", "nested too deeply"),
     ],
 )
-def test_the_place_has_line_and_column(suite_file, text, at, said):
+def test_the_place_has_line_and_column(suite_file, text, at, phrase):
     path = suite_file(MINIMAL + text + "\n")
     message = refusal(path)
-    assert message.startswith(f"{path}:{at}: ") and said in message
+    assert message.startswith(f"{path}:{at}: ") and phrase in message
 
 
 def test_a_byte_that_is_no_text_has_its_place(tmp_path):

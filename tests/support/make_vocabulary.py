@@ -1,6 +1,6 @@
 """Train vocabularies in the format of OpenAI's; as a script, make the one of clip-tiny.
 
-    python -m tests.support.make_vocabulary FILE
+python -m tests.support.make_vocabulary FILE
 """
 
 from __future__ import annotations

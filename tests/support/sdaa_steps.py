@@ -24,7 +24,11 @@ def losses_on(device, precision, **changes):
     pixels, tokens = make_batch()
     features = learner.gather([learner.encode_images(pixels), learner.encode_texts(tokens)])
     assert torch.isfinite(torch.from_numpy(features)).all()
-    return {"losses": [step.loss for step in learner.drain_steps()], "device_types": sorted(device_types), **learner.describe()}
+    return {
+        "losses": [step.loss for step in learner.drain_steps()],
+        "device_types": sorted(device_types),
+        **learner.describe(),
+    }
 
 
 if __name__ == "__main__":

@@ -41,36 +41,29 @@ COLOURS = {
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One line of a chart: where an epoch record has the value, and what it is called."""
-
-    key: str
-    label: str
-
-
-@dataclass(frozen=True)
 class Chart:
-    """One chart over the epochs. ``name`` is the picture's file name without its ending."""
+    """One chart over the epochs. ``name`` is the picture's file name without its ending.
+
+    ``curves`` has the label of each line by the field or recall of an epoch record that it draws.
+    """
 
     name: str
     title: str
     unit: str
-    curves: tuple[Curve, ...]
+    curves: Mapping[str, str]
     form: str = ",.4~g"
     from_zero: bool = False
     wide: bool = False
 
 
-LOSSES = (Curve("train_loss", "train"), Curve("val_loss", "validation"))
-RECALLS = tuple(Curve(f"{side}_recall@{k}", f"{side} R@{k}") for side in ("text", "image") for k in (1, 5))
-RATE, SPEED = Curve("learning_rate", "rate"), Curve("samples_per_second", "pairs/s")
-WAIT = Curve("data_wait", "data wait")
+LOSSES = {"train_loss": "train", "val_loss": "validation"}
+RECALLS = {f"{side}_recall@{k}": f"{side} R@{k}" for side in ("text", "image") for k in (1, 5)}
 EPOCH_CHARTS = (
     Chart("epoch_loss", "Loss", "nats", LOSSES, wide=True),
     Chart("epoch_recall", "Recall", "percent", RECALLS, wide=True),
-    Chart("learning_rate", "Learning rate", "at the epoch's first step", (RATE,), ".2~e"),
-    Chart("throughput", "Throughput", "pairs/s", (SPEED,), ",.4~r", from_zero=True),
-    Chart("data_wait", "Waiting for data", "share of the time", (WAIT,), ".1~%", from_zero=True),
+    Chart("learning_rate", "Learning rate", "at the epoch's first step", {"learning_rate": "rate"}, ".2~e"),
+    Chart("throughput", "Throughput", "pairs/s", {"samples_per_second": "pairs/s"}, ",.4~r", from_zero=True),
+    Chart("data_wait", "Waiting for data", "share of the time", {"data_wait": "data wait"}, ".1~%", from_zero=True),
 )
 
 
@@ -123,7 +116,6 @@ HISTORY_X = {
     ),
     "commit": _field("x", axis=COMMIT_AXIS, scale={**PADDED, "zero": False}),
 }
-FEW_ARE_LARGE = {"expr": "length(data('points')) > 400 ? 20 : 60"}
 
 
 def theme(fixed: bool) -> Spec:
@@ -149,7 +141,7 @@ def epoch_chart(chart: Chart, runs: Sequence[str], fixed: bool = False, rows: Se
     ``rows`` have epoch, run, curve, value, mark (0 or 1). Without ``fixed``, data come from the page by the name
     ``points`` and its list of runs is the legend.
     """
-    labels = [curve.label for curve in chart.curves]
+    labels = list(chart.curves.values())
     form = f"datum.value == 0 ? '0' : format(datum.value, '{chart.form}')"
     axis = {"labelExpr": form, "title": chart.unit if fixed else None, "tickCount": 6}
     colour, shape = _run_marks(runs, fixed)
@@ -209,7 +201,9 @@ def history_chart(by: str, title: str, unit: str, fixed: bool = False, rows: Seq
     axis = {"title": unit if fixed else None, "format": ",.5~g", "tickCount": 6}
     y = _field("value", axis=axis, scale={"zero": False})
     band = {"color": _colour("band", fixed), "interpolate": "step-after"}
-    dashed = {"strokeWidth": 1.5, "strokeDash": [6, 3]}
+    dashed = {"type": "line", "strokeWidth": 1.5, "strokeDash": [6, 3]}
+    thin = {"type": "line", "color": _colour("muted", fixed), "strokeWidth": 1}
+    point = {**POINT, "size": {"expr": "length(data('points')) > 400 ? 20 : 60"}}  # many points are small ones
     colour, shape = _status_marks(rows, fixed)
 
     def layer(condition: str, mark: Spec, **encoding: Spec) -> Spec:
@@ -218,14 +212,11 @@ def history_chart(by: str, title: str, unit: str, fixed: bool = False, rows: Seq
     def bands(mark: Spec, **encoding: Spec) -> Spec:
         return layer("isValid(datum.x) && datum.band", {**band, **mark}, **encoding)
 
-    def results(mark: Spec, **encoding: Spec) -> Spec:
-        return layer("!datum.band", mark, **encoding)
-
     layers = [
         bands({"type": "area", "opacity": 0.14}, y={**y, "field": "low"}, y2={"field": "high"}),
-        bands({"type": "line", **dashed}, y={**y, "field": "reference"}),
-        results({"type": "line", "color": _colour("muted", fixed), "strokeWidth": 1}, y={**y, "aggregate": "median"}),
-        results({**POINT, "size": FEW_ARE_LARGE}, y=y, color=colour, shape=shape, tooltip={"field": "words"}),
+        bands(dashed, y={**y, "field": "reference"}),
+        layer("!datum.band", thin, y={**y, "aggregate": "median"}),
+        layer("!datum.band", point, y=y, color=colour, shape=shape, tooltip={"field": "words"}),
     ]
     return {**_page(title, layers, rows, fixed, height=300), "params": [{"name": "slots", "value": []}]}
 

@@ -30,13 +30,13 @@ Row = dict[str, Any]
 
 def epoch_rows(run: Run, chart: Chart) -> Iterator[Row]:
     """Yield the rows that a chart draws of a run; about ten points of a line carry a mark."""
-    for curve in chart.curves:
-        pairs = zip(run.curves["epoch"], run.curves[curve.key], strict=True)
+    for key, label in chart.curves.items():
+        pairs = zip(run.curves["epoch"], run.curves[key], strict=True)
         known = [(epoch, value) for epoch, value in pairs if value is not None]
         every = math.ceil(len(known) / 10)
         for index, (epoch, value) in enumerate(known):
             mark = int(index % every == 0 or index == len(known) - 1)
-            yield {"epoch": epoch, "value": value, "mark": mark, "run": run.label, "curve": curve.label}
+            yield {"epoch": epoch, "value": value, "mark": mark, "run": run.label, "curve": label}
 
 
 def difference_rows(run: Run) -> list[Row]:

@@ -48,12 +48,12 @@ class Run:
     def curves(self) -> dict[str, Values]:
         """The values of every chart over the epochs, one list for each key, and ``epoch`` itself."""
         records = [{**(record.recall or {}), **vars(record)} for record in self.result.epochs]
-        keys = ["epoch", *(curve.key for chart in EPOCH_CHARTS for curve in chart.curves)]
+        keys = ["epoch", *(key for chart in EPOCH_CHARTS for key in chart.curves)]
         return {key: [shortened(finite(record.get(key))) for record in records] for key in keys}
 
     def has(self, chart: Chart) -> bool:
         """Return whether the run has any value that the chart draws."""
-        return any(value is not None for curve in chart.curves for value in self.curves[curve.key])
+        return any(value is not None for key in chart.curves for value in self.curves[key])
 
 
 def choose(results: Sequence[Result], wanted: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from clipbench.report import wording
-from clipbench.report.page.words import SYMBOLS, when
+from clipbench.report.page.words import when
 from clipbench.report.quantity import figure
 
 
@@ -20,7 +20,7 @@ def render(page: Mapping[str, Any], code: str) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"when": when, "figure": figure}
-    environment.globals |= {"wording": wording, "symbols": SYMBOLS}
+    environment.globals["wording"] = wording
     inside = {
         "style": Markup(_file("page.css")),
         "code": Markup(_in_script(_file("page.js"))),

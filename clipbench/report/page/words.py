@@ -1,4 +1,4 @@
-"""Words and signs of the page alone."""
+"""Words of the page alone."""
 
 from __future__ import annotations
 
@@ -13,20 +13,6 @@ METRICS = {
     "seconds_to_quality": "Time to quality",
     "epochs_to_quality": "Epochs to quality",
     "loss_curve": "Loss curve, relative error",
-}
-SYMBOLS = {
-    "pass": "✓",
-    "warn": "!",
-    "better": "▲",
-    "inconclusive": "?",
-    "fail": "✕",
-    "missing": "✕",
-    "failed case": "✕",
-    "refused": "✕",
-    "not comparable": "≠",
-    "no reference": "–",
-    "no baseline": "–",
-    "ungated": "·",
 }
 
 

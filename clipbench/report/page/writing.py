@@ -53,7 +53,7 @@ def write_report(request: Request, out: Path, title: str, wanted: Sequence[str] 
     """
     _check_extra()
     if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: is a file; expected a folder, which is made where there is none")
+        raise UsageError(f"--out {out}: is a file; expected a folder; it is created where there is none")
     with ThreadPoolExecutor(max_workers=1) as beside:
         # It takes two seconds, outside Python: results are read meanwhile.
         code = beside.submit(libraries)
@@ -123,16 +123,19 @@ def script_data(runs: Sequence[Run], charts: Sequence[Chart], history: dict[str,
     return {
         "runs": [{"label": run.label, "curves": run.curves} for run in runs],
         "differences": differences,
-        "charts": [_script_chart(chart, names) for chart in charts],
+        "charts": [
+            {
+                "name": chart.name,
+                "form": chart.form,
+                "curves": list(chart.curves.items()),
+                "spec": epoch_chart(chart, names),
+            }
+            for chart in charts
+        ],
         "comparison": comparison_chart(names, metrics) if metrics else None,
         "history": history,
         "history_charts": {by: history_chart(by, "", "") for by in ("date", "commit")},
     }
-
-
-def _script_chart(chart: Chart, names: Sequence[str]) -> Row:
-    curves = [[curve.key, curve.label] for curve in chart.curves]
-    return {"name": chart.name, "form": chart.form, "curves": curves, "spec": epoch_chart(chart, names)}
 
 
 def headlines(run: Run) -> list[Row]:
@@ -147,16 +150,16 @@ def headlines(run: Run) -> list[Row]:
 
 def comparison_rows(comparison: Comparison, first: bool) -> Row:
     """Return a comparison in words; one that is not the ``first`` of its run has only the metrics that it compares."""
-    rows = [verdict_row(v, comparison) for v in comparison.verdicts if first or v.reference is not None]
+    shown = [v for v in comparison.verdicts if first or v.reference is not None]
+    rows = [verdict_row(verdict, comparison) for verdict in shown]
     in_table = {f"{row['name']}: {row['reason']}" for row in rows}
     kind = kind_of(comparison)
-    # Those that rule a verdict out are among the reasons.
-    free = [one for one in comparison.differences if one.blocks == "nothing" or one.allowed]
     return {
         "kind": kind,
         "verdicts": rows,
         "reasons": [line for line in comparison_reasons(comparison) if line not in in_table],
-        "differences": [sentence(difference, kind) for difference in free],
+        # Those that rule a verdict out are among the reasons.
+        "differences": [sentence(d, kind) for d in comparison.differences if d.blocks == "nothing" or d.allowed],
     }
 
 
