@@ -24,12 +24,14 @@ Batch = tuple[Any, ...]
 class Missing:
     """One thing that a case needs and that is not there.
 
-    ``what`` it is, ``looked_in`` where it was looked for, ``source`` where it comes from or what to do.
+    ``what`` it is, ``looked_in`` where it was looked for, ``source`` where it comes from or what to do, ``fetch`` the
+    name by which ``clipbench fetch`` gets it, or empty.
     """
 
     what: str
     looked_in: str
     source: str
+    fetch: str = ""
 
 
 @dataclass(frozen=True)

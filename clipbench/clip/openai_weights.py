@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+from clipbench.clip.config import OPENAI_VOCABULARY
+
 # Model, file name, sha256.
 PUBLISHED = (
     ("RN50", "RN50.pt", "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"),
@@ -16,6 +18,15 @@ PUBLISHED = (
     ("ViT-L/14", "ViT-L-14.pt", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"),
     ("ViT-L/14@336px", "ViT-L-14-336px.pt", "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"),
 )
+
+# What `clipbench fetch` calls the archives that it gets, and the vocabulary.
+FETCHED = {
+    "ViT-B-16.pt": "clip-vit-b16",
+    "ViT-B-32.pt": "clip-vit-b32",
+    "ViT-L-14.pt": "clip-vit-l14",
+    "ViT-L-14-336px.pt": "clip-vit-l14-336",
+    OPENAI_VOCABULARY: "clip-vocabulary",
+}
 
 
 def archive_name(name: str) -> str | None:

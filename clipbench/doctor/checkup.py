@@ -56,6 +56,7 @@ def check_machine(suite: Suite, registry: Registry, out: Path) -> Checkup:
         *(findings.judge_choice(checks, *choice) for choice in choices),
         problems,
         *map(findings.judge_data, plans),
+        findings.judge_fetch(plans),
         findings.judge_machine(host, plans, used, out),
     )
     # Each finding once: cases of one suite share most of what they need.

@@ -17,6 +17,7 @@ from clipbench.doctor.device_check import DeviceCheck
 from clipbench.doctor.host import Host
 from clipbench.doctor.requirements import Requirements, requirements_of
 from clipbench.files.disk import free_bytes, size_text
+from clipbench.suites.fetch_command import fetch_command
 from clipbench.suites.plan import Plan, cache_folder
 
 Level = Literal["ok", "note", "warning", "failure"]
@@ -115,6 +116,12 @@ def judge_missing(section: str, missing: Iterable[Missing]) -> Iterator[Finding]
     """Yield a failure for each thing that is not there."""
     for item in missing:
         yield Finding(section, "missing", "failure", f"{item.what}; looked in {item.looked_in}", item.source)
+
+
+def judge_fetch(plans: Sequence[Plan]) -> Iterator[Finding]:
+    """Yield the command that gets what is missing, where there is one."""
+    if command := fetch_command(plans):
+        yield _data("missing", "note", "clipbench fetch can download files that are missing", command)
 
 
 def judge_data(plan: Plan) -> Iterator[Finding]:

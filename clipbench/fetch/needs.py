@@ -8,7 +8,6 @@ from pathlib import Path
 
 from clipbench.api import Missing
 from clipbench.api.registry import Registry
-from clipbench.clip.openai_weights import archive_name
 from clipbench.errors import UsageError, did_you_mean
 from clipbench.fetch.catalogue import Catalogue, Item
 from clipbench.suites.loading import find_suite, load_suite
@@ -48,11 +47,8 @@ def _plans(word: str, root: Path | None, registry: Registry, catalogue: Catalogu
 
 def _items_of(plan: Plan, catalogue: Catalogue) -> Iterator[Item]:
     """Yield each item that the case cannot do without and that is not there, or that lies there to be checked."""
-    model, dataset = plan.case.model, plan.case.dataset.name
-    archive = archive_name(model.weights) if model.weights and model.weights_missing == "error" else None
+    needed = {missing.fetch for missing in plan.missing}
     for item in catalogue.values():
-        places = {file.name: file.place(plan.root) for file in item.files}
-        # Where the vocabulary is missing, plan.vocabulary is the first place in which it was looked for.
-        present = plan.vocabulary in places.values() or plan.weights in places.values()
-        if present or (plan.weights is None and archive in places) or (item.name == dataset and plan.dataset.missing()):
+        places = [file.place(plan.root) for file in item.files]
+        if item.name in needed or plan.vocabulary in places or plan.weights in places:
             yield item

@@ -24,6 +24,7 @@ from clipbench.runs.observers import Observers, check_observers
 from clipbench.runs.outcome import verdict_of_run
 from clipbench.runs.process import SINGLE_PROCESS, ProcessEnd, run_job
 from clipbench.runs.suite_progress import SuiteProgress
+from clipbench.suites.fetch_command import fetch_command
 from clipbench.suites.loading import Suite
 from clipbench.suites.plan import Plan, make_plan
 
@@ -184,11 +185,14 @@ def _refuse_missing(plans: Sequence[Plan], further: Sequence[Missing], checks: C
     """Raise one NotReadyError for everything that any case lacks, devices included."""
     missing = [item for plan in plans for item in plan.missing] + list(further) + _check_devices(checks)
     if missing:
-        raise NotReadyError(list_missing(list(dict.fromkeys(missing))))
+        raise NotReadyError(list_missing(list(dict.fromkeys(missing)), fetch_command(plans)))
 
 
-def list_missing(missing: Sequence[Missing]) -> str:
-    """Return one message that lists every missing item, where it was looked for and where it comes from."""
+def list_missing(missing: Sequence[Missing], command: str = "") -> str:
+    """Return one message that lists every missing item, where it was looked for and where it comes from.
+
+    ``command`` gets those that can be fetched.
+    """
     lines = [f"this machine is not ready; {len(missing)} thing{'s' if len(missing) > 1 else ''} missing:"]
     # Items that come from one source are listed together, and the source is named once.
     for source in dict.fromkeys(item.source for item in missing):
@@ -196,6 +200,8 @@ def list_missing(missing: Sequence[Missing]) -> str:
             if item.source == source:
                 lines += [f"- {item.what}", f"    looked in: {item.looked_in}"]
         lines.append(f"  {source}")
+    if command:
+        lines.append(f"get {'them' if all(item.fetch for item in missing) else 'what can be fetched'} with: {command}")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from clipbench.api import Dataset, DatasetRequest, DeviceSpec, Missing, ModelSpe
 from clipbench.api.config import Case
 from clipbench.api.registry import Registry, load_object
 from clipbench.clip.config import OPENAI_VOCABULARY, ClipConfig
-from clipbench.clip.openai_weights import PUBLISHED, archive_name, published_warning
+from clipbench.clip.openai_weights import FETCHED, PUBLISHED, archive_name, published_warning
 from clipbench.errors import UsageError
 from clipbench.files.hashing import sha256_of
 from clipbench.suites.schedule import learning_rates
@@ -176,7 +176,9 @@ class _Located:
     missing: tuple[Missing, ...] = ()
 
 
-def _locate(names: Sequence[str], root: Path, what: str, source: str, required: bool = True) -> _Located:
+def _locate(
+    names: Sequence[str], root: Path, what: str, source: str, required: bool = True, fetch: str = ""
+) -> _Located:
     """Find the first of ``names``, each in the data root and then in the working folder."""
     paths = [Path(name).expanduser() for name in names]
     # A dictionary: the data root may be the working folder.
@@ -184,7 +186,7 @@ def _locate(names: Sequence[str], root: Path, what: str, source: str, required: 
     # os.path: a name that is too long for the file system is no file either, and no error.
     found = next((candidate for candidate in candidates if os.path.isfile(candidate)), None)  # noqa: PTH113
     looked_in = tuple(map(str, candidates))
-    missing = (Missing(what, " or ".join(looked_in), source),) if required and found is None else ()
+    missing = (Missing(what, " or ".join(looked_in), source, fetch),) if required and found is None else ()
     return _Located(found, looked_in, missing)
 
 
@@ -197,7 +199,7 @@ def _find_vocabulary(case: Case, model: ModelSpec, root: Path) -> _Located:
     source = "a byte-level BPE vocabulary in the format of OpenAI's; see model.vocabulary"
     if name == OPENAI_VOCABULARY:
         source = "take the file of that name from OpenAI's CLIP repository (folder clip/) and put it into the data root"
-    return _locate([name], root, f"BPE vocabulary {name}", source)
+    return _locate([name], root, f"BPE vocabulary {name}", source, fetch=FETCHED.get(name, ""))
 
 
 def _find_weights(case: Case, root: Path) -> _Located:
@@ -211,7 +213,8 @@ def _find_weights(case: Case, root: Path) -> _Located:
     required = case.model.weights_missing == "error"
     archive = archive_name(name)  # the file that clipbench fetch gets
     names = [name, str(Path(name).with_name(archive))] if archive else [name]
-    return _locate(names, root, f"weights {name} for {case.model.name}", source, required)
+    fetch = FETCHED.get(archive or "", "")
+    return _locate(names, root, f"weights {name} for {case.model.name}", source, required, fetch)
 
 
 def _warnings(dataset: Dataset, weights: Path | None) -> tuple[str, ...]:

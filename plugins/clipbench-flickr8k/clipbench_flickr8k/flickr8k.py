@@ -105,7 +105,8 @@ class Flickr8k:
         paths = [path for path in (self._train_path, self._val_path) if path]
         # os.path returns False for a name that is too long, where Path raises.
         there = [path for path in paths if os.path.isfile(path)]  # noqa: PTH113
-        missing = [Missing(f"annotation file {path.name}", str(path), _SOURCE) for path in paths if path not in there]
+        absent = [path for path in paths if path not in there]
+        missing = [Missing(f"annotation file {path.name}", str(path), _SOURCE, fetch="flickr8k") for path in absent]
         pictures = find_pictures(self._request.root, [self._split(path).annotations for path in there])
         if not self._request.checked:
             pictures.look(deep=False)
@@ -184,7 +185,7 @@ def missing_pictures(pictures: Pictures) -> list[Missing]:
     listed = _by_folder(pictures.listed)
     unusable = pictures.unusable
     return [
-        Missing(in_words(paths, len(listed[folder])), folder, _SOURCE)
+        Missing(in_words(paths, len(listed[folder])), folder, _SOURCE, fetch="flickr8k")
         for folder, paths in _by_folder(pictures.absent).items()
     ] + [
         Missing(in_words(paths, len(listed[folder]), "that cannot be used", unusable), folder, _REMEDY)

@@ -1,0 +1,37 @@
+"""The one command that gets what cases lack."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from clipbench.api.config import Case
+from clipbench.suites.loading import load_suite
+from clipbench.suites.plan import Plan, default_root
+from clipbench.suites.shipped import shipped_suites
+
+
+def fetch_command(plans: Sequence[Plan]) -> str:
+    """Return the command that gets the files that the cases lack, as far as it can; empty where it can get none.
+
+    It names the suite where that ships and these cases need the same files as its own, else each thing by its name.
+    """
+    lacking = [plan for plan in plans if any(missing.fetch for missing in plan.missing)]
+    if not lacking:
+        return ""
+    words = [lacking[0].case.suite]
+    if not _is_shipped(words[0], [plan.case for plan in plans]):
+        words = list(dict.fromkeys(missing.fetch for plan in lacking for missing in plan.missing if missing.fetch))
+    if lacking[0].root != default_root():
+        words += ["--root", str(lacking[0].root)]
+    return f"clipbench fetch {shlex.join(words)}"
+
+
+def _is_shipped(name: str, cases: Sequence[Case]) -> bool:
+    """Return whether ``name`` is a suite that ships, and its cases need the same files as these."""
+    path = next((path for path in shipped_suites() if path.stem == name), None)
+    return path is not None and _files(load_suite(path).cases) == _files(cases)
+
+
+def _files(cases: Iterable[Case]) -> set[tuple[str, ...]]:
+    return {(case.dataset.name, str(case.model.weights), str(case.model.vocabulary)) for case in cases}
