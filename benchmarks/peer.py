@@ -32,7 +32,7 @@ RENAMES = [
     (".mlp.c_proj.", ".mlp.fc2."),
     (".attn.out_proj.", ".self_attn.out_proj."),
 ]
-ACTIVATIONS = {"quick_gelu": "quick_gelu", "gelu_tanh": "gelu_pytorch_tanh"}
+ACTIVATIONS = {"quick_gelu": "quick_gelu", "gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh"}
 
 
 def peer_batch(

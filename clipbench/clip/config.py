@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Activation = Literal["quick_gelu", "gelu_tanh"]
+# "gelu" is the exact one, by the error function, as PyTorch calls it.
+Activation = Literal["quick_gelu", "gelu", "gelu_tanh"]
 Resize = Literal["bilinear", "bicubic"]
 
 # Vocabulary of OpenAI's CLIP, as users have it in their data folder.

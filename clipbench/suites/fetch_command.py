@@ -16,14 +16,15 @@ def fetch_command(plans: Sequence[Plan]) -> str:
 
     It names the suite where that ships and these cases need the same files as its own, else each thing by its name.
     """
-    lacking = [plan for plan in plans if any(missing.fetch for missing in plan.missing)]
-    if not lacking:
+    fetched = [(missing.fetch, plan.root) for plan in plans for missing in plan.missing if missing.fetch]
+    if not fetched:
         return ""
-    words = [lacking[0].case.suite]
-    if not _is_shipped(words[0], [plan.case for plan in plans]):
-        words = list(dict.fromkeys(missing.fetch for plan in lacking for missing in plan.missing if missing.fetch))
-    if lacking[0].root != default_root():
-        words += ["--root", str(lacking[0].root)]
+    words = list(dict.fromkeys(name for name, _ in fetched))
+    if _is_shipped(plans[0].case.suite, [plan.case for plan in plans]):
+        words = [plans[0].case.suite]
+    root = fetched[0][1]
+    if root != default_root():
+        words += ["--root", str(root)]
     return f"clipbench fetch {shlex.join(words)}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -17,6 +17,7 @@ from clipbench.clip.openai_weights import FETCHED, PUBLISHED, archive_name, publ
 from clipbench.errors import UsageError
 from clipbench.files.hashing import sha256_of
 from clipbench.suites.schedule import learning_rates
+from clipbench.suites.weight_files import NAMES, cached_model, find_weight_file, hub_name
 
 DATA_VARIABLE = "CLIPBENCH_DATA"
 CACHE_VARIABLE = "CLIPBENCH_CACHE"
@@ -176,15 +177,25 @@ class _Located:
     missing: tuple[Missing, ...] = ()
 
 
+def _file(path: Path) -> Path | None:
+    # os.path: a name that is too long for the file system is no file either, and no error.
+    return path if os.path.isfile(path) else None  # noqa: PTH113
+
+
 def _locate(
-    names: Sequence[str], root: Path, what: str, source: str, required: bool = True, fetch: str = ""
+    names: Sequence[str],
+    root: Path,
+    what: str,
+    source: str,
+    required: bool = True,
+    fetch: str = "",
+    find: Callable[[Path], Path | None] = _file,
 ) -> _Located:
     """Find the first of ``names``, each in the data root and then in the working folder."""
     paths = [Path(name).expanduser() for name in names]
     # A dictionary: the data root may be the working folder.
     candidates = list(dict.fromkeys(place for path in paths for place in (root / path, path.absolute())))
-    # os.path: a name that is too long for the file system is no file either, and no error.
-    found = next((candidate for candidate in candidates if os.path.isfile(candidate)), None)  # noqa: PTH113
+    found = next((file for place in candidates if (file := find(place))), None)
     looked_in = tuple(map(str, candidates))
     missing = (Missing(what, " or ".join(looked_in), source, fetch),) if required and found is None else ()
     return _Located(found, looked_in, missing)
@@ -207,14 +218,16 @@ def _find_weights(case: Case, root: Path) -> _Located:
     if name is None:
         return _Located(None)
     source = (
-        "a state dict under OpenAI's names (.pth, .pt, .safetensors) or OpenAI's own archive; "
-        "point at it with --set model.weights=FILE"
+        "OpenAI's archive, a state dict (.pth, .pt, .bin, .safetensors), a folder of transformers or open_clip with "
+        f"{' or '.join(NAMES)}, or ORG/NAME in the hub's local cache; point at it with --set model.weights=PLACE"
     )
     required = case.model.weights_missing == "error"
     archive = archive_name(name)  # the file that clipbench fetch gets
     names = [name, str(Path(name).with_name(archive))] if archive else [name]
+    if model := hub_name(name):
+        names.append(str(cached_model(model)))
     fetch = FETCHED.get(archive or "", "")
-    return _locate(names, root, f"weights {name} for {case.model.name}", source, required, fetch)
+    return _locate(names, root, f"weights {name} for {case.model.name}", source, required, fetch, find_weight_file)
 
 
 def _warnings(dataset: Dataset, weights: Path | None) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from clipbench_torch.optimizer import build_optimizer, gradient_norm, steps_take
 from clipbench_torch.state import read_state, restore_state
 from clipbench_torch.step_log import StepLog
 from clipbench_torch.towers import Towers
-from clipbench_torch.weights import load_strictly, read_weights
+from clipbench_torch.weights import load_weights
 
 MAX_LOGIT_SCALE = math.log(100)
 
@@ -202,7 +202,7 @@ def build_model(job: LearnerJob, torch_device: torch.device) -> Clip:
         # On the CPU whatever the device is, so that one seed gives one model everywhere.
         model.initialize(job.seed)
     else:
-        load_strictly(model, read_weights(job.weights), job.weights)
+        load_weights(model, job, job.weights)
     if job.grad_checkpointing:
         checkpoint_activations(model, job.model.name)
     return model.to(torch_device)

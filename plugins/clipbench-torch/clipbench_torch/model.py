@@ -213,8 +213,9 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.c_fc(x)
-        x = quick_gelu(x) if self.activation == "quick_gelu" else F.gelu(x, approximate="tanh")
-        return self.c_proj(x)
+        if self.activation == "quick_gelu":
+            return self.c_proj(quick_gelu(x))
+        return self.c_proj(F.gelu(x, approximate="tanh" if self.activation == "gelu_tanh" else "none"))
 
 
 class Linear(nn.Linear):

@@ -12,10 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clipbench.api import NotReadyError
+from clipbench.api import LearnerJob, NotReadyError
 from clipbench_torch.torchscript import read_torchscript
+from clipbench_torch.weight_check import check_fit, describe_tensors
+from clipbench_torch.weight_descriptions import read_descriptions
+from clipbench_torch.weight_names import has_transformers_names, to_openai_names
 
-EXPECTED = "expected a state dict with OpenAI's parameter names (.pt, .pth or .safetensors)"
+EXPECTED = "expected a state dict of a CLIP model, under the names of OpenAI, transformers or open_clip"
 # What OpenAI's archives carry beside the parameters.
 ARCHIVE_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 SHOWN = 5
@@ -56,6 +59,19 @@ def read_archive(path: Path, *, mmap: bool = True) -> Any:  # noqa: ANN401 -- wh
     if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
         return read_torchscript(path)
     return _torch_load(path, mmap=mmap)
+
+
+def load_weights(model: nn.Module, job: LearnerJob, path: Path) -> None:
+    """Copy the weights in ``path`` into the job's ``model``, under whichever names they have there.
+
+    Raises NotReadyError where the file, or the description beside it, is of another model than the job's.
+    """
+    state = read_weights(path)
+    transformers = has_transformers_names(state)
+    if state.keys() != model.state_dict().keys():
+        state = to_openai_names(state, path)
+    check_fit(job, [*read_descriptions(path, transformers=transformers), describe_tensors(state, job.config)])
+    load_strictly(model, state, path)
 
 
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

@@ -120,7 +120,7 @@ def transformers_state(state):
 
 def transformers_model(config, state):
     transformers = pytest.importorskip("transformers")
-    activations = {"quick_gelu": "quick_gelu", "gelu_tanh": "gelu_pytorch_tanh"}
+    activations = {"quick_gelu": "quick_gelu", "gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh"}
     sizes = transformers.CLIPConfig(
         projection_dim=config.embed_dim,
         vision_config={
@@ -159,11 +159,12 @@ def transformers_model(config, state):
     [
         SMALL,
         replace(SMALL, text_activation="gelu_tanh"),
+        replace(SMALL, text_activation="gelu", vision_activation="gelu"),
         pytest.param(variants.CLIP_VIT_B16, marks=pytest.mark.slow),
         pytest.param(variants.CLIP_VIT_B32, marks=pytest.mark.slow),
         pytest.param(replace(variants.CLIP_VIT_B32, text_activation="gelu_tanh"), marks=pytest.mark.slow),
     ],
-    ids=["small", "small-tanh", "b16", "b32", "b32-tanh"],
+    ids=["small", "small-tanh", "small-gelu", "b16", "b32", "b32-tanh"],
 )
 def test_features_equal_those_of_transformers(config):
     model = filled(config)
@@ -190,7 +191,11 @@ def plain_attention(x, attn, mask):
 
 
 def plain_activation(x, name):
-    return x * torch.sigmoid(1.702 * x) if name == "quick_gelu" else F.gelu(x, approximate="tanh")
+    if name == "quick_gelu":
+        return x * torch.sigmoid(1.702 * x)
+    if name == "gelu":
+        return x * (1 + torch.erf(x / 2**0.5)) / 2
+    return F.gelu(x, approximate="tanh")
 
 
 def plain_blocks(x, tower, activation, mask):
@@ -217,7 +222,7 @@ def plain_text(model, tokens):
     return x[torch.arange(len(x)), tokens.argmax(dim=1)] @ model.text_projection
 
 
-@pytest.mark.parametrize("activation", ["quick_gelu", "gelu_tanh"])
+@pytest.mark.parametrize("activation", ["quick_gelu", "gelu", "gelu_tanh"])
 def test_cutting_captions_and_pruning_the_last_block_change_nothing(activation):
     model = filled(replace(SMALL, text_activation=activation, vision_activation=activation), dtype=torch.float64)
     tokens = torch.from_numpy(make_batch()[1])
