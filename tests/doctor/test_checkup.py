@@ -140,7 +140,7 @@ def test_missing_data_is_listed_with_where_it_comes_from(suite, tmp_path):
     words = " ".join(done.stdout.split())
     assert "BPE vocabulary words.txt.gz; looked in" in words
     assert "weights lost.pth for linear; looked in" in words
-    assert "(.pth, .pt, .safetensors)" in words
+    assert "(.pth, .pt, .bin, .safetensors)" in words
     assert "not ready: 2 failures" in words
 
 
