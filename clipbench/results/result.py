@@ -15,7 +15,7 @@ from clipbench.api import events
 from clipbench.api.config import Case
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.api.result import CaseError, Result, SourceVersion, Status
-from clipbench.errors import ClipbenchError
+from clipbench.errors import ClipbenchError, InvalidFileError
 from clipbench.files import schemas
 from clipbench.files.disk import writing
 from clipbench.files.json_file import write_json
@@ -124,6 +124,10 @@ def read_result(path: Path) -> Result:
     return parse_result(read_document(path, KIND), path)
 
 
-def parse_result(document: Mapping[str, Any], _path: Path) -> Result:
-    """Return a document that its schema has accepted, as a Result."""
+def parse_result(document: Mapping[str, Any], path: Path) -> Result:
+    """Return a document that its schema has accepted, as a Result; raise InvalidFileError for ranks that are floats."""
+    ranks = document["query_ranks"] or {}
+    for key in ("text", "image", "image_of_text"):
+        if not set(map(type, ranks.get(key, ()))) <= {int}:
+            raise InvalidFileError(f"{path}: not a valid result: query_ranks.{key}: expected integers")
     return from_plain(Result, document)
