@@ -238,7 +238,8 @@ def test_the_template_ships_in_the_wheel():
     from hatchling.builders.wheel import WheelBuilder
 
     shipped = {file.distribution_path for file in WheelBuilder(str(Path(__file__).parents[2])).recurse_included_files()}
-    assert {f"clipbench/report/page/page.{ending}" for ending in ("html", "css", "js")} <= shipped
+    names = ("page.html", "page.css", "page.js", "charts.json")
+    assert {f"clipbench/report/page/{name}" for name in names} <= shipped
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["1", "2", "x-1"])), unique=True, max_size=8))
