@@ -51,11 +51,11 @@ def read_host() -> Host:
 
 def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroups: Path = CGROUPS) -> int | None:
     """Return the bytes of main memory that new work can use: of the system, or of the container where it has fewer."""
-    available = re.search(r"^MemAvailable:\s*(\d+) kB$", _read(meminfo) or "", re.MULTILINE)
+    available = re.search(r"^MemAvailable:\s*(\d+) kB$", _read(meminfo), re.MULTILINE)
     left = [int(available[1]) * 1024] if available else []
     for group in _groups(cgroups):
         limit, used = (_read(group / name) for name in ("memory.max", "memory.current"))
-        if limit and used and limit.isdigit():
+        if used and limit.isdigit():
             left.append(max(0, int(limit) - int(used)))
     return min(left, default=None)
 
@@ -64,7 +64,7 @@ def cpu_quota(cgroups: Path = CGROUPS) -> float | None:
     """Return how many cores the container may keep busy on average, or None where there is no limit."""
     quotas = []
     for group in _groups(cgroups):
-        words = (_read(group / "cpu.max") or "").split()  # version 2: "200000 100000" or "max 100000"
+        words = _read(group / "cpu.max").split()  # version 2: "200000 100000" or "max 100000"
         if len(words) == 2 and words[0].isdigit():
             quotas.append(int(words[0]) / int(words[1]))
     quota, period = (_read(cgroups / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period"))  # version 1
@@ -75,8 +75,7 @@ def cpu_quota(cgroups: Path = CGROUPS) -> float | None:
 
 def governors(cpus: Path = Path("/sys/devices/system/cpu")) -> tuple[str, ...]:
     """Return the names of the clock governors in use, sorted; most virtual machines show none."""
-    texts = (_read(path) for path in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor"))
-    return tuple(sorted({text for text in texts if text}))
+    return tuple(sorted({*map(_read, cpus.glob("cpu[0-9]*/cpufreq/scaling_governor"))} - {""}))
 
 
 def clock_tick() -> float:
@@ -88,15 +87,14 @@ def clock_tick() -> float:
 
 def _groups(cgroups: Path, own: Path = Path("/proc/self/cgroup")) -> Iterator[Path]:
     """Yield the folder of this process's control group and those above it; the limits of all of them apply."""
-    group = re.search(r"^0::/(.*)$", _read(own) or "", re.MULTILINE)
+    group = re.search(r"^0::/(.*)$", _read(own), re.MULTILINE)
     folder = cgroups / (group[1] if group else "")
-    yield folder
-    if folder != cgroups:
-        yield from (parent for parent in folder.parents if parent.is_relative_to(cgroups))
+    yield from (place for place in (folder, *folder.parents) if place.is_relative_to(cgroups))
 
 
-def _read(path: Path) -> str | None:
+def _read(path: Path) -> str:
+    """Return the text of a file, stripped; empty where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
-        return None
+        return ""
