@@ -12,12 +12,13 @@ from clipbench.api.plain import finite
 from clipbench.api.result import Result
 from clipbench.compare.history import History
 from clipbench.compare.series import age
-from clipbench.compare.verdicts import Comparison, ComparisonStatus, worst
+from clipbench.compare.verdicts import Comparison, ComparisonStatus, Verdict, worst
 from clipbench.errors import UsageError
 from clipbench.report.page.charts import EPOCH_CHARTS, MOST_RUNS, Chart
 from clipbench.report.wording import machine
 
 SHOWN = 6  # runs in full, unless the command names them
+HEADLINES = ("recall_mean", "text_recall_mean", "image_recall_mean", "samples_per_second")
 Values = list[float | None]
 
 
@@ -43,6 +44,15 @@ class Run:
     def seconds(self) -> float:
         """Time of all epochs, training and evaluation."""
         return sum(record.seconds.total for record in self.result.epochs)
+
+    @functools.cached_property
+    def headlines(self) -> dict[str, Verdict | None]:
+        """The verdict on each headline metric, from the first comparison that has a figure to compare it with."""
+        verdicts = [verdict for comparison in self.comparisons for verdict in comparison.verdicts]
+        return {
+            name: min((v for v in verdicts if v.metric == name), key=lambda v: v.reference is None, default=None)
+            for name in HEADLINES
+        }
 
     @functools.cached_property
     def curves(self) -> dict[str, Values]:

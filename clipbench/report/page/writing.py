@@ -18,14 +18,12 @@ from clipbench.compare.trend import exit_code
 from clipbench.compare.verdicts import WORST_FIRST, Comparison
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.report.page.charts import EPOCH_CHARTS, Chart, comparison_chart, epoch_chart, history_chart
-from clipbench.report.page.data import Row, difference_rows, fact_table, history_data, long_series, verdict_row
+from clipbench.report.page.data import difference_rows, fact_table, history_data, long_series
 from clipbench.report.page.runs import Run, choose, runs_in_full
 from clipbench.report.page.template import libraries, render
-from clipbench.report.page.words import metric_words
-from clipbench.report.wording import comparison_reasons, kind_of, sentence
+from clipbench.report.wording import comparison_reasons, kind_of, reason, sentence
 
 EXTRA = {"jinja2": "Jinja2", "vl_convert": "vl-convert-python"}
-HEADLINES = ("recall_mean", "text_recall_mean", "image_recall_mean", "samples_per_second")
 
 
 def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = ()) -> ExitCode:
@@ -110,8 +108,7 @@ def page_data(title: str, runs: Sequence[Run], history: History, data: dict[str,
         "first_series": long_series(data),
         "charts": drawn,
         "script": script,
-        "headlines": headlines,
-        "comparison_rows": comparison_rows,
+        "shown_of": shown_of,
     }
 
 
@@ -138,25 +135,13 @@ def script_data(runs: Sequence[Run], charts: Sequence[Chart], history: dict[str,
     }
 
 
-def headlines(run: Run) -> list[Row]:
-    """Return the name and row of each headline, from the first comparison that has a figure to compare it with."""
-    found: list[Row] = []
-    for name in HEADLINES:
-        verdicts = [(v, comparison) for comparison in run.comparisons for v in comparison.verdicts if v.metric == name]
-        best = next((pair for pair in verdicts if pair[0].reference is not None), verdicts[0] if verdicts else None)
-        found.append({"name": metric_words(name), "row": verdict_row(*best) if best else None})
-    return found
-
-
-def comparison_rows(comparison: Comparison, first: bool) -> Row:
-    """Return a comparison in words; one that is not the ``first`` of its run has only the metrics that it compares."""
-    shown = [v for v in comparison.verdicts if first or v.reference is not None]
-    rows = [verdict_row(verdict, comparison) for verdict in shown]
-    in_table = {f"{row['name']}: {row['reason']}" for row in rows}
+def shown_of(comparison: Comparison, first: bool) -> dict[str, Any]:
+    """Return what the page shows of a comparison; of one that is not its run's ``first``, metrics it compares alone."""
+    shown = [verdict for verdict in comparison.verdicts if first or verdict.reference is not None]
+    in_table = {f"{verdict.metric}: {reason(verdict, comparison)}" for verdict in shown}
     kind = kind_of(comparison)
     return {
-        "kind": kind,
-        "verdicts": rows,
+        "verdicts": shown,
         "reasons": [line for line in comparison_reasons(comparison) if line not in in_table],
         # Those that rule a verdict out are among the reasons.
         "differences": [sentence(d, kind) for d in comparison.differences if d.blocks == "nothing" or d.allowed],
