@@ -5,38 +5,21 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from clipbench.api import EpochRecord
 from clipbench.api.plain import finite
 from clipbench.api.result import EpochSeconds, RankRecord
 from clipbench.errors import CaseFailedError
 from clipbench.training.collectives import MemoryPeaks
+from clipbench.training.evaluation import Evaluation
+from clipbench.training.hardware import Hardware
 from clipbench.training.state import EpochProgress
 from clipbench.training.throughput import measure, slowest_rank, slowest_windows
-
-if TYPE_CHECKING:
-    from clipbench.api import DeviceInfo
-    from clipbench.training.evaluation import Evaluation
 
 NO_STEPS = "no step was taken after the warm-up"
 UNTRAINED = "nothing was trained"
 NOT_EVALUATED = "not evaluated after this epoch"
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """What a run computes on: the device of one rank, and the host of every rank.
-
-    ``peak_flops`` are of one device in the precision in use. ``timing_unreliable_reason`` says why its times cannot be
-    trusted, if so.
-    """
-
-    info: DeviceInfo
-    hosts: tuple[str, ...]
-    peak_flops: float | None = None
-    timing_unreliable_reason: str | None = None
 
 
 def epoch_record(

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipbench.api import StepReport
+from clipbench.api import Learner, StepReport
 from clipbench.api.plain import finite
 from clipbench.errors import CaseFailedError
+from clipbench.suites.plan import Plan
 from clipbench.suites.schedule import learning_rate_at
-
-if TYPE_CHECKING:
-    from clipbench.api import Learner
-    from clipbench.suites.plan import Plan
-    from clipbench.training.checkpointing import Checkpointer
-    from clipbench.training.state import RunState
+from clipbench.training.checkpointing import Checkpointer
+from clipbench.training.state import RunState
 
 
 def learning_rate(plan: Plan, epoch: int, step: int) -> float:

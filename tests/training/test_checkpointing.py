@@ -1,5 +1,6 @@
 """When a run is saved, and what a checkpoint says of it."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -23,18 +24,18 @@ class Learner:
         return state_of(1, size=2)
 
 
-def checkpointer(root, clock=lambda: 0.0, epochs=1, minutes=10.0):
-    return Checkpointer(root, CheckpointConfig(epochs, minutes, "all"), {"suite": {"seed": 0}}, clock=clock)
+def checkpointer(root, epochs=1, minutes=10.0):
+    return Checkpointer(root, CheckpointConfig(epochs, minutes, "all"), {"suite": {"seed": 0}})
 
 
-def test_a_checkpoint_is_due_after_so_many_minutes():
-    now = [0.0]
-    saver = checkpointer("somewhere", clock=lambda: now[0])
+def test_a_checkpoint_is_due_after_so_many_minutes(monkeypatch):
+    now = time.monotonic()
+    saver, elsewhere, never = checkpointer("somewhere"), checkpointer(None), checkpointer("somewhere", minutes=None)
     assert not saver.due()
-    now[0] = 600.0
-    assert saver.due()
-    assert not checkpointer(None, clock=lambda: now[0], minutes=0.0).due()
-    assert not checkpointer("somewhere", minutes=None).due()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 599)
+    assert not saver.due()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 610)
+    assert saver.due() and not elsewhere.due() and not never.due()
 
 
 def test_epochs_are_saved_as_often_as_asked_with_the_recall_as_score(tmp_path):
