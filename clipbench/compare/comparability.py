@@ -12,19 +12,6 @@ from clipbench.compare.verdicts import Difference
 from clipbench.files import schemas
 from clipbench.results.references import describe
 
-ALLOWED = (
-    "device",
-    "world_size",
-    "precision",
-    "batch",
-    "recipe",
-    "data",
-    "weights",
-    "evaluation",
-    "engine",
-    "settings",
-)
-
 # The longest prefix decides; "" never counts. What has no entry is part of the recipe: a key that is not known to be
 # harmless counts.
 _NAMES: Mapping[str, str] = {
@@ -53,6 +40,7 @@ _NAMES: Mapping[str, str] = {
     "dataset.val": "evaluation",
     "weights": "weights",
 }
+ALLOWED = tuple(sorted({*_NAMES.values()} - {""}))
 _FACTS = (
     "environment.device.kind",
     "environment.device.name",
@@ -105,12 +93,6 @@ def find_differences(ours: Result, theirs: Result, allow: Collection[str] = ()) 
     for path, left, right in _unequal(_state(ours), _state(theirs), absent=None):
         differences.append(Difference("", path, left, right, "nothing"))
     return tuple(differences)
-
-
-def condition_difference(path: str, ours: str, theirs: str, allow: Collection[str]) -> Difference:
-    """Return a condition of a reference that a result does not meet, as a difference that rules out everything."""
-    name = difference_name(path) or "recipe"
-    return Difference(name, path, ours, theirs, "all", name in allow)
 
 
 def _state(result: Result) -> dict[str, Any]:

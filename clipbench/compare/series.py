@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 from clipbench.api.result import Result
 
@@ -24,22 +24,6 @@ class SeriesKey(NamedTuple):
         return ", ".join([self.case, device, self.precision])
 
 
-class Dated(Protocol):
-    """What is sorted: a result, or what was made of one."""
-
-    @property
-    def run_id(self) -> str: ...
-
-    @property
-    def started(self) -> str: ...
-
-    @property
-    def seed(self) -> int: ...
-
-
-D = TypeVar("D", bound=Dated)
-
-
 def group_by_series(results: Iterable[Result]) -> dict[SeriesKey, list[Result]]:
     """Return the results of each series, oldest first; the series with the newest result comes first."""
     groups: dict[SeriesKey, list[Result]] = {}
@@ -52,15 +36,15 @@ def group_by_series(results: Iterable[Result]) -> dict[SeriesKey, list[Result]]:
     return dict(sorted(groups.items(), key=lambda item: age(item[1][-1]), reverse=True))
 
 
-def newest_of_each(series: Iterable[Sequence[D]]) -> list[D]:
+def newest_of_each(series: Iterable[Sequence[Result]]) -> list[Result]:
     """Return the newest of every series and seed, newest first: what holds now. Older ones are history."""
-    newest: dict[tuple[int, int], D] = {}
-    for number, one in enumerate(series):
-        newest |= {(number, item.seed): item for item in one}  # a later one takes an earlier one's place
+    newest: dict[tuple[int, int], Result] = {}
+    for number, results in enumerate(series):
+        newest |= {(number, one.seed): one for one in results}  # a later one takes an earlier one's place
     return sorted(newest.values(), key=age, reverse=True)
 
 
-def age(item: Dated) -> tuple[str, str]:
+def age(result: Result) -> tuple[str, str]:
     """Return what sorts by time of start, then by run."""
     # UTC texts sort by time once the Z is gone: with and without a fraction of a second they differ there alone.
-    return item.started.rstrip("Z"), item.run_id
+    return result.started.rstrip("Z"), result.run_id

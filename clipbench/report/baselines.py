@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from clipbench.compare.measuring import figures_of, mean
+from clipbench.compare.comparing import figures_of, mean
 from clipbench.report.quantity import quantity
 from clipbench.results.baselines import Baseline
 

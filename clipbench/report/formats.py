@@ -137,7 +137,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
 def _verdict(verdict: Verdict, comparison: Comparison) -> dict[str, Any]:
     return {
         **{name: getattr(verdict, name) for name in VERDICT_FIELDS},
-        "warning": verdict.warning,
+        "warning": verdict.label == "warn",
         "reason": wording.reason(verdict, comparison),
         "detail": wording.detail(verdict),
     }

@@ -25,12 +25,15 @@ PARSERS: Mapping[str, Callable[..., Result | Reference | Baseline]] = {
 
 @dataclass(frozen=True)
 class Collection:
-    """What was found under some paths; ``problems`` name each file that was refused, and why."""
+    """What was found under some paths; ``problems`` name each file that was refused, and why.
+
+    ``baselines`` None: none were asked for.
+    """
 
     results: tuple[Result, ...] = ()
     references: Mapping[str, Reference] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
-    baselines: tuple[Baseline, ...] = ()
+    baselines: tuple[Baseline, ...] | None = ()
 
 
 def read_file(path: Path) -> Result | Reference | Baseline:
