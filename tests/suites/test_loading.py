@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from clipbench.api.config import Case
+from clipbench.api import Case
+from clipbench.api.plain import from_plain
 from clipbench.errors import UsageError
 from clipbench.suites.loading import find_suite, load_suite
 from clipbench.suites.shipped import shipped_suites, shipped_summary
@@ -43,7 +44,7 @@ def test_every_absent_key_has_its_default(suite_file):
 
 def test_a_case_survives_json_and_keeps_its_hash(suite_file):
     (case,) = load_suite(suite_file()).cases
-    again = Case.from_dict(json.loads(json.dumps(case.to_dict())))
+    again = from_plain(Case, json.loads(json.dumps(case.to_dict())))
     assert again == case
     assert again.sha256() == case.sha256()
     assert load_suite(suite_file(), ["seed=1"]).cases[0].sha256() != case.sha256()
