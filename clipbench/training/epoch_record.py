@@ -15,7 +15,7 @@ from clipbench.training.collectives import MemoryPeaks
 from clipbench.training.evaluation import Evaluation
 from clipbench.training.hardware import Hardware
 from clipbench.training.state import EpochProgress
-from clipbench.training.throughput import measure, slowest_rank, slowest_windows
+from clipbench.training.throughput import measure, slowest_windows
 
 NO_STEPS = "no step was taken after the warm-up"
 UNTRAINED = "nothing was trained"
@@ -43,6 +43,8 @@ def epoch_record(
     per_card = per_second and per_second / math.ceil(ranks / info.devices_per_card)
     mfu, mfu_reason = _mfu(progress, batch_size, per_second, hardware)
     device_memory, host_memory = (_highest(peaks) for peaks in zip(*memory, strict=True))
+    per_rank = _rank_records(progress, memory, batch_size, hardware.hosts)
+    timed = [rank for rank in per_rank if rank.seconds]
     record = EpochRecord(
         epoch=epoch,
         steps=progress.steps,
@@ -63,8 +65,8 @@ def epoch_record(
         mfu=mfu,
         grad_norm=_mean(progress.grad_norms),
         skipped_steps=progress.skipped_steps,
-        slowest_rank=slowest_rank(progress.windows_of_ranks),
-        per_rank=_rank_records(progress, memory, batch_size, hardware.hosts) if progress.steps else (),
+        slowest_rank=max(timed, key=lambda rank: rank.seconds or 0.0).rank if timed else None,
+        per_rank=per_rank if progress.steps else (),
     )
     reasons = _reasons(record, evaluation, mfu_reason, hardware.timing_unreliable_reason)
     return replace(record, reasons={name: reason for name, reason in reasons.items() if getattr(record, name) is None})
@@ -96,9 +98,8 @@ def _rank_records(
     records = []
     windows_of_ranks = progress.windows_of_ranks or [[] for _ in hosts]
     for rank, (host, windows, peaks) in enumerate(zip(hosts, windows_of_ranks, memory, strict=True)):
-        throughput = measure(windows, batch_size)
-        seconds = sum(window.seconds for window in windows) if windows else None
-        records.append(RankRecord(rank, host, seconds, throughput.data_wait, throughput.step_seconds, *peaks))
+        own = measure(windows, batch_size)
+        records.append(RankRecord(rank, host, own.seconds, own.data_wait, own.step_seconds, *peaks))
     return tuple(records)
 
 

@@ -52,13 +52,14 @@ class Evaluator:
     def __call__(self, learner: Learner, epoch: int) -> Evaluation | None:
         """Return the evaluation after ``epoch`` on the first rank, and None on the others, which encode their share."""
         started = time.perf_counter()
+        own = slice(self.hardware.world.rank, None, self.hardware.world.size)
         batches = _batches(np.arange(len(self.fetch.split)), self.case.eval.image_batch)
-        images = self._encode(learner, learner.encode_images, self._pixels, batches)
+        images = self._encode(learner, learner.encode_images, self._pixels(batches[own]), batches)
         tokens = self.captions.tokens
         # Captions of like length share a batch: a batch is as long as its longest.
         order = np.argsort((tokens != 0).sum(axis=1), kind="stable")
         batches = _batches(order, self.case.eval.text_batch)
-        texts = self._encode(learner, learner.encode_texts, lambda own: (tokens[batch] for batch in own), batches)
+        texts = self._encode(learner, learner.encode_texts, (tokens[batch] for batch in batches[own]), batches)
         if images is None or texts is None:
             return None
         check_not_collapsed("image", images)
@@ -72,16 +73,11 @@ class Evaluator:
         return Evaluation(recall, loss, reason, seconds, query_ranks)
 
     def _encode(
-        self,
-        learner: Learner,
-        encode: Callable[[Any], Any],
-        inputs: Callable[[Sequence[np.ndarray]], Iterable[Any]],
-        batches: Sequence[np.ndarray],
+        self, learner: Learner, encode: Callable[[Any], Any], own: Iterable[Any], batches: Sequence[np.ndarray]
     ) -> np.ndarray | None:
-        """Encode this rank's share of ``batches``; return all ranks' features on the first rank, else None."""
-        world = self.hardware.world
+        """Encode this rank's ``own`` share of ``batches``; return all ranks' features on the first rank, else None."""
         features = []
-        for batch in inputs(batches[world.rank :: world.size]):
+        for batch in own:
             features.append(encode(batch))
             self.check()
         return self._gather(learner.gather(features) if features else None, batches)

@@ -26,8 +26,6 @@ from clipbench.training.step_reports import StepRecorder, learning_rate
 from clipbench.training.stop import Stopped, StopRequest
 from clipbench.training.throughput import WindowTimer
 
-NO_WINDOW = Window(0, 0.0, 0.0)  # in the warm-up
-
 
 @dataclass
 class Loop:
@@ -51,8 +49,7 @@ class Loop:
     _epoch_started: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        timing = self.plan.case.timing
-        self._timer = WindowTimer(timing.warmup_steps, timing.window_steps)
+        self._timer = WindowTimer(self.plan.case.timing)
         self._recorder = StepRecorder(self.plan, self.learner, self.state, self.checkpointer)
 
     def run(self) -> None:
@@ -135,7 +132,7 @@ class Loop:
     def _end_window(self, epoch: int, order: np.ndarray) -> list[WindowReport]:
         """Record what the steps have reported and what every rank has timed; return the reports of all ranks."""
         progress, hardware = self.state.progress, self.hardware
-        window = self._timer.end_window() or NO_WINDOW
+        window = self._timer.end_window() or Window(0, 0.0, 0.0)  # in the warm-up
         flops = self.learner.flops() or 0.0
         self._recorder.record(epoch, order)
         reports = WindowReport(window, self.stop.asked(), self.checkpointer.due(), flops).exchange(hardware.group)
