@@ -10,8 +10,8 @@ from typing import Any
 
 from clipbench.api.plain import leaves, to_plain
 from clipbench.api.result import Result
-from clipbench.compare.history import Band, History, Series, commits_of
 from clipbench.compare.comparing import ordered
+from clipbench.compare.history import Band, History, Series, commits_of
 from clipbench.compare.series import age
 from clipbench.report.page.charts import Chart
 from clipbench.report.page.runs import Run, shortened
