@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from clipbench.api.result import Result
 from clipbench.compare.comparability import difference_name, find_differences, signature
 from clipbench.compare.significance import Thresholds
 from clipbench.compare.verdicts import Difference, Failure, Unmatched
 from clipbench.results.baselines import Baseline
-from clipbench.results.references import Conditions, Reference
+from clipbench.results.references import Reference, unmet_conditions
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,14 @@ def match_reference(
     reference = references.get(name) if name else None
     if reference is None:
         return Match((result,), unmatched=Unmatched("reference", name, tuple(sorted(references))))
-    target = terms.target if terms.target is not None else reference.target
+    target = reference.target if terms.target is None else terms.target
     return Match((result,), reference, None, unmet(reference.conditions, result, terms), target, terms)
 
 
-def unmet(conditions: Conditions, result: Result, terms: Terms) -> tuple[Difference, ...]:
+def unmet(conditions: Mapping[str, Any], result: Result, terms: Terms) -> tuple[Difference, ...]:
     """Return the conditions that a result does not meet, each as a difference that rules out everything."""
     differences = []
-    for path, ours, theirs in conditions.unmet(result):
+    for path, ours, theirs in unmet_conditions(conditions, result):
         name = difference_name(path) or "recipe"
         differences.append(Difference(name, path, ours, theirs, allowed=name in terms.allow))
     return tuple(differences)
@@ -117,13 +118,13 @@ def match_baselines(
         if baseline is None:
             yield Match(group, unmatched=unmatched)
         else:
-            target = terms.target if terms.target is not None else target_of(group[0])
-            yield match_baseline(group, baseline, terms, target)
+            yield match_baseline(group, baseline, terms, target_of(group[0]))
 
 
 def match_baseline(results: Sequence[Result], baseline: Baseline, terms: Terms, target: float | None = None) -> Match:
-    """Match repeats and seeds of one case with this baseline."""
+    """Match repeats and seeds of one case with this baseline; ``target`` counts unless the terms have one."""
     differences = find_differences(results[0], baseline.results[0], terms.allow)
+    target = target if terms.target is None else terms.target
     return Match(tuple(results), baseline, None, differences, target, terms)
 
 
@@ -149,7 +150,8 @@ def find_baseline(result: Result, baselines: Sequence[Baseline]) -> tuple[Baseli
     if len(baselines) == 1 and baselines[0].adopted is None:
         choices = list(baselines)
     if choices:
-        return _nearest(result, choices), None
+        newest_first = sorted(choices, key=lambda b: (b.adopted is None, b.adopted or ""), reverse=True)
+        return min(newest_first, key=lambda b: _count_blocking(result, b.results[0])), None
     known = sorted({_where(b.results[0]) for b in same_case or baselines})
     return None, Unmatched("baseline", _where(result), tuple(known))
 
@@ -158,9 +160,5 @@ def _where(result: Result) -> str:
     return f"{result.case} on {result.device_name or 'an unknown device'}"
 
 
-def _nearest(result: Result, baselines: Sequence[Baseline]) -> Baseline:
-    def count_blocking(baseline: Baseline) -> int:
-        return sum(d.blocks != "nothing" for d in find_differences(result, baseline.results[0]))
-
-    newest_first = sorted(baselines, key=lambda b: (b.adopted is None, b.adopted or ""), reverse=True)
-    return min(newest_first, key=count_blocking)
+def _count_blocking(ours: Result, theirs: Result) -> int:
+    return sum(difference.blocks != "nothing" for difference in find_differences(ours, theirs))

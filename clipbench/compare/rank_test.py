@@ -10,12 +10,10 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating[Any]]
+from clipbench.compare.bootstrap import Floats
 
 EXACT_UP_TO = 400  # products of two sample sizes for which the rank test counts every order, in whole numbers
 

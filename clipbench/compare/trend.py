@@ -82,17 +82,9 @@ def exit_code(series: Sized, problems: Sized) -> ExitCode:
 
 def trend_data(trends: Iterable[Trend], problems: Sequence[str]) -> dict[str, Any]:
     """Return all of it as plain data, for ``--format json``."""
-    series = [
-        {
-            "metric": trend.metric,
-            "unit": trend.unit,
-            "direction": trend.direction,
-            **trend.series._asdict(),
-            "measurements": to_plain(trend.measurements),
-            "left_out": trend.left_out,
-        }
-        for trend in trends
-    ]
+    series = [{**to_plain(trend), **trend.series._asdict()} for trend in trends]
+    for one in series:
+        del one["series"]  # its key, whose parts stand beside the metric
     return {"kind": "clipbench.trend", "schema_version": 2, "problems": list(problems), "trends": series}
 
 

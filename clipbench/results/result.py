@@ -19,11 +19,10 @@ from clipbench.errors import ClipbenchError, InvalidFileError
 from clipbench.files import schemas
 from clipbench.files.disk import writing
 from clipbench.files.json_file import write_json
-from clipbench.results.document import KINDS, VERSIONS, digest_of, read_document
+from clipbench.results.document import digest_of, kind_and_version, read_document
 from clipbench.results.environment import source_version
 from clipbench.results.metrics import summarise
 
-KIND = KINDS["result"]
 EventT = TypeVar("EventT", bound=events.Event)
 
 
@@ -99,7 +98,7 @@ def _last(log: Sequence[events.Event], kind: type[EventT]) -> EventT | None:
 
 def result_data(result: Result) -> dict[str, Any]:
     """Return ``result`` as it is stored, with its digest (result.schema.json)."""
-    data = {"kind": KIND, "schema_version": VERSIONS["result"], **to_plain(result)}
+    data = {**kind_and_version("result"), **to_plain(result)}
     # As it will be read: the digest is of what JSON makes of keys that are numbers.
     plain = json.loads(json.dumps(data, allow_nan=False))
     return {**plain, "digest": digest_of(plain)}
@@ -121,7 +120,7 @@ def write_result(folder: Path, result: Result) -> Path:
 
 def read_result(path: Path) -> Result:
     """Return one result from disk; raise InvalidFileError that says what is wrong with anything else."""
-    return parse_result(read_document(path, KIND), path)
+    return parse_result(read_document(path, "result"), path)
 
 
 def parse_result(document: Mapping[str, Any], path: Path) -> Result:

@@ -17,7 +17,7 @@ from clipbench.compare.matching import Terms, match_reference
 from clipbench.compare.significance import Effect, Limits
 from clipbench.compare.verdicts import Bootstrap, Cause, Difference, Judgement, status_of
 from clipbench.errors import ExitCode
-from clipbench.results.references import Conditions, Reference, ReferenceMetric
+from clipbench.results.references import Reference, ReferenceMetric
 from tests.support.made_results import changed, failed, made_result, with_metric, without_metric
 
 
@@ -27,13 +27,13 @@ def result():
 
 
 def figure(value=90.0, tolerance=1.0, direction="higher", unit="percent", warn=None, better=None, **conditions):
-    return ReferenceMetric(value, unit, direction, tolerance, Conditions(conditions), warn, better)
+    return ReferenceMetric(value, unit, direction, tolerance, conditions, warn, better)
 
 
 def figures(metrics=None, conditions=None, name="figures", **others):
     metrics = {"recall_mean": figure()} if metrics is None else metrics
     described = dict.fromkeys(("date", "device", "precision", "batch_size", "epochs"))
-    conditions, path = Conditions(conditions or {}), Path("figures.json")
+    conditions, path = conditions or {}, Path("figures.json")
     return Reference(
         name, "", "a source", **described, metrics=metrics, conditions=conditions, notes=(), path=path, **others
     )

@@ -9,7 +9,6 @@ from clipbench.compare.gate import as_baselines
 from clipbench.compare.matching import Terms, find_baseline, group_repeats, match_baselines, match_reference, unmet
 from clipbench.compare.verdicts import Unmatched
 from clipbench.results.baselines import Baseline
-from clipbench.results.references import Conditions
 from tests.compare.test_deciding import figures
 from tests.support.made_results import changed, failed, made_result
 
@@ -42,7 +41,7 @@ def test_the_target_is_the_references_unless_one_is_given(terms, target):
 
 
 def test_a_condition_that_is_not_met_rules_out_everything_whatever_it_is_about():
-    conditions = Conditions({"config.train.compile": "default", "run_id": "another"})
+    conditions = {"config.train.compile": "default", "run_id": "another"}
     compiling, run = unmet(conditions, made_result(), Terms(frozenset({"settings"})))
     assert (compiling.name, compiling.blocks, compiling.allowed) == ("settings", "all", True)
     assert (run.name, run.blocks, run.allowed) == ("recipe", "all", False)
