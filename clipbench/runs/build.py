@@ -12,17 +12,17 @@ from types import TracebackType
 from typing import Any
 
 from clipbench import __version__
-from clipbench.api import Case, Device, Engine, Group, Learner, LearnerJob, Loader, Probe, Split, events
+from clipbench.api import Case, Device, Engine, Group, Learner, LearnerJob, Loader, Missing, Probe, Split, events
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.api.registry import Registry, load_object
 from clipbench.api.result import Attempt, BadImages, DatasetUsed, WeightsUsed
 from clipbench.clip.openai_weights import published_name
 from clipbench.clip.tokenizer import Tokenizer
-from clipbench.errors import NotReadyError
+from clipbench.errors import NotReadyError, UsageError
 from clipbench.files.hashing import sha256_of
 from clipbench.files.lock import lock_for_life
 from clipbench.results import environment
-from clipbench.runs.devices import pick_device, pick_precision
+from clipbench.runs.devices import find_device, pick_precision
 from clipbench.runs.job import RANK_LOCK, Job
 from clipbench.runs.reporter import Reporter
 from clipbench.suites.plan import Plan, make_plan
@@ -87,7 +87,9 @@ def open_device(rank: Rank) -> Hardware:
     """Select the device, join the other ranks, and test whether the device computes and waits as it says."""
     case, reporter, world = rank.case, rank.reporter, rank.reporter.world
     engine: Engine = load_object(rank.registry.engines.get(case.engine, "engine").load)()
-    device = pick_device(rank.registry, case.engine, case.device)
+    device = find_device(rank.registry, case.engine, case.device)
+    if isinstance(device, Missing):  # reported before, unless it has gone meanwhile
+        raise UsageError(f"device: '{case.device}' is not available")
     precision = pick_precision(device, case.precision)
     device.select(world.local_rank)
     device.seed(case.seed + world.rank)

@@ -49,10 +49,6 @@ class RunFolder:
     record: RunRecord
 
     @property
-    def run_id(self) -> str:
-        return self.record.run_id
-
-    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -81,10 +77,10 @@ class RunFolder:
 
     def set_aside(self) -> Path:
         """Keep the run under another name, where no later one resumes it; return its new folder."""
-        aside, number = self.path.with_name(f"{self.run_id}.replaced"), 1
+        aside, number = self.path.with_name(f"{self.record.run_id}.replaced"), 1
         while aside.exists():
             number += 1
-            aside = self.path.with_name(f"{self.run_id}.replaced-{number}")
+            aside = self.path.with_name(f"{self.record.run_id}.replaced-{number}")
         with writing("the earlier run's new name", aside, 0):
             self.mark("replaced").path.rename(aside)
         return aside
@@ -114,15 +110,13 @@ def new_run_folder(out: Path, case: Case) -> RunFolder:
 
 def run_folders(out: Path) -> list[RunFolder]:
     """Return every run that keeps something under ``out``, the oldest first; other folders are left out."""
-    folders = [_read(path.parent) for path in (out / WORK).glob(f"*/{RECORD}")]
-    return sorted(folders, key=lambda folder: (folder.record.started, folder.run_id))
-
-
-def _read(path: Path) -> RunFolder:
-    try:
-        return RunFolder(path, from_plain(RunRecord, read_json(path / RECORD)))
-    except (JsonError, TypeError) as error:
-        raise ClipbenchError(f"{path / RECORD}: {error}; remove that folder") from None
+    folders = []
+    for path in (out / WORK).glob(f"*/{RECORD}"):
+        try:
+            folders.append(RunFolder(path.parent, from_plain(RunRecord, read_json(path))))
+        except (JsonError, TypeError) as error:
+            raise ClipbenchError(f"{path}: {error}; remove that folder") from None
+    return sorted(folders, key=lambda folder: (folder.record.started, folder.record.run_id))
 
 
 def unfinished(out: Path, case: Case) -> RunFolder | None:

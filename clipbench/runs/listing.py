@@ -45,7 +45,8 @@ def find_runs(out: Path) -> tuple[list[Run], tuple[str, ...]]:
         if folder.record.status == "replaced":
             replaced.append(_of_folder(folder, None))
         else:
-            runs[folder.run_id] = _of_folder(folder, runs.get(folder.run_id))
+            run_id = folder.record.run_id
+            runs[run_id] = _of_folder(folder, runs.get(run_id))
     return sorted([*runs.values(), *replaced], key=lambda run: (run.started, run.run_id)), collected.problems
 
 
@@ -91,8 +92,6 @@ def _is_alive(record: RunRecord) -> bool:
         return False
     try:
         os.kill(record.process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True

@@ -43,14 +43,11 @@ class Observers:
         try:
             yield
         finally:
-            self._close(specs)
+            self.close(specs)
 
-    def close(self) -> None:
-        """Close all observers."""
-        self._close(list(self._observers))
-
-    def _close(self, names: Iterable[str]) -> None:
-        for name in names:
+    def close(self, names: Iterable[str] | None = None) -> None:
+        """Close the observers that ``names`` lists, or all."""
+        for name in list(self._observers if names is None else names):
             observer = self._observers.pop(name, None)
             try:
                 if observer is not None:

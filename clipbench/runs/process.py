@@ -41,12 +41,6 @@ class ProcessEnd:
         """Return the events of one class, in order."""
         return [event for event in self.events if isinstance(event, kind)]
 
-    @property
-    def description(self) -> str:
-        """The exit code in words."""
-        code = self.returncode
-        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
 
 def run_job(
     job: Job,

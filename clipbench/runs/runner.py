@@ -58,7 +58,7 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
         for warning in dict.fromkeys(warning for plan in plans for warning in plan.warnings):
             observers.handle(e.Notice(f"warning: {warning}"))
         stack.enter_context(locked(out / WORK))
-        progress = stack.enter_context(SuiteProgress.open(out / WORK, suite, restart))
+        progress = stack.enter_context(SuiteProgress(out / WORK, suite, restart))
         for plan in plans:
             if completed := progress.result_of(plan.case):
                 text = f"case {plan.case.name} was completed before the interruption: {completed[1]}"
@@ -109,7 +109,7 @@ def _open_folder(out: Path, case: Case, restart: bool, observers: Observers) -> 
         found = None
     if found is None:
         return new_run_folder(out, case)
-    observers.handle(e.Notice(f"resuming run {found.run_id}, started {found.record.started}"))
+    observers.handle(e.Notice(f"resuming run {found.record.run_id}, started {found.record.started}"))
     return found
 
 
@@ -117,7 +117,7 @@ def _run_case(
     plan: Plan, registry: Registry, folder: RunFolder, out: Path, observers: Observers, checks: Checks
 ) -> Outcome:
     """Run one case to a result on disk."""
-    case, run_id, launch = plan.case, folder.run_id, outer_launch()
+    case, run_id, launch = plan.case, folder.record.run_id, outer_launch()
     folder = folder.begin_attempt()
     job = Job(
         folder=folder.path,
@@ -142,7 +142,10 @@ def _run_case(
     if result.completed:
         folder.complete(case.checkpoint.keep)
     if status == "interrupted" and error is not None:
-        raise StoppedError(_farewell(path, folder), ExitCode(error.exit_code))
+        text = f"interrupted; the result so far: {path}"
+        if folder.has_checkpoint():
+            text += f"\ncheckpoints: {folder.checkpoints}\nthe same command resumes the run from there"
+        raise StoppedError(text, ExitCode(error.exit_code))
     return Outcome(result, path, folder.path if folder.path.exists() else None)
 
 
@@ -164,13 +167,6 @@ def _raise_refusals(end: ProcessEnd, folder: RunFolder) -> None:
             f"{folder.path}: the unfinished run of this case cannot be resumed, because it was started otherwise:"
             f"{listed}\nrun it as it was started, or start anew with --restart, which keeps this one under another name"
         )
-
-
-def _farewell(path: Path, folder: RunFolder) -> str:
-    lines = [f"interrupted; the result so far: {path}"]
-    if folder.has_checkpoint():
-        lines += [f"checkpoints: {folder.checkpoints}", "the same command resumes the run from there"]
-    return "\n".join(lines)
 
 
 # --- what is missing ------------------------------------------------------------------------------------------------
@@ -228,7 +224,8 @@ def _failure_message(end: ProcessEnd) -> str | None:
 def _check_writable(out: Path) -> None:
     try:
         (out / WORK).mkdir(parents=True, exist_ok=True)
+        reason = None if os.access(out, os.W_OK) else "no permission"
     except OSError as error:
-        raise NotReadyError(f"--out {out}: cannot be written to ({error.strerror}); choose another folder") from None
-    if not os.access(out, os.W_OK):
-        raise NotReadyError(f"--out {out}: cannot be written to (no permission); choose another folder")
+        reason = error.strerror or str(error)
+    if reason is not None:
+        raise NotReadyError(f"--out {out}: cannot be written to ({reason}); choose another folder")
