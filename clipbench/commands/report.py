@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,15 +22,7 @@ from clipbench.commands.options import BASELINES, PATHS, REFERENCES, repeatable
     "--baseline", metavar="WHICH", help="Compare the newest results with earlier runs too; takes what compare takes."
 )
 @BASELINES
-def report(
-    paths: tuple[Path, ...],
-    out: Path,
-    title: str,
-    runs: tuple[str, ...],
-    folders: tuple[Path, ...],
-    baseline: str | None,
-    baselines: Path,
-) -> int:
+def report(out: Path, title: str, runs: tuple[str, ...], **asked: Any) -> int:  # noqa: ANN401
     """Write an HTML page of results, with charts.
 
     PATHS are result files, or folders that are searched for them. The page opens in any browser, also offline.
@@ -40,4 +33,4 @@ def report(
     from clipbench.compare.gate import Request
     from clipbench.report.page.writing import run_report
 
-    return run_report(Request(paths, folders, baseline=baseline, baselines=baselines), out, title, runs)
+    return run_report(Request(**asked), out, title, runs)

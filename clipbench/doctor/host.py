@@ -7,46 +7,13 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from clipbench.results import environment
+from clipbench.results.environment import usable_cores
 
 CGROUPS = Path("/sys/fs/cgroup")
 CLOCK_READINGS = 1000
-
-
-@dataclass(frozen=True)
-class Host:
-    """The machine at this moment; None for what its system does not report.
-
-    ``cores`` that this process may run on, ``quota`` of them that its container may keep busy, ``load`` average of the
-    last minute, ``free_memory`` in bytes, ``governors`` of the processor's clock, ``now`` and ``built`` (the date of
-    clipbench's files) in seconds since 1970, ``tick`` of the clock that measures times, in seconds.
-    """
-
-    cores: int
-    quota: float | None
-    load: float | None
-    free_memory: int | None
-    governors: tuple[str, ...]
-    now: float
-    built: float
-    tick: float
-
-
-def read_host() -> Host:
-    """Return the state of this machine."""
-    return Host(
-        cores=environment.usable_cores(),
-        quota=cpu_quota(),
-        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        free_memory=free_memory(),
-        governors=governors(),
-        now=time.time(),
-        built=max(path.stat().st_mtime for path in Path(__file__).parents[1].rglob("*.py")),
-        tick=clock_tick(),
-    )
 
 
 def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroups: Path = CGROUPS) -> int | None:
@@ -85,6 +52,16 @@ def clock_tick() -> float:
     return min(steps, default=readings[-1] - readings[0])
 
 
+def load_average() -> float | None:
+    """Return the load average of the last minute, or None where the system does not report it."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def date_of_files() -> float:
+    """Return when the newest of clipbench's files was written, in seconds since 1970."""
+    return max(path.stat().st_mtime for path in Path(__file__).parents[1].rglob("*.py"))
+
+
 def _groups(cgroups: Path, own: Path = Path("/proc/self/cgroup")) -> Iterator[Path]:
     """Yield the folder of this process's control group and those above it; the limits of all of them apply."""
     group = re.search(r"^0::/(.*)$", _read(own), re.MULTILINE)
@@ -98,3 +75,22 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
+
+
+@dataclass(frozen=True)
+class Host:
+    """This machine at this moment; None for what its system does not report.
+
+    ``cores`` that this process may run on, ``quota`` of them that its container may keep busy, ``load`` average of the
+    last minute, ``free_memory`` in bytes, ``governors`` of the processor's clock, ``now`` and ``built`` (the date of
+    clipbench's files) in seconds since 1970, ``tick`` of the clock that measures times, in seconds.
+    """
+
+    cores: int = field(default_factory=usable_cores)
+    quota: float | None = field(default_factory=cpu_quota)
+    load: float | None = field(default_factory=load_average)
+    free_memory: int | None = field(default_factory=free_memory)
+    governors: tuple[str, ...] = field(default_factory=governors)
+    now: float = field(default_factory=time.time)
+    built: float = field(default_factory=date_of_files)
+    tick: float = field(default_factory=clock_tick)

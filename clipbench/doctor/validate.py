@@ -14,7 +14,6 @@ from clipbench.results.collect import read_file
 from clipbench.suites.loading import load_suite
 
 SUITE_ENDINGS = (".yaml", ".yml")
-ENDINGS = (*SUITE_ENDINGS, ".json")
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,9 @@ def _verdicts(path: Path, layouts: Sequence[DatasetSpec], deep: bool) -> Iterato
         if spec:
             yield from _check_data(place, spec, deep)
         else:
-            yield from (_validate(place / name) for name in _visible(names) if Path(name).suffix in ENDINGS)
+            yield from (
+                _validate(place / name) for name in _visible(names) if Path(name).suffix in (*SUITE_ENDINGS, ".json")
+            )
 
 
 def _visible(names: Sequence[str]) -> list[str]:

@@ -134,10 +134,9 @@ def parse_value(text: str, where: str) -> Any:  # noqa: ANN401
 
 def _read_text(path: Path) -> str:
     try:
-        if path.is_dir():
-            raise UsageError(f"{path}: is a folder; expected a YAML file")
         if path.exists() and not path.is_file():
-            raise UsageError(f"{path}: not a regular file; expected a YAML file")
+            what = "is a folder" if path.is_dir() else "not a regular file"
+            raise UsageError(f"{path}: {what}; expected a YAML file")
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(f"{path}: larger than {MAX_BYTES:,} bytes; expected a suite")
         content = path.read_bytes()

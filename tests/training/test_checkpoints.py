@@ -118,7 +118,7 @@ BROKEN = {
     "the tensors take 8 bytes, the file has 9": header(a=entry()) + bytes(9),
     "Expecting": struct.pack("<Q", 2) + b"{a",
     "no JSON object": struct.pack("<Q", 2) + b"[]",
-    "a name is given twice": struct.pack("<Q", 15) + b'{"a":{},"a":{}}',
+    "is given twice": struct.pack("<Q", 15) + b'{"a":{},"a":{}}',
     "nested too deeply": struct.pack("<Q", 100_000) + b"[" * 100_000,
     "can't decode": struct.pack("<Q", 2) + b"\xff\xfe",
     "expected dtype, shape and data_offsets": header(a={"dtype": "F32"}),
