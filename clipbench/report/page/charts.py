@@ -17,21 +17,7 @@ from typing import Any
 Spec = dict[str, Any]
 
 PARTS = json.loads(resources.files(__package__).joinpath("charts.json").read_text(encoding="utf-8"))
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
-RUN_COLOURS = ("#0b63b5", "#c2410c", "#0f7b55", "#a21c6b", "#6b4fbb", "#8a6d00", "#0e7490", "#57534e")
-DASHES = ((1, 0), (7, 3), (2, 2), (9, 3, 2, 3))
-MOST_RUNS = len(SHAPES)
-# Verdicts of a point in the history: shape, and colour of its picture.
-STATUS_MARKS: Mapping[str, tuple[str, str]] = {
-    "pass": ("circle", "#157a4c"),
-    "warn": ("triangle-down", "#8a5a00"),
-    "better": ("triangle-up", "#0b63b5"),
-    "inconclusive": ("triangle-right", "#8a5a00"),
-    "fail": ("cross", "#b91c1c"),
-    "missing": ("cross", "#b91c1c"),
-    "not comparable": ("diamond", "#8a5a00"),
-    "ungated": ("square", "#566171"),
-}
+MOST_RUNS = len(PARTS["shared"]["run_shapes"])
 COMPARISON_TITLE = "Recall, difference to the reference (shaded: how far below passes)"
 
 
@@ -51,15 +37,7 @@ class Chart:
     wide: bool = False
 
 
-LOSSES = {"train_loss": "train", "val_loss": "validation"}
-RECALLS = {f"{side}_recall@{k}": f"{side} R@{k}" for side in ("text", "image") for k in (1, 5)}
-EPOCH_CHARTS = (
-    Chart("epoch_loss", "Loss", "nats", LOSSES, wide=True),
-    Chart("epoch_recall", "Recall", "percent", RECALLS, wide=True),
-    Chart("learning_rate", "Learning rate", "at the epoch's first step", {"learning_rate": "rate"}, ".2~e"),
-    Chart("throughput", "Throughput", "pairs/s", {"samples_per_second": "pairs/s"}, ",.4~r", from_zero=True),
-    Chart("data_wait", "Waiting for data", "share of the time", {"data_wait": "data wait"}, ".1~%", from_zero=True),
-)
+EPOCH_CHARTS = tuple(Chart(**chart) for chart in PARTS["epoch_charts"])
 
 
 def epoch_chart(chart: Chart, runs: Sequence[str], fixed: bool = False, rows: Sequence[Spec] = ()) -> Spec:
@@ -70,12 +48,12 @@ def epoch_chart(chart: Chart, runs: Sequence[str], fixed: bool = False, rows: Se
     """
     curves = list(chart.curves.values())
     values = {
-        **_run_marks(runs, fixed),
+        "runs": list(runs),
         "title": chart.title,
         "unit": chart.unit,
         "rows": list(rows),
         "curves": curves,
-        "dashes": DASHES[: len(curves)],
+        "dashes": PARTS["shared"]["dashes"][: len(curves)],
         "label": f"datum.value == 0 ? '0' : format(datum.value, '{chart.form}')",
         "from_zero": chart.from_zero,
         "height": 300 if chart.wide else 200,
@@ -92,9 +70,15 @@ def comparison_chart(
 
     ``rows`` have run, metric (its words), difference, low (None: not gated), words; all in points of percent.
     """
-    height = 60 + len(metrics) * max(22, 11 * len(runs))
-    values = {"title": COMPARISON_TITLE, "unit": "points", "rows": list(rows), "metrics": list(metrics)}
-    spec = _spec("comparison", fixed, {**_run_marks(runs, fixed), **values, "height": height})
+    values = {
+        "runs": list(runs),
+        "metrics": list(metrics),
+        "title": COMPARISON_TITLE,
+        "unit": "points",
+        "rows": list(rows),
+        "height": 60 + len(metrics) * max(22, 11 * len(runs)),
+    }
+    spec = _spec("comparison", fixed, values)
     if len(runs) > 1:
         # Side by side within a metric's row, so that runs that come to the same stay visible.
         offset = {"field": "run", "type": "nominal", "scale": {"domain": list(runs)}}
@@ -114,25 +98,16 @@ def history_chart(by: str, title: str, unit: str, fixed: bool = False, rows: Seq
         "unit": unit,
         "rows": list(rows),
         "x": PARTS["shared"][f"history_{by}"],
-        "statuses": list(STATUS_MARKS),
-        "statuses_seen": [status for status in STATUS_MARKS if status in seen],
-        "status_shapes": [shape for shape, _ in STATUS_MARKS.values()],
-        "status_colours": [
-            colour if fixed else f"var(--{status.replace(' ', '-')})" for status, (_, colour) in STATUS_MARKS.items()
-        ],
+        "statuses_seen": [status for status in PARTS["shared"]["statuses"] if status in seen],
     }
     return _spec("history", fixed, values)
 
 
-def _run_marks(runs: Sequence[str], fixed: bool) -> Spec:
-    """Return what tells runs apart: colours and shapes."""
-    colours = RUN_COLOURS if fixed else [f"var(--run{number})" for number in range(1, MOST_RUNS + 1)]
-    return {"runs": list(runs), "run_colours": colours[: len(runs)], "run_shapes": SHAPES[: len(runs)]}
-
-
-def _spec(name: str, fixed: bool, values: Mapping[str, object]) -> Spec:
+def _spec(name: str, fixed: bool, values: Mapping[str, Any]) -> Spec:
     """Return the chart ``name`` of ``charts.json``, with ``values`` as they are and its own parts filled in."""
     parts = {**PARTS["shared"], **PARTS["picture" if fixed else "page"]}
+    for marks in ("run_colours", "run_shapes"):
+        parts[marks] = parts[marks][: len(values.get("runs", ()))]
 
     def filled(part: Any) -> Any:  # noqa: ANN401
         if isinstance(part, dict):
