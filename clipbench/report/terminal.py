@@ -36,7 +36,6 @@ GATE_WORDS = {
     "ungated": "none",
 }
 STYLES = {"pass": "green", "fail": "bold red", "missing": "bold red", "failed case": "bold red"}
-UNDECIDED = "yellow"
 MOST_DIFFERENCES = 8
 WHOLE_RUN = ("seconds_to_quality", "epochs_to_quality", "loss_curve")
 LEGEND = (
@@ -55,10 +54,10 @@ def print_table(judgement: Judgement) -> None:
 
 def table_text(judgement: Judgement) -> str:
     """Return what a terminal of 79 columns without colour shows."""
-    text = io.StringIO()
-    console = Console(file=text, width=79, highlight=False, color_system=None, force_terminal=False)
-    console.print(comparison_report(judgement))
-    return text.getvalue()
+    console = Console(file=io.StringIO(), width=79, highlight=False, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(comparison_report(judgement))
+    return capture.get()
 
 
 def comparison_report(judgement: Judgement) -> Group:
@@ -134,16 +133,14 @@ def _origin(comparison: Comparison) -> str:
 
 def _other_metrics(comparison: Comparison) -> Iterator[Text]:
     """Yield the figures that have no column: compared with something, of a whole run, or shown and no more."""
-    unknown = []
-    for verdict in (v for v in comparison.verdicts if v.metric not in COLUMNS):
-        if verdict.reference is None and verdict.metric not in WHOLE_RUN:
-            unknown.append(f"{verdict.metric} ({verdict.unit}) {_digits(verdict.value)}")
-            continue
+    others = [verdict for verdict in comparison.verdicts if verdict.metric not in COLUMNS]
+    shown = [verdict for verdict in others if verdict.reference is not None or verdict.metric in WHOLE_RUN]
+    for verdict in shown:
         line = f"{verdict.metric} ({verdict.unit}): {_digits(verdict.value)}"
         if comparison.against and verdict.reference is not None and verdict.metric != "loss_curve":
             line += f", {comparison.against.kind} {_digits(verdict.reference)}"
         yield Text.assemble(f"{line}, gate ", (GATE_WORDS[verdict.label], _style(verdict.label)))
-    if unknown:
+    if unknown := [f"{v.metric} ({v.unit}) {_digits(v.value)}" for v in others if v not in shown]:
         yield Text(f"ungated: {', '.join(unknown)}", overflow="fold")
 
 
@@ -164,7 +161,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
 
 
 def _style(status: str) -> str:
-    return "" if status == "ungated" else STYLES.get(status, UNDECIDED)
+    return "" if status == "ungated" else STYLES.get(status, "yellow")
 
 
 def _bullet(line: str) -> RenderableType:

@@ -12,7 +12,7 @@ from clipbench.api.plain import leaves, to_plain
 from clipbench.api.result import Result
 from clipbench.compare.comparing import ordered
 from clipbench.compare.history import Band, History, Series, commits_of
-from clipbench.compare.series import age
+from clipbench.compare.trend import age
 from clipbench.report.page.charts import Chart
 from clipbench.report.page.runs import Run, shortened
 from clipbench.report.page.words import metric_words, unit_words, when

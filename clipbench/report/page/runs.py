@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from clipbench.api.plain import finite
 from clipbench.api.result import Result
 from clipbench.compare.history import History
-from clipbench.compare.series import age
+from clipbench.compare.trend import age
 from clipbench.compare.verdicts import Comparison, ComparisonStatus, Verdict, worst
 from clipbench.errors import UsageError
 from clipbench.report.page.charts import EPOCH_CHARTS, MOST_RUNS, Chart

@@ -41,20 +41,14 @@ def fewer_colours(png: bytes) -> bytes:
 
 
 def stills(runs: Sequence[Run], history: Mapping[str, Any]) -> Iterator[tuple[str, Spec]]:
-    """Yield name and chart of every picture."""
+    """Yield name and chart of every picture; of the series shown first those over time, unless it has one result."""
     names = [run.label for run in runs]
-    differences = [row for run in runs for row in difference_rows(run)]
-    if differences:
-        metrics = list(dict.fromkeys(row["metric"] for row in differences))
-        yield "comparison", comparison_chart(names, metrics, fixed=True, rows=differences)
+    if differences := [row for run in runs for row in difference_rows(run)]:
+        compared = list(dict.fromkeys(row["metric"] for row in differences))
+        yield "comparison", comparison_chart(names, compared, fixed=True, rows=differences)
     for chart in EPOCH_CHARTS:
         if rows := [row for run in runs for row in epoch_rows(run, chart)]:
             yield chart.name, epoch_chart(chart, names, fixed=True, rows=rows)
-    yield from _over_time(history)
-
-
-def _over_time(history: Mapping[str, Any]) -> Iterator[tuple[str, Spec]]:
-    """Yield the pictures of the series that the page shows first, unless it has one result alone."""
     series = history["series"][long_series(history)]
     metrics = {metric["name"]: metric for metric in series["metrics"] if len(series["runs"]) > 1}
     for metric in (metrics[name] for name in OVER_TIME if name in metrics):

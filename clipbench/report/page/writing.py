@@ -6,8 +6,8 @@ import gc
 import importlib.util
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.report.page.charts import EPOCH_CHARTS, Chart, comparison_chart, epoch_chart, history_chart
 from clipbench.report.page.data import difference_rows, fact_table, history_data, long_series
 from clipbench.report.page.runs import Run, choose, runs_in_full
+from clipbench.report.page.stills import write_stills
 from clipbench.report.page.template import libraries, render
 from clipbench.report.wording import comparison_reasons, kind_of, reason, sentence
 
@@ -27,11 +28,24 @@ EXTRA = {"jinja2": "Jinja2", "vl_convert": "vl-convert-python"}
 
 
 def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = ()) -> ExitCode:
-    """Write the report of what ``request`` names, and print where it is; return the exit code.
+    """Write ``index.html`` and the pictures into ``out``, and print where they are; return the exit code.
 
-    0: all files could be read; 3: a file was refused, and the page says which; 4: there is no result, and no page.
+    ``wanted`` are ids of runs to show in full. 0: all files could be read; 3: a file was refused, and the page says
+    which; 4: there is no result, and nothing is written. Raises NotReadyError without the extra ``report``, and where
+    ``out`` cannot be written.
     """
-    written, history = write_report(request, out, title, wanted)
+    if missing := [name for module, name in EXTRA.items() if importlib.util.find_spec(module) is None]:
+        raise NotReadyError(
+            f"clipbench report needs {' and '.join(missing)}, which this installation lacks; "
+            "install with: pip install 'clipbench[report]'"
+        )
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: is a file; expected a folder; it is created where there is none")
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # It takes two seconds, outside Python: results are read meanwhile.
+        code = beside.submit(libraries)
+        runs, history = _judge(request, wanted)
+        written = _write(out, title, runs, history, code) if runs else []
     problems = history.judgement.problems
     for problem in problems:
         print(f"refused: {problem}", file=sys.stderr)
@@ -41,27 +55,6 @@ def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = 
     elif not problems:
         print(f"clipbench: no result under {' '.join(map(str, request.paths))}; nothing was written", file=sys.stderr)
     return exit_code(history.series, problems)
-
-
-def write_report(request: Request, out: Path, title: str, wanted: Sequence[str] = ()) -> tuple[list[Path], History]:
-    """Write ``index.html`` and the pictures into ``out``; return what was written, and all results judged.
-
-    ``wanted`` are ids of runs to show in full. Without any result nothing is written. Raises NotReadyError without the
-    extra ``report``, and where ``out`` cannot be written.
-    """
-    _check_extra()
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: is a file; expected a folder; it is created where there is none")
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        # It takes two seconds, outside Python: results are read meanwhile.
-        code = beside.submit(libraries)
-        runs, history = _judge(request, wanted)
-        if not runs:
-            return [], history
-        try:
-            return _write(out, title, runs, history, code.result), history
-        except OSError as error:
-            raise NotReadyError(f"{out}: the report cannot be written ({error.strerror}); make room there") from None
 
 
 def _judge(request: Request, wanted: Sequence[str]) -> tuple[list[Run], History]:
@@ -75,15 +68,17 @@ def _judge(request: Request, wanted: Sequence[str]) -> tuple[list[Run], History]
         gc.enable()
 
 
-def _write(out: Path, title: str, runs: Sequence[Run], history: History, code: Callable[[], str]) -> list[Path]:
-    from clipbench.report.page.stills import write_stills
-
+def _write(out: Path, title: str, runs: Sequence[Run], history: History, code: Future[str]) -> list[Path]:
+    """Return the files that were written, the page first; ``code`` has the page's libraries when they are ready."""
     data = history_data(history)
     page = out / "index.html"
-    out.mkdir(parents=True, exist_ok=True)
-    pictures = write_stills(out, runs, data)
-    context = page_data(title, runs, history, data)
-    page.write_text(render({**context, "pictures": [path.name for path in pictures]}, code()), encoding="utf-8")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        pictures = write_stills(out, runs, data)
+        context = {**page_data(title, runs, history, data), "pictures": [path.name for path in pictures]}
+        page.write_text(render(context, code.result()), encoding="utf-8")
+    except OSError as error:
+        raise NotReadyError(f"{out}: the report cannot be written ({error.strerror}); make room there") from None
     return [page, *pictures]
 
 
@@ -152,12 +147,3 @@ def _counts(points: Iterable[Point]) -> list[tuple[str, int]]:
     """Return how many results have which status, the worst first."""
     counts = Counter(point.status for point in points)
     return [(status, counts[status]) for status in WORST_FIRST if status in counts]
-
-
-def _check_extra() -> None:
-    missing = [name for module, name in EXTRA.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        raise NotReadyError(
-            f"clipbench report needs {' and '.join(missing)}, which this installation lacks; "
-            "install with: pip install 'clipbench[report]'"
-        )
