@@ -18,7 +18,6 @@ from clipbench.api.registry import load_object, load_registry
 from clipbench.errors import UsageError
 from clipbench.runs.devices import pick_precision
 
-TIMEOUT_SECONDS = 60.0
 KILL_SECONDS = 5.0
 
 
@@ -55,9 +54,7 @@ class DeviceCheck:
         return not (self.engine_problem or self.unavailable or self.broke_off)
 
 
-def run_device_check(
-    engine: str, device: str, precisions: Sequence[str], timeout: float = TIMEOUT_SECONDS
-) -> DeviceCheck:
+def run_device_check(engine: str, device: str, precisions: Sequence[str], timeout: float = 60.0) -> DeviceCheck:
     """Return the answers of a device, those that it gave within ``timeout`` seconds and before its process ended."""
     with tempfile.TemporaryDirectory(prefix="clipbench-") as folder:
         answers, log = Path(folder) / "answers.jsonl", Path(folder) / "log"

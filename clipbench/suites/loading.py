@@ -17,9 +17,9 @@ from clipbench.api import Case
 from clipbench.api.plain import from_plain
 from clipbench.errors import UsageError
 from clipbench.files import schemas
+from clipbench.files.bundled import shipped_suites
 from clipbench.files.schemas import dotted
 from clipbench.files.yaml_file import KeyPath, YamlFile, parse_value, read_yaml
-from clipbench.suites.shipped import shipped_suites
 
 MAX_CASES = 1000
 # Keys of suites of version 0.1.0 that are called otherwise now.

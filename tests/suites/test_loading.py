@@ -8,8 +8,8 @@ import pytest
 from clipbench.api import Case
 from clipbench.api.plain import from_plain
 from clipbench.errors import UsageError
+from clipbench.files.bundled import shipped_suites, shipped_summary
 from clipbench.suites.loading import find_suite, load_suite
-from clipbench.suites.shipped import shipped_suites, shipped_summary
 
 MINIMAL = """\
 name: minimal
