@@ -7,7 +7,6 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -95,14 +94,8 @@ def open_device(rank: Rank) -> Hardware:
     device.seed(case.seed + world.rank)
     tuning = dict(device.tune(rank.job.tuning))
     info = device.info()
-    section = {
-        "requested": case.device,
-        "kind": device.name,
-        "world_size": case.world_size,
-        "precision": precision,
-        "tuning": tuning,
-        **to_plain(info),
-    }
+    section = {"requested": case.device, "kind": device.name, "world_size": case.world_size, "precision": precision}
+    section |= {"tuning": tuning, **to_plain(info)}
     reporter.emit(events.EnvironmentRead(_environment(rank, engine, device, section)))
     group: Group = SingleRank()
     if world.size > 1:
@@ -255,11 +248,7 @@ def restore(
     notes = found.problems if found else ()
     state.attempts.append(Attempt(rank.job.started, len(state.epochs), state.progress.steps, notes))
     emit(events.TrainingStarted(tuple(state.attempts), tuple(state.epochs)))
-
-    def saved(folder: Path) -> None:
-        emit(events.CheckpointSaved(str(folder)))
-
-    return state, Checkpointer(root, rank.case.checkpoint, identity, found.folder if found else None, saved)
+    return state, Checkpointer(root, rank.case.checkpoint, identity, found.folder if found else None, emit)
 
 
 def _identity(rank: Rank, hardware: Hardware, inputs: events.InputsRead) -> Mapping[str, Any]:

@@ -67,8 +67,8 @@ class TrainFetch:
     def __call__(self, key: Key) -> tuple[np.ndarray, ...]:
         epoch, index = key
         draws = rng(self.seed, Stream.AUGMENTATION, epoch, index)
-        config = self.config
-        pixels = train_transform(self.split.image(index), config.image_size, draws, self.augment, config.eval_resize)
+        image, size = self.split.image(index), self.config.image_size
+        pixels = train_transform(image, size, draws, self.augment, self.config.eval_resize)
         choice = draw_caption(self.seed, epoch, index, self.captions.count(index))
         return pixels, self.captions.tokens[self.captions.offsets[index] + choice]
 

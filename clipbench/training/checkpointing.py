@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import Learner
+from clipbench.api import Learner, events
 from clipbench.api.config import CheckpointConfig
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.errors import CaseFailedError, InvalidFileError
@@ -21,15 +21,15 @@ from clipbench.training.state import RunState, SavedRun
 class Checkpointer:
     """Saves checkpoints under ``root``; with ``root`` None, as on ranks other than the first, it saves nothing.
 
-    ``identity`` is what a run must have to be resumed from them. ``latest`` is the folder of the last one. ``saved`` is
-    called with each new folder.
+    ``identity`` is what a run must have to be resumed from them. ``latest`` is the folder of the last one. ``emit``
+    reports each new one.
     """
 
     root: Path | None
     config: CheckpointConfig
     identity: Mapping[str, Any]
     latest: Path | None = None
-    saved: Callable[[Path], None] = lambda _folder: None
+    emit: Callable[[events.Event], None] = lambda _event: None
     _last_time: float = field(init=False, default_factory=time.monotonic)
 
     def due(self) -> bool:
@@ -54,7 +54,7 @@ class Checkpointer:
         name = f"step-{state.steps_done:08d}"
         self.latest = checkpoints.save(self.root, name, learner.state(), progress, _score(state))
         self._last_time = time.monotonic()
-        self.saved(self.latest)
+        self.emit(events.CheckpointSaved(str(self.latest)))
         return self.latest
 
     def check_parameters(self, learner: Learner, when: str = "") -> None:

@@ -7,9 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from clipbench.api import EpochRecord
 from clipbench.api.plain import finite
-from clipbench.api.result import EpochSeconds, RankRecord
+from clipbench.api.result import EpochRecord, EpochSeconds, RankRecord
 from clipbench.errors import CaseFailedError
 from clipbench.training.collectives import MemoryPeaks
 from clipbench.training.evaluation import Evaluation

@@ -73,16 +73,10 @@ class StepRecorder:
         indices = order[step].tolist()
         scaler = "" if scaler_scale is None else f", gradient scale {scaler_scale:g}"
         shown = ", ".join(map(str, indices[:8])) + (f" and {len(indices) - 8} more" if len(indices) > 8 else "")
-        return CaseFailedError(
+        text = (
             f"{problem} at epoch {epoch + 1}, step {step + 1} (learning rate {rate:.3g}, logit scale {scale:.3f}"
-            f"{scaler}, images {shown}); the last good checkpoint: {self.checkpointer.latest or 'none yet'}",
-            {
-                "epoch": epoch + 1,
-                "step": step + 1,
-                "learning_rate": rate,
-                "logit_scale": finite(scale),
-                "scaler_scale": scaler_scale,
-                "indices": indices,
-            },
-            self.checkpointer.latest,
+            f"{scaler}, images {shown}); the last good checkpoint: {self.checkpointer.latest or 'none yet'}"
         )
+        details = {"epoch": epoch + 1, "step": step + 1, "learning_rate": rate, "logit_scale": finite(scale)}
+        details |= {"scaler_scale": scaler_scale, "indices": indices}
+        return CaseFailedError(text, details, self.checkpointer.latest)

@@ -71,13 +71,10 @@ def measure(windows: Sequence[Window], batch_size: int) -> Throughput:
         return Throughput()
     steps = sum(window.steps for window in windows)
     step_times = np.asarray([window.seconds / window.steps for window in windows])
-    percentiles = {f"p{p}": float(np.percentile(step_times, p)) for p in (5, 50, 95)}
-    return Throughput(
-        seconds=seconds,
-        samples_per_second=steps * batch_size / seconds,
-        data_wait=min(1.0, sum(window.data_wait for window in windows) / seconds),
-        step_seconds=percentiles | {"max": float(step_times.max())},
-    )
+    step_seconds = {f"p{p}": float(np.percentile(step_times, p)) for p in (5, 50, 95)}
+    step_seconds["max"] = float(step_times.max())
+    data_wait = min(1.0, sum(window.data_wait for window in windows) / seconds)
+    return Throughput(seconds, steps * batch_size / seconds, data_wait, step_seconds)
 
 
 def slowest_windows(windows_of_ranks: Sequence[Sequence[Window]]) -> tuple[Window, ...]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from clipbench.api import events
 from clipbench.api.config import CheckpointConfig
 from clipbench.errors import CaseFailedError
 from clipbench.training import checkpoints
@@ -39,12 +40,13 @@ def test_a_checkpoint_is_due_after_so_many_minutes(monkeypatch):
 
 
 def test_epochs_are_saved_as_often_as_asked_with_the_recall_as_score(tmp_path):
-    state, folders = RunState(), []
-    saver = replace(checkpointer(tmp_path, epochs=2), saved=folders.append)
+    state, reported = RunState(), []
+    saver = replace(checkpointer(tmp_path, epochs=2), emit=reported.append)
     for epoch, recall in ((1, 10.0), (2, 30.0), (3, 50.0), (4, 20.0)):
         state.finish_epoch(replace(EMPTY_RECORD, epoch=epoch, steps=5, recall={"recall_mean": recall}))
         saver.save_epoch(Learner(), state)
-    assert [folder.name for folder in folders] == ["step-00000010", "step-00000020"]
+    folders = [tmp_path / "step-00000010", tmp_path / "step-00000020"]
+    assert reported == [events.CheckpointSaved(str(folder)) for folder in folders]
     assert checkpoints.best(tmp_path).name == "step-00000010"
     assert saver.latest == folders[-1]
     assert peek(saver.latest).state == state and peek(saver.latest).identity == {"suite": {"seed": 0}}
