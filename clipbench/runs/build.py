@@ -7,7 +7,6 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any
 
 from clipbench import __version__
@@ -120,7 +119,7 @@ def check_probes(probes: Sequence[Probe], device: str) -> str | None:
 def _close_at_exit(group: Group, resources: ExitStack) -> None:
     """Have ``group`` closed with ``resources`` unless this rank fails: its peers must then notice its silence."""
 
-    def close(_kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
+    def close(_kind: object, error: BaseException | None, _trace: object) -> None:
         if error is None or isinstance(error, Stopped):
             group.close()
 

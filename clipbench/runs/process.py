@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from clipbench.api import events as e
 from clipbench.api.plain import from_plain
@@ -98,19 +98,12 @@ def run_job(
 @contextmanager
 def counted_signals(received: list[int]) -> Iterator[None]:
     """Add each SIGINT and SIGTERM to ``received`` instead of dying of it."""
-
-    def count(number: int, _frame: object) -> None:
-        received.append(number)
-
-    before: dict[signal.Signals, Any] = {}
-    with suppress(ValueError):  # not in the main thread
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, count)
-    try:
+    with ExitStack() as stack:
+        with suppress(ValueError):  # not in the main thread
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before = signal.signal(number, lambda number, _frame: received.append(number))
+                stack.callback(signal.signal, number, before)
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _killed_rank(report: Path) -> list[e.RankKilled]:

@@ -68,9 +68,7 @@ class MemoryPeaks(NamedTuple):
 
 def gather_memory(group: Group, device: Device, host: int | None) -> list[MemoryPeaks]:
     """Return the memory peaks of all ranks, in rank order; this rank's are read from ``device``, and ``host``."""
-    own = np.array([-1 if peak is None else peak for peak in (device.peak_memory(), host)], np.int64)
-    rows = [[peak if peak >= 0 else None for peak in row.tolist()] for row in group.all_gather(own)]
-    return [MemoryPeaks(*row) for row in rows]
+    return [MemoryPeaks(*peaks) for peaks in gather_values(group, [device.peak_memory(), host])]
 
 
 def gather_values(group: Group, value: Any) -> list[Any]:  # noqa: ANN401

@@ -43,4 +43,4 @@ def test_the_report_of_a_window_crosses_as_an_array():
 
 def test_a_flag_of_any_rank_counts_and_memory_is_of_each():
     assert any_rank(Pair([True]), False) and not any_rank(Pair([False]), False)
-    assert gather_memory(Pair([-1, 5]), Device(), 3) == [MemoryPeaks(7, 3), MemoryPeaks(None, 5)]
+    assert gather_memory(Pair(list(b"[null, 5]")), Device(), 3) == [MemoryPeaks(7, 3), MemoryPeaks(None, 5)]
