@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -119,8 +118,7 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
 
 def load_object(path: str) -> Callable[..., Any]:
     """Import the module that a spec's ``load`` names, and return its attribute."""
-    module, _, attribute = path.partition(":")
-    loaded = getattr(importlib.import_module(module), attribute)
+    loaded = EntryPoint(name="", value=path, group=GROUP).load()
     if not callable(loaded):
         raise TypeError(f"{path} is not callable")
     return loaded  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clipbench.suites.loading import Suite
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
-EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
 repeatable = partial(click.option, multiple=True)
 
 PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -22,9 +22,7 @@ FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), 
 BASELINES = click.option(
     "--baselines", type=FOLDER, default=Path("results/baseline"), help="Folder of adopted baselines."
 )
-REFERENCES = repeatable(
-    "--references", "folders", type=EXISTING_FOLDER, help="Folder with more references. Repeatable."
-)
+REFERENCES = repeatable("--references", "folders", type=EXISTING, help="Folder with more references. Repeatable.")
 OUT = click.option("--out", type=FOLDER, default=Path("results"), help="Folder that results are written to.")
 CASES = repeatable("--case", "cases", metavar="NAME", help="Only this case; shell wildcards work. Repeatable.")
 DEVICE = click.option("--device", help="Device plugin, or auto. Short for --set device=...")

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 MAX_BYTES = 512_000_000
 
 
-class JsonError(ValueError):
+class JsonError(Exception):
     """A file is not valid JSON; the message says why, without the file's name."""
 
 
@@ -22,8 +22,6 @@ def read_json(path: Path) -> Any:  # noqa: ANN401
         return json.loads(text, parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=refuse_repeats)
     except json.JSONDecodeError as error:
         raise JsonError(f"not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
-    except JsonError:
-        raise
     except ValueError as error:  # an integer of thousands of digits
         raise JsonError(f"not valid JSON: {error}") from None
     except RecursionError:

@@ -17,7 +17,7 @@ import numpy as np
 
 from clipbench.api import TensorRef
 from clipbench.errors import InvalidFileError
-from clipbench.files.json_file import refuse_repeats
+from clipbench.files.json_file import JsonError, refuse_repeats
 
 # The format's names of types, and numpy's. It has no bfloat16: such tensors travel as two opaque bytes each.
 FORMAT_NAMES = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "BF16", "F32", "F64")
@@ -71,7 +71,7 @@ def read_tensors(path: Path) -> dict[str, TensorRef]:
     start = LENGTH_BYTES + length
     try:
         entries = _parse(header, size - start)
-    except ValueError as error:
+    except (JsonError, ValueError) as error:
         raise InvalidFileError(f"{path}: {DAMAGED}: {error}") from None
     return {
         name: TensorRef(dtype, shape, partial(_view, data, dtype, shape, start + begin))

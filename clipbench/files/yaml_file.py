@@ -114,16 +114,15 @@ class YamlFile:
 
     def where(self, key: KeyPath) -> str:
         """Return ``file:line:column`` of a key, or of the nearest enclosing one that is written in the file."""
-        for length in range(len(key), 0, -1):
-            if key[:length] in self.marks:
-                line, column = self.marks[key[:length]]
-                return f"{self.path}:{line}:{column}"
-        return f"{self.path}:1:1"
+        while key not in self.marks:
+            key = key[:-1]
+        line, column = self.marks[key]
+        return f"{self.path}:{line}:{column}"
 
 
 def read_yaml(path: Path) -> YamlFile:
     """Return one document; raise UsageError, with line and column, for anything that is not plain data."""
-    marks: dict[KeyPath, Mark] = {}
+    marks: dict[KeyPath, Mark] = {(): (1, 1)}
     return YamlFile(path, _parse(_read_text(path), str(path), marks), marks)
 
 
@@ -135,8 +134,8 @@ def parse_value(text: str, where: str) -> Any:  # noqa: ANN401
 def _read_text(path: Path) -> str:
     try:
         if path.exists() and not path.is_file():
-            what = "is a folder" if path.is_dir() else "not a regular file"
-            raise UsageError(f"{path}: {what}; expected a YAML file")
+            what = "a folder" if path.is_dir() else "not a regular file"
+            raise UsageError(f"{path}: is {what}; expected a YAML file")
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(f"{path}: larger than {MAX_BYTES:,} bytes; expected a suite")
         content = path.read_bytes()

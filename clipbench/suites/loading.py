@@ -54,17 +54,14 @@ class Suite:
 def find_suite(name: str) -> Path:
     """Return the file that ``name`` means: a path, or the name of a suite that ships with clipbench.
 
-    Raises UsageError where it is neither.
+    A file goes before a suite, and a suite before a folder, which reading refuses. Raises UsageError for anything else.
     """
     path = Path(name)
-    if os.path.isfile(path):  # noqa: PTH113 -- a name that is too long is no file, and no error
-        return path
     shipped = {file.stem: file for file in shipped_suites()}
-    if name in shipped:
+    if name in shipped and not os.path.isfile(path):  # noqa: PTH113 -- a name that is too long is no file, and no error
         return shipped[name]
     if os.path.exists(path):  # noqa: PTH110
-        what = "a folder" if path.is_dir() else "not a regular file"
-        raise UsageError(f"{name}: is {what}; expected a YAML file")
+        return path
     if path.stem in shipped:
         raise UsageError(f"{name}: no such file; to run the suite that ships, use: clipbench run {path.stem}")
     raise UsageError(f"{name}: no such file, and not the name of a suite that ships ({', '.join(sorted(shipped))})")

@@ -34,8 +34,7 @@ EXPECTED: Mapping[str, str] = {
 def load_schema(kind: str) -> Schema:
     """Return the JSON Schema of ``kind``: suite, result, reference, baseline or comparison."""
     text = resources.files(__name__).joinpath(f"{kind}.schema.json").read_text(encoding="utf-8")
-    schema: Schema = json.loads(text)
-    return schema
+    return json.loads(text)  # type: ignore[no-any-return]
 
 
 @functools.cache
@@ -44,13 +43,9 @@ def _validator(kind: str) -> Validator:
     from jsonschema.validators import extend
 
     # JSON Schema takes 1e3 for an integer; Python, which counts with it, does not.
-    types = Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    )
-    validator: Validator = extend(Draft202012Validator, type_checker=types)(  # type: ignore[no-untyped-call]
-        load_schema(kind)
-    )
-    return validator
+    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    strict = extend(Draft202012Validator, type_checker=types)  # type: ignore[no-untyped-call]
+    return strict(load_schema(kind))  # type: ignore[no-any-return]
 
 
 class _Whole:
