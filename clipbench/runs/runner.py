@@ -108,7 +108,7 @@ def _open_folder(out: Path, case: Case, restart: bool, observers: Observers) -> 
         found = None
     if found is None:
         return new_run_folder(out, case)
-    observers.handle(events.Notice(f"resuming run {found.record.run_id}, started {found.record.started}"))
+    observers.handle(events.Notice(f"resuming run {found.run_id}, started {found.started}"))
     return found
 
 
@@ -116,10 +116,10 @@ def _run_case(
     plan: Plan, registry: Registry, folder: RunFolder, out: Path, observers: Observers, checks: Checks
 ) -> Outcome:
     """Run one case to a result on disk."""
-    case, run_id, launch = plan.case, folder.record.run_id, outer_launch()
+    case, run_id, launch = plan.case, folder.run_id, outer_launch()
     folder = folder.begin_attempt()
     checks = checks or ((case.engine, case.device),)
-    started, tuning = folder.record.updated, folder.tuning()
+    started, tuning = folder.updated, folder.tuning()
     job = Job(folder.path, os.getpid(), checks, case, folder.checkpoints, started, tuning)
     launcher = SINGLE_PROCESS if launch or case.world_size == 1 else _launcher(registry, case, folder)
     variables = launch.variables if launch else thread_variables(case.world_size)
@@ -128,7 +128,7 @@ def _run_case(
         end = run_job(job, launcher, variables, observers.handle)
         _raise_refusals(end, folder)
         status, error = verdict_of_run(end)
-        result = build_result(case, run_id, folder.record.started, end.events, status, error, plan.warnings)
+        result = build_result(case, run_id, folder.started, end.events, status, error, plan.warnings)
         path = write_result(out, result)
         observers.handle(events.CaseFinished(result, path))
     folder = folder.mark(status)
