@@ -47,20 +47,18 @@ def epoch_chart(chart: Chart, runs: Sequence[str], fixed: bool = False, rows: Se
     ``points`` and its list of runs is the legend.
     """
     curves = list(chart.curves.values())
-    values = {
-        "runs": list(runs),
-        "title": chart.title,
-        "unit": chart.unit,
-        "rows": list(rows),
-        "curves": curves,
-        "dashes": PARTS["shared"]["dashes"][: len(curves)],
-        "label": f"datum.value == 0 ? '0' : format(datum.value, '{chart.form}')",
-        "from_zero": chart.from_zero,
-        "height": 300 if chart.wide else 200,
-    }
-    if len(curves) == 1:
-        values["curve_legend"] = None
-    return _spec("epoch", fixed, values)
+    about = {"title": chart.title, "unit": chart.unit, "from_zero": chart.from_zero, "curves": curves}
+    return _spec(
+        "epoch",
+        fixed,
+        **about,
+        **({"curve_legend": None} if len(curves) == 1 else {}),
+        runs=runs,
+        rows=rows,
+        dashes=PARTS["shared"]["dashes"][: len(curves)],
+        label=f"datum.value == 0 ? '0' : format(datum.value, '{chart.form}')",
+        height=300 if chart.wide else 200,
+    )
 
 
 def comparison_chart(
@@ -70,18 +68,12 @@ def comparison_chart(
 
     ``rows`` have run, metric (its words), difference, low (None: not gated), words; all in points of percent.
     """
-    values = {
-        "runs": list(runs),
-        "metrics": list(metrics),
-        "title": COMPARISON_TITLE,
-        "unit": "points",
-        "rows": list(rows),
-        "height": 60 + len(metrics) * max(22, 11 * len(runs)),
-    }
-    spec = _spec("comparison", fixed, values)
+    height = 60 + len(metrics) * max(22, 11 * len(runs))
+    about = {"title": COMPARISON_TITLE, "unit": "points", "metrics": metrics, "height": height}
+    spec = _spec("comparison", fixed, runs=runs, rows=rows, **about)
     if len(runs) > 1:
         # Side by side within a metric's row, so that runs that come to the same stay visible.
-        offset = {"field": "run", "type": "nominal", "scale": {"domain": list(runs)}}
+        offset = {"field": "run", "type": "nominal", "scale": {"domain": runs}}
         spec["layer"][-1]["encoding"]["yOffset"] = offset
     return spec
 
@@ -93,17 +85,12 @@ def history_chart(by: str, title: str, unit: str, fixed: bool = False, rows: Seq
     the next. x is milliseconds, or the number of the commit.
     """
     seen = {row.get("status") for row in rows}
-    values = {
-        "title": title,
-        "unit": unit,
-        "rows": list(rows),
-        "x": PARTS["shared"][f"history_{by}"],
-        "statuses_seen": [status for status in PARTS["shared"]["statuses"] if status in seen],
-    }
-    return _spec("history", fixed, values)
+    statuses = [status for status in PARTS["shared"]["statuses"] if status in seen]
+    x = PARTS["shared"][f"history_{by}"]
+    return _spec("history", fixed, rows=rows, title=title, unit=unit, x=x, statuses_seen=statuses)
 
 
-def _spec(name: str, fixed: bool, values: Mapping[str, Any]) -> Spec:
+def _spec(name: str, fixed: bool, **values: Any) -> Spec:  # noqa: ANN401
     """Return the chart ``name`` of ``charts.json``, with ``values`` as they are and its own parts filled in."""
     parts = {**PARTS["shared"], **PARTS["picture" if fixed else "page"]}
     for marks in ("run_colours", "run_shapes"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from clipbench.report.wording import machine
 
 SHOWN = 6  # runs in full, unless the command names them
 HEADLINES = ("recall_mean", "text_recall_mean", "image_recall_mean", "samples_per_second")
-Values = list[float | None]
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Run:
         }
 
     @functools.cached_property
-    def curves(self) -> dict[str, Values]:
+    def curves(self) -> dict[str, list[float | None]]:
         """The values of every chart over the epochs, one list for each key, and ``epoch`` itself."""
         records = [{**(record.recall or {}), **vars(record)} for record in self.result.epochs]
         keys = ["epoch", *(key for chart in EPOCH_CHARTS for key in chart.curves)]
@@ -90,7 +88,7 @@ def runs_in_full(chosen: Sequence[str], results: Sequence[Result], history: Hist
 def labels(run_ids: Sequence[str], cases: Sequence[str]) -> list[str]:
     """Return a short name for each run: its case and the end of its id, or the whole id where that is not enough."""
     short = [
-        f"{case} {match[0]}" if (match := re.search(r"[^-]+$", run_id)) and match[0] != run_id else run_id
+        f"{case} {end}" if (end := run_id.rpartition("-")[2]) not in ("", run_id) else run_id
         for run_id, case in zip(run_ids, cases, strict=True)
     ]
     count = Counter(short)

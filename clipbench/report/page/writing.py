@@ -88,7 +88,6 @@ def _write(out: Path, title: str, runs: Sequence[Run], history: History, code: F
 def page_data(title: str, runs: Sequence[Run], history: History, data: dict[str, Any]) -> dict[str, Any]:
     """Return everything that the template needs: words for what stands still, data and charts for the script."""
     drawn = [chart for chart in EPOCH_CHARTS if any(run.has(chart) for run in runs)]
-    script = script_data(runs, drawn, data)
     now = _counts(history.newest)
     return {
         "title": title,
@@ -102,7 +101,7 @@ def page_data(title: str, runs: Sequence[Run], history: History, data: dict[str,
         "facts": fact_table(runs),
         "first_series": long_series(data),
         "charts": drawn,
-        "script": script,
+        "script": script_data(runs, drawn, data),
         "shown_of": shown_of,
     }
 
@@ -119,7 +118,7 @@ def script_data(runs: Sequence[Run], charts: Sequence[Chart], history: dict[str,
             {
                 "name": chart.name,
                 "form": chart.form,
-                "curves": list(chart.curves.items()),
+                "curves": [*chart.curves.items()],
                 "spec": epoch_chart(chart, names),
             }
             for chart in charts
