@@ -6,8 +6,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
-from clipbench.api.plain import ABSENT, leaves, value_at
-from clipbench.api.result import Result
+from clipbench.api import ABSENT, Result, leaves, value_at
 from clipbench.compare.verdicts import Difference
 from clipbench.files import schemas
 from clipbench.results.references import describe

@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from clipbench.api.plain import finite
-from clipbench.api.result import Direction, Metric, Result
+from clipbench.api import Direction, Metric, Result, finite
+from clipbench.compare import significance
 from clipbench.compare.convergence import QUALITY_METRICS, Curve, loss_curve, match_curves, mean_curve, quality_metrics
 from clipbench.compare.deciding import by_significance, by_tolerance
 from clipbench.compare.matching import Match, unmet
-from clipbench.compare.significance import (
-    Effect,
-    Limits,
-    pairs_per_second,
-    recall_effects,
-    sampling_errors,
-    seconds_per_pair,
-    speed_effect,
-)
+from clipbench.compare.significance import Effect, Limits
 from clipbench.compare.verdicts import Against, Cause, Comparison, ComparisonStatus, Difference, Verdict, overall
 from clipbench.results.baselines import Baseline
 from clipbench.results.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS
@@ -126,25 +118,23 @@ def _unjudged(runs: Sequence[Figures], cause: Cause) -> Iterator[Verdict]:
 def _with_reference(match: Match, reference: Reference, ours: Figures, errors: bool) -> Iterator[Verdict]:
     (result,) = match.results
     resampled = errors and not match.refused and not reference.metrics.keys().isdisjoint(RECALL_NAMES)
-    sampling = sampling_errors(result) if resampled else {}
+    sampling = significance.sampling_errors(result) if resampled else {}
     for name, published in reference.metrics.items():
-        yield _with_figure(name, ours, published, match, sampling.get(name))
+        unit, value = (published.unit, published.direction), mean(name, [ours])
+        figures = value, published.value, published.tolerance, sampling.get(name)
+        one = Verdict(name, *unit, *figures, note=_why_missing(name, [ours]))
+        if match.refused:
+            yield replace(one, cause=Cause.CONDITIONS)
+        elif differences := _own_differences(ours.get(name), published, match):
+            yield _not_comparable(one, differences)
+        else:
+            cause, limit = by_tolerance(value, published)
+            yield replace(one, cause=cause, limit=limit)
     for name in ours.keys() - reference.metrics.keys():
         value, error = mean(name, [ours]), sampling.get(name)
         yield Verdict(name, *_unit(name, [ours]), value, error=error, cause=Cause.NO_FIGURE)
     if reference.loss_curve:
         yield _curve(loss_curve(result), reference.loss_curve, Cause.CONDITIONS if match.refused else None)
-
-
-def _with_figure(name: str, ours: Figures, published: ReferenceMetric, match: Match, error: float | None) -> Verdict:
-    value, unit = mean(name, [ours]), (published.unit, published.direction)
-    note = _why_missing(name, [ours])
-    one = Verdict(name, *unit, value, published.value, published.tolerance, error, note=note)
-    if match.refused:
-        return replace(one, cause=Cause.CONDITIONS)
-    if differences := _own_differences(ours.get(name), published, match):
-        return _not_comparable(one, differences)
-    return replace(one, **by_tolerance(value, published)._asdict())
 
 
 def _own_differences(metric: Metric | None, published: ReferenceMetric, match: Match) -> tuple[Difference, ...]:
@@ -165,23 +155,29 @@ def _with_baseline(match: Match, baseline: Sequence[Result], ours: Sequence[Figu
     for name in {name for run in (*ours, *theirs) for name in run} - {*RECALL_NAMES, SPEED}:
         yield _shown(name, ours, theirs, match)
     thresholds = match.terms.thresholds
-    effects = recall_effects(match.results, baseline, thresholds)
+    effects = significance.recall_effects(match.results, baseline, thresholds)
     for name in RECALL_NAMES:
         one = Verdict(name, *_unit(name, ours), mean(name, ours), mean(name, theirs))
         yield _gated(one, ours, effects.get(name), thresholds.of_recall(name))
-    yield _speed(match, baseline, ours, theirs)
+    yield _speed(match, baseline, ours)
     yield _baseline_curve(match.results, baseline)
 
 
-def _speed(match: Match, baseline: Sequence[Result], ours: Sequence[Figures], theirs: Sequence[Figures]) -> Verdict:
-    sides = [[seconds_per_pair(result) for result in side] for side in (match.results, baseline)]
-    value, reference = _rate(sides[0], ours), _rate(sides[1], theirs)
+def _speed(match: Match, baseline: Sequence[Result], ours: Sequence[Figures]) -> Verdict:
+    sides = [[significance.seconds_per_pair(result) for result in side] for side in (match.results, baseline)]
+    value, reference = _rate(sides[0], match.results), _rate(sides[1], baseline)
     one = Verdict(SPEED, *_unit(SPEED, ours), value, reference)
     if match.slow:
         return _not_comparable(one, match.slow)
     limits = match.terms.thresholds.of_speed()
     known = value is not None and reference is not None
-    return _gated(one, ours, speed_effect(sides[0], sides[1], limits) if known else None, limits)
+    return _gated(one, ours, significance.speed_effect(sides[0], sides[1], limits) if known else None, limits)
+
+
+def _rate(seconds: Sequence[Sequence[float]], results: Sequence[Result]) -> float | None:
+    """Return pairs per second; None where a run has no window, or its throughput is None: an unreliable timing."""
+    known = all(seconds) and all(result.value(SPEED) is not None for result in results)
+    return significance.pairs_per_second(seconds) if known else None
 
 
 def _gated(one: Verdict, ours: Sequence[Figures], effect: Effect | None, limits: Limits) -> Verdict:
@@ -206,11 +202,6 @@ def _gated(one: Verdict, ours: Sequence[Figures], effect: Effect | None, limits:
 
 def _not_comparable(one: Verdict, differences: tuple[Difference, ...]) -> Verdict:
     return replace(one, cause=Cause.OWN_CONDITIONS, differences=differences, error=None)
-
-
-def _rate(seconds: Sequence[Sequence[float]], runs: Sequence[Figures]) -> float | None:
-    """Return pairs per second; None where a run has no window, or its throughput is None: an unreliable timing."""
-    return pairs_per_second(seconds) if all(seconds) and mean(SPEED, runs) is not None else None
 
 
 def _shown(name: str, ours: Sequence[Figures], theirs: Sequence[Figures], match: Match) -> Verdict:

@@ -82,13 +82,18 @@ def match_all(request: Request, inputs: Collection) -> Iterator[Match]:
     if inputs.baselines is None:
         yield from map(with_reference, inputs.results)
         return
-    taken = {run for baseline in inputs.baselines for run in baseline.runs}
-    results = [result for result in inputs.results if result.run_id not in taken]
+    results = _others(inputs.results, inputs.baselines)
     if inputs.results and not results and not inputs.problems:
         raise CaseFailedError(f"--baseline {request.baseline}: is all that there is; no result is left to compare")
     yield from match_baselines(results, inputs.baselines, terms, lambda result: with_reference(result).target)
     if request.reference is not None:
         yield from (with_reference(result) for result in results if result.completed)
+
+
+def _others(results: Iterable[Result], baselines: Iterable[Baseline]) -> list[Result]:
+    """Return the results that are not runs of a baseline."""
+    taken = {run for baseline in baselines for run in baseline.runs}
+    return [result for result in results if result.run_id not in taken]
 
 
 # --- loading ------------------------------------------------------------------------------------------------------
@@ -115,7 +120,7 @@ def choose_baselines(which: str, folder: Path, collection: Collection) -> Collec
     """Return the baselines that ``--baseline`` means, and the files refused on the way; raise UsageError for none."""
     if which != ADOPTED and Path(which).exists():
         return _from_path(Path(which))
-    adopted = {baseline.name: baseline for baseline in (*(collection.baselines or ()), *_load_adopted(folder))}
+    adopted = _adopted(collection, folder)
     if which == ADOPTED:
         return Collection(baselines=tuple(adopted.values()))
     if which in adopted:
@@ -134,12 +139,11 @@ def _stored_results() -> Iterator[Result]:
         yield from collect([RESULTS]).results
 
 
-def _load_adopted(folder: Path) -> list[Baseline]:
-    if folder.is_dir():
-        return load_baselines(folder)
-    if folder != FOLDER:
+def _adopted(collection: Collection, folder: Path) -> dict[str, Baseline]:
+    """Return the adopted baselines among what was collected, and those of the folder, by name."""
+    if not folder.is_dir() and folder != FOLDER:
         raise UsageError(f"--baselines {folder}: no such folder; expected one with adopted baselines")
-    return []
+    return {baseline.name: baseline for baseline in (*(collection.baselines or ()), *load_baselines(folder))}
 
 
 def as_baselines(name: str, results: Iterable[Result]) -> tuple[Baseline, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from clipbench.api.result import Result
 from clipbench.compare.comparing import compare
 from clipbench.compare.matching import Terms, match_baselines, match_reference
-from clipbench.compare.series import SeriesKey, group_by_series, newest_of_each
+from clipbench.compare.trend import SeriesKey, group_by_series, newest_of_each
 from clipbench.compare.verdicts import Comparison, ComparisonStatus, Judgement, Verdict, worst
 from clipbench.results.collect import Collection
 

@@ -150,8 +150,7 @@ def find_baseline(result: Result, baselines: Sequence[Baseline]) -> tuple[Baseli
     if len(baselines) == 1 and baselines[0].adopted is None:
         choices = list(baselines)
     if choices:
-        newest_first = sorted(choices, key=lambda b: (b.adopted is None, b.adopted or ""), reverse=True)
-        return min(newest_first, key=lambda b: _count_blocking(result, b.results[0])), None
+        return _nearest(result, choices), None
     known = sorted({_where(b.results[0]) for b in same_case or baselines})
     return None, Unmatched("baseline", _where(result), tuple(known))
 
@@ -160,5 +159,9 @@ def _where(result: Result) -> str:
     return f"{result.case} on {result.device_name or 'an unknown device'}"
 
 
-def _count_blocking(ours: Result, theirs: Result) -> int:
-    return sum(difference.blocks != "nothing" for difference in find_differences(ours, theirs))
+def _nearest(result: Result, baselines: Sequence[Baseline]) -> Baseline:
+    def count_blocking(baseline: Baseline) -> int:
+        return sum(d.blocks != "nothing" for d in find_differences(result, baseline.results[0]))
+
+    newest_first = sorted(baselines, key=lambda b: (b.adopted is None, b.adopted or ""), reverse=True)
+    return min(newest_first, key=count_blocking)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clipbench.api.plain import value_at
-from clipbench.api.result import QueryRanks, Result
+from clipbench.api import QueryRanks, Result, value_at
 from clipbench.compare import bootstrap
 from clipbench.compare.bootstrap import Floats, Hits, hits_of
 from clipbench.compare.rank_test import block_means, rank_test, spread_of_runs, student_draws
@@ -93,13 +92,14 @@ def recall_effects(ours: Sequence[Result], theirs: Sequence[Result], thresholds:
     if not all(hits):
         return {}
     means = [bootstrap.mean_hits(side) for side in hits]
-    paired = _same_queries(ours[0], theirs[0]) and means[0].images == means[1].images
+    images = len(means[0].table)
+    same_split = value_at(ours[0], "dataset.val") == value_at(theirs[0], "dataset.val")
+    paired = same_split and images == len(means[1].table)
     draws = (bootstrap.paired_draws if paired else bootstrap.unpaired_draws)(means[0], means[1])
     seeds = [_by_seed(side, results) for side, results in zip(hits, (ours, theirs), strict=True)]
     errors, degrees = _run_errors(seeds[0], seeds[1], thresholds)
     draws += student_draws(degrees, len(draws), bootstrap.SEED + 2)[:, None] * np.asarray(errors)
-    counts = len(seeds[0]), len(seeds[1])
-    evidence = Bootstrap(means[0].images, paired, counts, same_seeds=seeds[0].keys() == seeds[1].keys())
+    evidence = Bootstrap(images, paired, (len(seeds[0]), len(seeds[1])), seeds[0].keys() == seeds[1].keys())
     recalls = [mean.recalls() for mean in means]
     columns = zip(RECALL_NAMES, draws.T, strict=True)
     return {name: _of_draws(recalls[0][name] - recalls[1][name], column, evidence) for name, column in columns}
@@ -170,10 +170,6 @@ def sampling_errors(result: Result) -> dict[str, float]:
     """Return half the width of the 95 % interval of every recall, from its query ranks; {} without them."""
     hits = hits_of(last_query_ranks(result))
     return bootstrap.recall_errors(hits) if hits else {}
-
-
-def _same_queries(ours: Result, theirs: Result) -> bool:
-    return bool(value_at(ours, "dataset.val") == value_at(theirs, "dataset.val"))
 
 
 # --- speed --------------------------------------------------------------------------------------------------------

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, get_args
 
-from clipbench.api.plain import finite
-from clipbench.api.result import Direction
-from clipbench.errors import ExitCode
+from clipbench.api import Direction, ExitCode, finite
 
 VerdictStatus = Literal["pass", "fail", "better", "inconclusive", "not comparable", "missing", "ungated"]
 # From worst to best.

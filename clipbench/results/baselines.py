@@ -7,9 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from clipbench.api.plain import from_plain, to_plain
-from clipbench.api.result import Result
-from clipbench.errors import InvalidFileError, NotReadyError, UsageError, did_you_mean
+from clipbench.api import InvalidFileError, NotReadyError, Result, UsageError, did_you_mean, from_plain, to_plain
 from clipbench.files import schemas
 from clipbench.files.json_file import write_json
 from clipbench.results.document import kind_and_version, read_document, results_digest

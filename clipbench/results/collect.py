@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from clipbench.api.result import QueryRanks, Result
-from clipbench.errors import InvalidFileError, UsageError
+from clipbench.api import InvalidFileError, QueryRanks, Result, UsageError
 from clipbench.results.baselines import Baseline, parse_baseline
 from clipbench.results.document import read_document
 from clipbench.results.references import Reference, add_reference, parse_reference

@@ -6,7 +6,7 @@ import pytest
 
 from clipbench.compare.gate import as_baselines
 from clipbench.compare.history import Point, Series, commits_of, judge_history
-from clipbench.compare.series import SeriesKey, group_by_series, newest_of_each
+from clipbench.compare.trend import SeriesKey, group_by_series, newest_of_each
 from clipbench.compare.verdicts import Verdict
 from clipbench.results.collect import Collection
 from tests.compare.test_deciding import figure, figures
