@@ -228,16 +228,16 @@ def restore(
 
     Rank 0 alone reads and writes checkpoints. Raises NotReadyError where the run was started otherwise.
     """
-    emit = rank.reporter.emit
+    emit, found = rank.reporter.emit, None
     root = rank.job.checkpoints if hardware.world.rank == 0 else None
     if root is not None:
         # A rank of an earlier attempt may live on for a moment after its command was killed, and save.
         rank.resources.enter_context(lock_for_life(rank.job.folder / RANK_LOCK))
-    found = checkpoints.latest(root) if root is not None and root.is_dir() else None
+        found = checkpoints.latest(root)
     identity = _identity(rank, hardware, inputs)
-    refused = differences(found.progress["identity"], identity) if found else []
+    before: Mapping[str, Any] = found.progress if found else {"identity": identity, "state": None}
     # What rank 0 has found, on every rank.
-    refused, plain = gather_values(hardware.group, [refused, found.progress["state"] if found else None])[0]
+    refused, plain = gather_values(hardware.group, [differences(before["identity"], identity), before["state"]])[0]
     if refused:
         emit(events.ResumeRefused(tuple(refused)))
         raise NotReadyError("the unfinished run cannot be resumed: " + "; ".join(refused))

@@ -43,7 +43,6 @@ def epoch_record(
     mfu, mfu_reason = _mfu(progress, batch_size, per_second, hardware)
     device_memory, host_memory = (_highest(peaks) for peaks in zip(*memory, strict=True))
     per_rank = _rank_records(progress, memory, batch_size, hardware.hosts)
-    timed = [rank for rank in per_rank if rank.seconds]
     record = EpochRecord(
         epoch=epoch,
         steps=progress.steps,
@@ -64,7 +63,7 @@ def epoch_record(
         mfu=mfu,
         grad_norm=_mean(progress.grad_norms),
         skipped_steps=progress.skipped_steps,
-        slowest_rank=max(timed, key=lambda rank: rank.seconds or 0.0).rank if timed else None,
+        slowest_rank=_slowest(per_rank),
         per_rank=per_rank if progress.steps else (),
     )
     reasons = _reasons(record, evaluation, mfu_reason, hardware.timing_unreliable_reason)
@@ -94,12 +93,18 @@ def _reasons(
 def _rank_records(
     progress: EpochProgress, memory: Sequence[MemoryPeaks], batch_size: int, hosts: Sequence[str]
 ) -> tuple[RankRecord, ...]:
-    records = []
     windows_of_ranks = progress.windows_of_ranks or [[] for _ in hosts]
-    for rank, (host, windows, peaks) in enumerate(zip(hosts, windows_of_ranks, memory, strict=True)):
-        own = measure(windows, batch_size)
-        records.append(RankRecord(rank, host, own.seconds, own.data_wait, own.step_seconds, *peaks))
-    return tuple(records)
+    measured = [measure(windows, batch_size) for windows in windows_of_ranks]
+    return tuple(
+        RankRecord(rank, host, own.seconds, own.data_wait, own.step_seconds, *peaks)
+        for rank, (host, own, peaks) in enumerate(zip(hosts, measured, memory, strict=True))
+    )
+
+
+def _slowest(ranks: Sequence[RankRecord]) -> int | None:
+    """Return the first rank whose windows took longest in sum; None where nothing was timed."""
+    timed = [rank for rank in ranks if rank.seconds]
+    return max(timed, key=lambda rank: rank.seconds or 0.0).rank if timed else None
 
 
 def _mfu(
