@@ -12,7 +12,7 @@ from rich.text import Text
 
 from clipbench.api import EpochRecord
 from clipbench.api import events as e
-from clipbench.report.progress import EPOCH_FIGURES, NoProgress, describe_end, describe_start, epoch_figures
+from clipbench.report.progress import EPOCH_FIGURES, NoProgress, describe_end, epoch_figures
 
 
 class LiveProgress(NoProgress):
@@ -60,8 +60,7 @@ class LiveProgress(NoProgress):
             self._console.print(line, style="red", markup=False)
 
     def _parts(self) -> list[RenderableType]:
-        start = describe_start(self.built, self.weights) if self.built else "starting"
-        parts: list[RenderableType] = [Text(self._run_id, style="bold"), Text(start)]
+        parts: list[RenderableType] = [Text(self._run_id, style="bold"), Text(self.describe_start())]
         if self._records:
             # Whatever does not fit above the step under way would push it off the screen.
             parts.append(_table(self._records[-max(3, self._console.height - 8) :]))

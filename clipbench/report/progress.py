@@ -60,6 +60,17 @@ class NoProgress:
     def close(self) -> None:
         """Leave the terminal as it was."""
 
+    def describe_start(self) -> str:
+        """Return what the case runs on, in one line."""
+        if not self.built:
+            return "starting"
+        device = self.built.device
+        steps = f"{self.built.steps} steps" if self.built.steps else "evaluation only"
+        return (
+            f"{self.built.model['name']} from {self.weights} weights on {device['kind']} ({device['name']}), "
+            f"{device['precision']}, {steps}"
+        )
+
     def describe_step(self, event: e.StepsTrained) -> str:
         """Return position, loss, learning rate and speed of the last window, in one line."""
         steps_per_epoch = self.built.steps_per_epoch if self.built else None
@@ -81,7 +92,7 @@ class PlainProgress(NoProgress):
                 self._started = time.monotonic()
                 self._print(f"case {event.case.name}, run {event.run_id}")
             case e.LearnerBuilt():
-                self._print(describe_start(event, self.weights))
+                self._print(self.describe_start())
             case e.StepsTrained() if time.monotonic() - self._last_line >= PLAIN_SECONDS:
                 self._print(self.describe_step(event))
             case e.EpochFinished():
@@ -93,16 +104,6 @@ class PlainProgress(NoProgress):
         self._last_line = time.monotonic()
         for line in lines:
             print(f"[{self._last_line - self._started:7.1f} s] {line}", flush=True)
-
-
-def describe_start(event: e.LearnerBuilt, weights: str) -> str:
-    """Return what the case runs on, in one line; ``weights`` is where they come from."""
-    device = event.device
-    steps = f"{event.steps} steps" if event.steps else "evaluation only"
-    return (
-        f"{event.model['name']} from {weights} weights on {device['kind']} ({device['name']}), "
-        f"{device['precision']}, {steps}"
-    )
 
 
 def epoch_figures(record: EpochRecord) -> dict[str, str]:
