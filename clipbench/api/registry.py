@@ -133,9 +133,9 @@ def _distribution(dist: Any) -> tuple[str, str]:  # noqa: ANN401
 def _load(manager: pluggy.PluginManager, point: EntryPoint, plugin: Plugin) -> list[tuple[str, Any]]:
     """Import and register a plugin; return (kind, spec) of all that it offers."""
     module = point.load()
-    hooks = [name for name in vars(hookspecs) if name.startswith("clipbench_")]
-    for name in dir(module):
-        if name.startswith("clipbench_") and hasattr(getattr(module, name), "clipbench_impl") and name not in hooks:
+    hooks = {name for name in vars(hookspecs) if name.startswith("clipbench_")}
+    for name in sorted(set(dir(module)) - hooks):
+        if name.startswith("clipbench_") and hasattr(getattr(module, name), "clipbench_impl"):
             raise TypeError(f"{name} is not a hook of clipbench; {did_you_mean(name, hooks)}")
     manager.register(module, name=f"{plugin.distribution}:{plugin.name}")  # checks the hooks' arguments
     specs = []

@@ -89,14 +89,14 @@ class _Loader(yaml.SafeLoader):
             raise
         except Exception:  # a text that is not of its tag's type: !!int x, or a date in month 13
             raise self.refuse(node, f"{text} is not a value of the type {node.tag.rpartition(':')[2]}") from None
-        if isinstance(value, float) and not math.isfinite(value):
+        if type(value) is float and not math.isfinite(value):
             raise self.refuse(node, f"{text} is not a finite number")
         if type(value) is int and not _DECIMAL.fullmatch(node.value):
             raise self.refuse(node, f"{text} would be read as {_short(str(value))}; write it in decimal")
         if type(value) is int and abs(value) > MAX_INTEGER:
             raise self.refuse(node, f"{text} is out of range")
         # Anything else is a date: no key takes one, so it stays the text that was written.
-        return value if value is None or isinstance(value, (str, int, float)) else node.value
+        return value if isinstance(value, (str, int, float, type(None))) else node.value
 
 
 _Loader.add_implicit_resolver(
