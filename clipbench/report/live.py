@@ -10,8 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from clipbench.api import EpochRecord
-from clipbench.api import events as e
+from clipbench.api import EpochRecord, events
 from clipbench.report.progress import EPOCH_FIGURES, NoProgress, describe_end, epoch_figures
 
 
@@ -23,26 +22,26 @@ class LiveProgress(NoProgress):
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
         self._run_id = ""
         self._records: list[EpochRecord] = []
-        self._step: e.StepsTrained | None = None
+        self._step: events.StepsTrained | None = None
         self._training_since = 0.0
         self._is_evaluating = False
 
-    def handle(self, event: e.Event) -> None:
+    def handle(self, event: events.Event) -> None:
         super().handle(event)
         match event:
-            case e.CaseStarted():
+            case events.CaseStarted():
                 self._run_id, self._records, self._step = event.run_id, [], None
                 self._live.start()
-            case e.LearnerBuilt():
+            case events.LearnerBuilt():
                 self._training_since = time.monotonic()
-            case e.StepsTrained():
+            case events.StepsTrained():
                 self._step = event
-            case e.EpochFinished(record):
+            case events.EpochFinished(record):
                 self._records.append(record)
-            case e.CaseFinished():
+            case events.CaseFinished():
                 self._end_case(event)
-        if not isinstance(event, (e.Notice, e.Warned)):
-            self._is_evaluating = isinstance(event, e.EvaluationStarted)
+        if not isinstance(event, (events.Notice, events.Warned)):
+            self._is_evaluating = isinstance(event, events.EvaluationStarted)
         self._live.update(Group(*self._parts()))
 
     def notice(self, text: str) -> None:
@@ -51,7 +50,7 @@ class LiveProgress(NoProgress):
     def close(self) -> None:
         self._live.stop()
 
-    def _end_case(self, event: e.CaseFinished) -> None:
+    def _end_case(self, event: events.CaseFinished) -> None:
         self._live.stop()
         self._console.print(_table(self._records))
         status, *error = describe_end(event)

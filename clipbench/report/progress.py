@@ -6,8 +6,7 @@ import os
 import sys
 import time
 
-from clipbench.api import EpochRecord
-from clipbench.api import events as e
+from clipbench.api import EpochRecord, events
 
 # A plain log stays readable: at most one line in so many seconds between epochs.
 PLAIN_SECONDS = 5.0
@@ -38,19 +37,19 @@ class NoProgress:
     """Shows notices and warnings alone, on standard error: standard output is for results."""
 
     weights = ""
-    built: e.LearnerBuilt | None = None
+    built: events.LearnerBuilt | None = None
 
-    def handle(self, event: e.Event) -> None:
+    def handle(self, event: events.Event) -> None:
         match event:
-            case e.Notice(text):
+            case events.Notice(text):
                 self.notice(text)
-            case e.Warned(text):
+            case events.Warned(text):
                 self.notice(f"warning: {text}")
-            case e.InputsRead():
+            case events.InputsRead():
                 self.weights = event.weights.source
-            case e.CaseStarted():
+            case events.CaseStarted():
                 self.built = None
-            case e.LearnerBuilt():
+            case events.LearnerBuilt():
                 self.built = event
 
     def notice(self, text: str) -> None:
@@ -71,7 +70,7 @@ class NoProgress:
             f"{device['precision']}, {steps}"
         )
 
-    def describe_step(self, event: e.StepsTrained) -> str:
+    def describe_step(self, event: events.StepsTrained) -> str:
         """Return position, loss, learning rate and speed of the last window, in one line."""
         steps_per_epoch = self.built.steps_per_epoch if self.built else None
         return (
@@ -85,19 +84,19 @@ class PlainProgress(NoProgress):
 
     _started = _last_line = 0.0
 
-    def handle(self, event: e.Event) -> None:
+    def handle(self, event: events.Event) -> None:
         super().handle(event)
         match event:
-            case e.CaseStarted():
+            case events.CaseStarted():
                 self._started = time.monotonic()
                 self._print(f"case {event.case.name}, run {event.run_id}")
-            case e.LearnerBuilt():
+            case events.LearnerBuilt():
                 self._print(self.describe_start())
-            case e.StepsTrained() if time.monotonic() - self._last_line >= PLAIN_SECONDS:
+            case events.StepsTrained() if time.monotonic() - self._last_line >= PLAIN_SECONDS:
                 self._print(self.describe_step(event))
-            case e.EpochFinished():
+            case events.EpochFinished():
                 self._print(describe_epoch(event.record))
-            case e.CaseFinished():
+            case events.CaseFinished():
                 self._print(*describe_end(event))
 
     def _print(self, *lines: str) -> None:
@@ -119,7 +118,7 @@ def describe_epoch(record: EpochRecord) -> str:
     return "  ".join([f"epoch {record.epoch} done", *known, *([] if rate == "-" else [f"{rate} pairs/s"])])
 
 
-def describe_end(event: e.CaseFinished) -> list[str]:
+def describe_end(event: events.CaseFinished) -> list[str]:
     """Return the status of a case with its result's file, then its error, if any."""
     error = event.result.error
     lines = [f"case {event.result.case} {event.result.status}: {event.path}"]

@@ -6,6 +6,7 @@ Plain ASCII and 79 columns, so that it fits the narrowest terminal and any log; 
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Iterator
 
 from rich.console import Console, Group, RenderableType
@@ -15,7 +16,6 @@ from rich.text import Text
 from clipbench.compare.verdicts import Comparison, Judgement, Verdict
 from clipbench.report import wording
 from clipbench.report.quantity import NONE, quantity
-from clipbench.report.wrapping import wrapped
 from clipbench.results.metrics import RECALL_AT
 
 SHORT = {**{f"recall@{k}": f"R@{k}" for k in RECALL_AT}, "recall_mean": "mean"}
@@ -164,5 +164,17 @@ def _style(status: str) -> str:
     return "" if status == "ungated" else STYLES.get(status, "yellow")
 
 
-def _bullet(line: str) -> RenderableType:
+def _bullet(line: str) -> Text:
     return wrapped(f"- {line}", indent=2)
+
+
+def wrapped(line: str, indent: int = 0) -> Text:
+    """Return ``line`` broken between words only, every part indented: a path is never cut, so that it can be copied.
+
+    Print it with ``crop=False``: a word that is too long for a line stands out of it.
+    """
+    margin = " " * indent
+    parts = textwrap.wrap(
+        line, 78, initial_indent=margin, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+    )
+    return Text("\n".join(parts), no_wrap=True, overflow="ignore")

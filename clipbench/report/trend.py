@@ -12,7 +12,7 @@ from rich.text import Text
 
 from clipbench.compare.trend import Measurement, Trend
 from clipbench.report.quantity import quantity
-from clipbench.report.wrapping import wrapped
+from clipbench.report.terminal import wrapped
 
 BLOCKS, PLAIN = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 GAP = "x"

@@ -18,7 +18,6 @@ Spec = dict[str, Any]
 
 PARTS = json.loads(resources.files(__package__).joinpath("charts.json").read_text(encoding="utf-8"))
 MOST_RUNS = len(PARTS["shared"]["run_shapes"])
-COMPARISON_TITLE = "Recall, difference to the reference (shaded: how far below passes)"
 
 
 @dataclass(frozen=True)
@@ -48,17 +47,10 @@ def epoch_chart(chart: Chart, runs: Sequence[str], fixed: bool = False, rows: Se
     """
     curves = list(chart.curves.values())
     about = {"title": chart.title, "unit": chart.unit, "from_zero": chart.from_zero, "curves": curves}
-    return _spec(
-        "epoch",
-        fixed,
-        **about,
-        **({"curve_legend": None} if len(curves) == 1 else {}),
-        runs=runs,
-        rows=rows,
-        dashes=PARTS["shared"]["dashes"][: len(curves)],
-        label=f"datum.value == 0 ? '0' : format(datum.value, '{chart.form}')",
-        height=300 if chart.wide else 200,
-    )
+    if len(curves) == 1:
+        about["curve_legend"] = None
+    label = f"datum.value == 0 ? '0' : format(datum.value, '{chart.form}')"
+    return _spec("epoch", fixed, runs=runs, rows=rows, label=label, height=300 if chart.wide else 200, **about)
 
 
 def comparison_chart(
@@ -68,8 +60,9 @@ def comparison_chart(
 
     ``rows`` have run, metric (its words), difference, low (None: not gated), words; all in points of percent.
     """
+    title = "Recall, difference to the reference (shaded: how far below passes)"
     height = 60 + len(metrics) * max(22, 11 * len(runs))
-    about = {"title": COMPARISON_TITLE, "unit": "points", "metrics": metrics, "height": height}
+    about = {"title": title, "unit": "points", "metrics": metrics, "height": height}
     spec = _spec("comparison", fixed, runs=runs, rows=rows, **about)
     if len(runs) > 1:
         # Side by side within a metric's row, so that runs that come to the same stay visible.
@@ -93,8 +86,8 @@ def history_chart(by: str, title: str, unit: str, fixed: bool = False, rows: Seq
 def _spec(name: str, fixed: bool, **values: Any) -> Spec:  # noqa: ANN401
     """Return the chart ``name`` of ``charts.json``, with ``values`` as they are and its own parts filled in."""
     parts = {**PARTS["shared"], **PARTS["picture" if fixed else "page"]}
-    for marks in ("run_colours", "run_shapes"):
-        parts[marks] = parts[marks][: len(values.get("runs", ()))]
+    for marks, apart in (("run_colours", "runs"), ("run_shapes", "runs"), ("dashes", "curves")):
+        parts[marks] = parts[marks][: len(values.get(apart, ()))]
 
     def filled(part: Any) -> Any:  # noqa: ANN401
         if isinstance(part, dict):
