@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipbench.api.config import Case
+from clipbench.api import Case, ExitCode, NotReadyError, UsageError
 from clipbench.api.registry import Registry
 from clipbench.doctor import findings
 from clipbench.doctor.device_check import DeviceCheck, run_device_check
 from clipbench.doctor.findings import Finding, Level
 from clipbench.doctor.host import Host
-from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.runs.observers import check_observers
 from clipbench.suites.loading import Suite
 from clipbench.suites.plan import Plan, make_plan

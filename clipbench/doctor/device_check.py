@@ -12,10 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clipbench.api import Device, DeviceInfo, Engine, Probe, to_plain
-from clipbench.api.plain import from_plain
+from clipbench.api import Device, DeviceInfo, Engine, Probe, UsageError, from_plain, to_plain
 from clipbench.api.registry import load_object, load_registry
-from clipbench.errors import UsageError
 from clipbench.runs.devices import pick_precision
 
 KILL_SECONDS = 5.0

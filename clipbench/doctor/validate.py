@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipbench.api import DatasetSpec
+from clipbench.api import ClipbenchError, DatasetSpec, ExitCode, UsageError
 from clipbench.api.registry import Registry, load_object
-from clipbench.errors import ClipbenchError, ExitCode, UsageError
 from clipbench.results.collect import read_file
 from clipbench.suites.loading import load_suite
 

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from clipbench.api import TensorRef
-from clipbench.errors import InvalidFileError
+from clipbench.api import InvalidFileError, TensorRef
 from clipbench.files.json_file import JsonError, refuse_repeats
 
 # The format's names of types, and numpy's. It has no bfloat16: such tensors travel as two opaque bytes each.

@@ -13,9 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import Case
-from clipbench.api.plain import from_plain
-from clipbench.errors import UsageError
+from clipbench.api import Case, UsageError, from_plain
 from clipbench.files import schemas
 from clipbench.files.bundled import shipped_suites
 from clipbench.files.schemas import dotted

@@ -9,11 +9,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import Case, Dataset, DatasetRequest, DeviceSpec, Missing, ModelSpec
+from clipbench.api import Case, Dataset, DatasetRequest, DeviceSpec, Missing, ModelSpec, UsageError
 from clipbench.api.registry import Registry, load_object
 from clipbench.clip.config import OPENAI_VOCABULARY, ClipConfig
 from clipbench.clip.openai_weights import PUBLISHED, published_warning
-from clipbench.errors import UsageError
 from clipbench.files.hashing import sha256_of
 from clipbench.suites.schedule import learning_rates
 
