@@ -88,8 +88,8 @@ def recall_effects(ours: Sequence[Result], theirs: Sequence[Result], thresholds:
 
     None at all where query ranks are missing or do not give the recall that the result states.
     """
-    hits = [_all_hits(side) for side in (ours, theirs)]
-    if not all(hits):
+    hits = [[hit for hit in map(checked_hits, side) if hit] for side in (ours, theirs)]
+    if [len(side) for side in hits] != [len(ours), len(theirs)]:
         return {}
     means = [bootstrap.mean_hits(side) for side in hits]
     images = len(means[0].table)
@@ -103,12 +103,6 @@ def recall_effects(ours: Sequence[Result], theirs: Sequence[Result], thresholds:
     recalls = [mean.recalls() for mean in means]
     columns = zip(RECALL_NAMES, draws.T, strict=True)
     return {name: _of_draws(recalls[0][name] - recalls[1][name], column, evidence) for name, column in columns}
-
-
-def _all_hits(results: Sequence[Result]) -> list[Hits]:
-    """Return the hits of every result; none where any has none."""
-    hits = [hit for hit in map(checked_hits, results) if hit]
-    return hits if len(hits) == len(results) else []
 
 
 def _of_draws(gain: float, draws: Floats, evidence: Bootstrap) -> Effect:
@@ -174,10 +168,11 @@ def sampling_errors(result: Result) -> dict[str, float]:
 
 # --- speed --------------------------------------------------------------------------------------------------------
 
+Timings = Sequence[Sequence[float]]  # seconds per pair by window, of each run
 Chances = tuple[float, float, float]  # ours is slower for nothing, ours is faster for nothing, half the 95 % interval
 
 
-def speed_effect(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]], limits: Limits) -> Effect:
+def speed_effect(ours: Timings, theirs: Timings, limits: Limits) -> Effect:
     """Return the effect on throughput as a share of the baseline's, from each run's seconds per pair by window."""
     medians = [float(np.median(np.concatenate([np.asarray(run) for run in side]))) for side in (ours, theirs)]
     typical = medians[1] / medians[0] - 1
@@ -188,9 +183,7 @@ def speed_effect(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[floa
     return Effect(gain, error, worse, better, evidence, outliers, reference)
 
 
-def _test_timing(
-    ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]], limits: Limits, median_gain: float
-) -> tuple[Chances, TimingTest]:
+def _test_timing(ours: Timings, theirs: Timings, limits: Limits, median_gain: float) -> tuple[Chances, TimingTest]:
     """Rank blocks of windows, and runs instead from ``RUNS_TO_RANK`` on each side.
 
     With fewer runs, yet more than one, the difference must also stand out from how runs spread.
@@ -236,6 +229,6 @@ def seconds_per_pair(result: Result) -> list[float]:
     return [w.seconds / (w.steps * batch) for w in windows if 2 * w.steps > longest]
 
 
-def pairs_per_second(side: Sequence[Sequence[float]]) -> float:
+def pairs_per_second(side: Timings) -> float:
     """Return pairs per second over all windows of all runs, every run counting the same."""
     return len(side) / sum(sum(run) / len(run) for run in side)

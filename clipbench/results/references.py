@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipbench.api.plain import ABSENT, finite, from_plain, to_plain, value_at
-from clipbench.api.result import Direction, Result
-from clipbench.errors import InvalidFileError, UsageError
+from clipbench.api import ABSENT, Direction, InvalidFileError, Result, UsageError
+from clipbench.api.plain import finite, from_plain, to_plain, value_at
 from clipbench.files.bundled import bundled
 from clipbench.results.document import read_document
 
