@@ -36,14 +36,7 @@ def parse_outputs(texts: Sequence[str]) -> tuple[Output, ...]:
 
     Raises UsageError for an unknown format, an empty file name and a file named twice.
     """
-    outputs = []
-    for text in texts:
-        form, equals, path = text.partition("=")
-        if form not in FORMS:
-            raise UsageError(f"--format {text}: expected FORM or FORM=FILE; {did_you_mean(form, FORMS)}")
-        if equals and not path:
-            raise UsageError(f"--format {text}: expected a file after the =; is the variable that names it set?")
-        outputs.append(Output(form, Path(path) if path else None))
+    outputs = [_parse(text) for text in texts]
     if all(output.path for output in outputs):
         outputs.append(Output("table"))
     files = [output.path.resolve() for output in outputs if output.path and not _is_summary(output.path)]
@@ -70,6 +63,15 @@ def write_outputs(judgement: Judgement, outputs: Sequence[Output]) -> ExitCode:
     if refused:
         raise NotReadyError("\n".join([*refused, f"the verdict: {wording.verdict_line(judgement)}"]))
     return judgement.exit_code
+
+
+def _parse(text: str) -> Output:
+    form, equals, path = text.partition("=")
+    if form not in FORMS:
+        raise UsageError(f"--format {text}: expected FORM or FORM=FILE; {did_you_mean(form, FORMS)}")
+    if equals and not path:
+        raise UsageError(f"--format {text}: expected a file after the =; is the variable that names it set?")
+    return Output(form, Path(path) if path else None)
 
 
 def _write(path: Path, text: str) -> None:

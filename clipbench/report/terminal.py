@@ -133,14 +133,16 @@ def _origin(comparison: Comparison) -> str:
 
 def _other_metrics(comparison: Comparison) -> Iterator[Text]:
     """Yield the figures that have no column: compared with something, of a whole run, or shown and no more."""
-    others = [verdict for verdict in comparison.verdicts if verdict.metric not in COLUMNS]
-    shown = [verdict for verdict in others if verdict.reference is not None or verdict.metric in WHOLE_RUN]
-    for verdict in shown:
+    unknown = []
+    for verdict in (v for v in comparison.verdicts if v.metric not in COLUMNS):
+        if verdict.reference is None and verdict.metric not in WHOLE_RUN:
+            unknown.append(f"{verdict.metric} ({verdict.unit}) {_digits(verdict.value)}")
+            continue
         line = f"{verdict.metric} ({verdict.unit}): {_digits(verdict.value)}"
         if comparison.against and verdict.reference is not None and verdict.metric != "loss_curve":
             line += f", {comparison.against.kind} {_digits(verdict.reference)}"
         yield Text.assemble(f"{line}, gate ", (GATE_WORDS[verdict.label], _style(verdict.label)))
-    if unknown := [f"{v.metric} ({v.unit}) {_digits(v.value)}" for v in others if v not in shown]:
+    if unknown:
         yield Text(f"ungated: {', '.join(unknown)}", overflow="fold")
 
 

@@ -17,7 +17,6 @@ from clipbench.report.terminal import wrapped
 BLOCKS, PLAIN = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 GAP = "x"
 SPARK_WIDTH, FIGURE_WIDTH = 50, 8
-ROWS = 20
 
 
 def print_trends(trends: Sequence[Trend], problems: Sequence[str], rows: int | None = None) -> None:
@@ -28,7 +27,7 @@ def print_trends(trends: Sequence[Trend], problems: Sequence[str], rows: int | N
         line = sparkline([measurement.value for measurement in trend.measurements], levels)
         parts.append(Text(trend.series.label, style="bold", overflow="fold"))
         parts.append(Text(f"{trend.metric}, {trend.unit}, {trend.direction} is better", style="dim"))
-        parts += [Text(f"{line}  {_range(trend)}"), _table(trend, rows or ROWS), Text()]
+        parts += [Text(f"{line}  {_range(trend)}"), _table(trend, rows or 20), Text()]
     if problems:
         parts += [Text("refused files", style="bold red"), *(wrapped(f"- {problem}") for problem in problems)]
     Console(highlight=False).print(Group(*parts), crop=False)

@@ -86,8 +86,8 @@ def history_chart(by: str, title: str, unit: str, fixed: bool = False, rows: Seq
 def _spec(name: str, fixed: bool, **values: Any) -> Spec:  # noqa: ANN401
     """Return the chart ``name`` of ``charts.json``, with ``values`` as they are and its own parts filled in."""
     parts = {**PARTS["shared"], **PARTS["picture" if fixed else "page"]}
-    for marks, apart in (("run_colours", "runs"), ("run_shapes", "runs"), ("dashes", "curves")):
-        parts[marks] = parts[marks][: len(values.get(apart, ()))]
+    for marks, labels in (("run_colours", "runs"), ("run_shapes", "runs"), ("dashes", "curves")):
+        parts[marks] = parts[marks][: len(values.get(labels, ()))]
 
     def filled(part: Any) -> Any:  # noqa: ANN401
         if isinstance(part, dict):

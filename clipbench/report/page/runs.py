@@ -14,7 +14,6 @@ from clipbench.compare.trend import age
 from clipbench.compare.verdicts import Comparison, ComparisonStatus, Verdict, worst
 from clipbench.errors import UsageError
 from clipbench.report.page.charts import EPOCH_CHARTS, MOST_RUNS, Chart
-from clipbench.report.wording import machine
 
 SHOWN = 6  # runs in full, unless the command names them
 HEADLINES = ("recall_mean", "text_recall_mean", "image_recall_mean", "samples_per_second")
@@ -32,16 +31,6 @@ class Run:
     def status(self) -> ComparisonStatus:
         """The worst of its comparisons."""
         return worst(comparison.status for comparison in self.comparisons)
-
-    @property
-    def machine(self) -> str:
-        """Number and model of its devices, and precision."""
-        return machine(self.result.device_name, self.result.precision, self.result.world_size)
-
-    @property
-    def seconds(self) -> float:
-        """Time of all epochs, training and evaluation."""
-        return sum(record.seconds.total for record in self.result.epochs)
 
     @functools.cached_property
     def headlines(self) -> dict[str, Verdict | None]:

@@ -34,11 +34,7 @@ def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = 
     which; 4: there is no result, and nothing is written. Raises NotReadyError without the extra ``report``, and where
     ``out`` cannot be written.
     """
-    if missing := [name for module, name in EXTRA.items() if importlib.util.find_spec(module) is None]:
-        raise NotReadyError(
-            f"clipbench report needs {' and '.join(missing)}, which this installation lacks; "
-            "install with: pip install 'clipbench[report]'"
-        )
+    _check_extra()
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file; expected a folder; it is created where there is none")
     with ThreadPoolExecutor(max_workers=1) as beside:
@@ -55,6 +51,14 @@ def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = 
     elif not problems:
         print(f"clipbench: no result under {' '.join(map(str, request.paths))}; nothing was written", file=sys.stderr)
     return exit_code(history.series, problems)
+
+
+def _check_extra() -> None:
+    if missing := [name for module, name in EXTRA.items() if importlib.util.find_spec(module) is None]:
+        raise NotReadyError(
+            f"clipbench report needs {' and '.join(missing)}, which this installation lacks; "
+            "install with: pip install 'clipbench[report]'"
+        )
 
 
 def _judge(request: Request, wanted: Sequence[str]) -> tuple[list[Run], History]:
