@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clipbench.api.result import Result
+from clipbench.api import CaseFailedError, Result, UsageError
 from clipbench.compare.comparing import compare
 from clipbench.compare.matching import Match, Terms, group_repeats, match_baselines, match_reference
 from clipbench.compare.significance import Thresholds
 from clipbench.compare.verdicts import Judgement
-from clipbench.errors import CaseFailedError, UsageError, nearest
 from clipbench.results.baselines import FOLDER, Baseline, load_baselines
 from clipbench.results.collect import Collection, collect
 from clipbench.results.references import load_references, shipped_references
@@ -128,8 +128,9 @@ def choose_baselines(which: str, folder: Path, collection: Collection) -> Collec
     for result in itertools.chain(collection.results, _stored_results()):
         if result.run_id == which:
             return _as_chosen(which, Collection((result,)))
-    near = nearest(which, [ADOPTED, *adopted, *(result.run_id for result in collection.results)])
-    hint = f"did you mean '{near}'?" if near else "expected a file, a folder, a run id or an adopted baseline"
+    names = [ADOPTED, *adopted, *(result.run_id for result in collection.results)]
+    near = difflib.get_close_matches(which, names, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "expected a file, a folder, a run id or an adopted baseline"
     raise UsageError(f"--baseline {which}: no such file, run or baseline; {hint}")
 
 

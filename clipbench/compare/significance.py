@@ -88,8 +88,8 @@ def recall_effects(ours: Sequence[Result], theirs: Sequence[Result], thresholds:
 
     None at all where query ranks are missing or do not give the recall that the result states.
     """
-    hits = [[hit for hit in map(checked_hits, side) if hit] for side in (ours, theirs)]
-    if [len(side) for side in hits] != [len(ours), len(theirs)]:
+    hits = [_all_hits(side) for side in (ours, theirs)]
+    if not all(hits):
         return {}
     means = [bootstrap.mean_hits(side) for side in hits]
     images = len(means[0].table)
@@ -103,6 +103,12 @@ def recall_effects(ours: Sequence[Result], theirs: Sequence[Result], thresholds:
     recalls = [mean.recalls() for mean in means]
     columns = zip(RECALL_NAMES, draws.T, strict=True)
     return {name: _of_draws(recalls[0][name] - recalls[1][name], column, evidence) for name, column in columns}
+
+
+def _all_hits(results: Sequence[Result]) -> list[Hits]:
+    """Return the hits of every result; none where any has none."""
+    hits = [hit for hit in map(checked_hits, results) if hit]
+    return hits if len(hits) == len(results) else []
 
 
 def _of_draws(gain: float, draws: Floats, evidence: Bootstrap) -> Effect:
