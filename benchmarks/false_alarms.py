@@ -24,6 +24,7 @@ from clipbench.api.result import EpochMetrics, Metrics, QueryRanks, Result
 from clipbench.compare.bootstrap import hits_of
 from clipbench.compare.deciding import by_significance
 from clipbench.compare.significance import Thresholds, recall_effects, speed_effect
+from clipbench.compare.verdicts import status_of
 from clipbench.results.metrics import RECALL_AT, RECALL_NAMES, metric
 from tests.support.made_results import made_result
 
@@ -104,7 +105,9 @@ def recall_trial(case: Recalls, random: Random) -> tuple[str, bool]:
         for lost, first in ((case.loss, 0), (0.0, seeds[1]))
     ]
     effects = recall_effects(sides[0], sides[1], THRESHOLDS)
-    statuses = {name: by_significance(effect, THRESHOLDS.of_recall(name)).status for name, effect in effects.items()}
+    statuses = {
+        name: status_of(by_significance(effect, THRESHOLDS.of_recall(name)).cause) for name, effect in effects.items()
+    }
     return worst(statuses.values()), statuses["recall_mean"] == "fail"
 
 
@@ -122,7 +125,7 @@ def speed_trial(case: Speed, random: Random) -> str:
         [simulated_windows(case, slower, random) for _ in range(case.repeats)] for slower in (case.slowdown, 0.0)
     )
     limits = THRESHOLDS.of_speed()
-    return by_significance(speed_effect(ours, theirs, limits), limits).status
+    return status_of(by_significance(speed_effect(ours, theirs, limits), limits).cause)
 
 
 def worst(statuses: Iterable[str]) -> str:

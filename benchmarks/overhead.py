@@ -24,7 +24,7 @@ from clipbench.suites.loading import find_suite, load_suite
 from clipbench.suites.plan import make_plan
 from clipbench.training.checkpointing import Checkpointer
 from clipbench.training.collectives import SingleRank
-from clipbench.training.epoch_record import Hardware
+from clipbench.training.hardware import Hardware
 from clipbench.training.loop import Loop
 from clipbench.training.state import RunState
 from clipbench.training.stop import StopRequest
@@ -33,12 +33,10 @@ from clipbench.training.stop import StopRequest
 class Nothing:
     """Learner, loader, device and evaluator that do nothing, so that what is left is the loop."""
 
-    workers = 0
-
     def __init__(self) -> None:
         self.steps = 0
 
-    def __call__(self, learner: Any) -> None: ...
+    def __call__(self, learner: Any, epoch: int) -> None: ...
 
     def batches(self, keys: list[Any]) -> Iterator[tuple[None, None]]:
         return iter([(None, None)] * len(keys))
@@ -74,10 +72,9 @@ def main() -> None:
         nothing = Nothing()
         Loop(
             plan=plan,
-            world=World(),
-            group=SingleRank(),
-            device=nothing,
-            hardware=Hardware(DeviceInfo("nothing", 1), ("here",)),
+            hardware=Hardware(
+                nothing, nothing, "float32", {}, World(), SingleRank(), DeviceInfo("nothing", 1), ("here",)
+            ),
             learner=nothing,
             loader=nothing,
             evaluator=nothing,

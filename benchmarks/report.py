@@ -66,7 +66,7 @@ def measure(count: int, epochs: int, images: int) -> dict[str, float]:
 
 
 def main() -> None:
-    chosen = parse(arguments(__doc__, count=2000), count=20)
+    chosen = parse(arguments(__doc__, count=2000), count=4)
     record = Record("report", chosen)
     measured = {name: measure(chosen.count, **size) for name, size in SIZES.items()}
     record.save(**measured)

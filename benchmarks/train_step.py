@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ import torch
 from benchmarks.harness import (
     MODELS,
     Record,
+    Times,
     arguments,
     both_clocks,
     copy_rate,
@@ -36,11 +38,12 @@ from benchmarks.harness import (
 )
 from benchmarks.peer import PeerStep, peer_batch, peer_of, with_default_products
 from clipbench.clip.flops import training_flops
+from clipbench_torch.device import TorchDevice
 from clipbench_torch.inputs import longest
 
 
-def measure(options: argparse.Namespace, device: Any, batch: int) -> dict[str, Any]:
-    """Return medians of every way of taking a step on ``batch`` pairs, ratios, and shares of the limit."""
+def measure(options: argparse.Namespace, device: TorchDevice, batch: int) -> dict[str, Any]:
+    """Take steps on ``batch`` pairs in every way, in turns; return times, ratios, and shares of the limit."""
     config, precisions = MODELS[options.model], options.precision
     pixels, tokens = make_batch(options.model, batch)
     place = device.torch_device(0)
@@ -63,13 +66,6 @@ def measure(options: argparse.Namespace, device: Any, batch: int) -> dict[str, A
     taken = in_turns(things, options.rounds, device.synchronize)
     longest_caption = longest(torch.from_numpy(tokens))
     flops = training_flops(config, batch, longest_caption, batch)
-    compared = [
-        (p, f"{peer} {q}")
-        for p in precisions
-        for q in dict.fromkeys(("float32", p))
-        for peer in ("peer", "peer tuned")
-        if f"{peer} {q}" in taken
-    ]
     return {
         "batch": batch,
         "longest_caption": longest_caption,
@@ -80,6 +76,23 @@ def measure(options: argparse.Namespace, device: Any, batch: int) -> dict[str, A
             for name, times in taken.items()
             if not name.startswith("limit")
         },
+        **compare(taken, precisions, flops, best),
+        "learner": {p: dict(learner.describe()) for p, learner in learners.items()},
+    }
+
+
+def compare(
+    taken: Mapping[str, Times], precisions: Sequence[str], flops: float, best: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return our step's ratios to each peer's, and its share of the limit; ``best`` has the product rates."""
+    compared = [
+        (p, f"{peer} {q}")
+        for p in precisions
+        for q in dict.fromkeys(("float32", p))
+        for peer in ("peer", "peer tuned")
+        if f"{peer} {q}" in taken
+    ]
+    return {
         "ratios": {f"ours {p} / {peer}": ratio(taken[peer], taken[f"ours {p}"]) for p, peer in compared},
         # What no step can pass that computes what has to be computed, at the rate of the best product.
         "ratio_at_the_limit": {
@@ -94,7 +107,6 @@ def measure(options: argparse.Namespace, device: Any, batch: int) -> dict[str, A
             }
             for p in precisions
         },
-        "learner": {p: dict(learner.describe()) for p, learner in learners.items()},
     }
 
 

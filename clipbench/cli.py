@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from importlib import import_module
-from typing import Any
+from typing import NoReturn
 
 import click
 
@@ -27,9 +27,10 @@ class Main(click.Group):
         command: click.Command = getattr(import_module(f"clipbench.commands.{name}"), name)
         return command
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
+    def invoke(self, ctx: click.Context) -> NoReturn:
+        """Run the command, and exit with the code that it returns or its error stands for."""
         try:
-            return super().invoke(ctx)
+            ctx.exit(super().invoke(ctx) or ExitCode.PASS)
         except ClipbenchError as error:
             click.echo(f"clipbench: {error}", err=True)
             ctx.exit(error.exit_code)
@@ -44,7 +45,7 @@ class Main(click.Group):
             ctx.exit(ExitCode.INTERRUPTED)
 
 
-@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="clipbench")
 def main() -> None:
     """Does this device train CLIP correctly, and how fast?

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
         Batch, DataFinding, DatasetRequest, DeviceInfo, Fingerprint, LearnerJob, LearnerState, Missing, Precision,
         Probe, StepReport, TensorRef, World,
     )
-    from clipbench.api.plain import to_plain
+    from clipbench.api.plain import ABSENT, finite, from_plain, leaves, to_plain, value_at
     from clipbench.api.processes import exit_with_parent
     from clipbench.api.protocols import Dataset, Device, Engine, Group, Learner, Loader, Observer, Split
-    from clipbench.api.result import EpochRecord, Metric, QueryRanks, Result, Window
+    from clipbench.api.result import Direction, EpochRecord, Metric, QueryRanks, Result, Window
     from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
     from clipbench.clip.config import CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, ClipConfig
     from clipbench.clip.flops import training_flops
-    from clipbench.errors import CaseFailedError, ClipbenchError, ExitCode, NotReadyError, UsageError, did_you_mean
+    from clipbench.errors import (
+        CaseFailedError, ClipbenchError, ExitCode, InvalidFileError, NotReadyError, UsageError, did_you_mean
+    )
 # fmt: on
 # isort: on
 
@@ -38,13 +40,14 @@ _MODULES = (
 )  # fmt: skip
 
 __all__ = [
-    "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336", "Batch", "Case",
+    "ABSENT", "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336", "Batch", "Case",
     "CaseFailedError", "ClipConfig", "ClipbenchError", "DataFinding", "Dataset", "DatasetRequest", "DatasetSpec",
-    "Device", "DeviceInfo", "DeviceSpec", "Engine", "EngineSpec", "EpochRecord", "ExitCode", "Fingerprint", "Group",
-    "Learner", "LearnerJob", "LearnerState", "Loader", "LossConfig", "Metric", "Missing", "ModelSpec",
-    "NotReadyError", "Observer", "ObserverSpec", "OptimizerConfig", "Precision", "Probe", "QueryRanks", "Result",
-    "Split", "StepReport", "TensorRef", "UsageError", "Window", "World", "did_you_mean", "events", "exit_with_parent",
-    "hookimpl", "to_plain", "training_flops",
+    "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine", "EngineSpec", "EpochRecord", "ExitCode",
+    "Fingerprint", "Group", "InvalidFileError", "Learner", "LearnerJob", "LearnerState", "Loader", "LossConfig",
+    "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec", "OptimizerConfig", "Precision",
+    "Probe", "QueryRanks", "Result", "Split", "StepReport", "TensorRef", "UsageError", "Window", "World",
+    "did_you_mean", "events", "exit_with_parent", "finite", "from_plain", "hookimpl", "leaves", "to_plain",
+    "training_flops", "value_at",
 ]  # fmt: skip
 
 

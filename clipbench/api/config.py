@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from clipbench.api.plain import from_plain, to_plain
+from clipbench.api.plain import to_plain
 from clipbench.errors import UsageError
 
 Limits = tuple[float, float]
@@ -159,11 +158,6 @@ class Case:
     timing: TimingConfig
     checkpoint: CheckpointConfig
     observers: tuple[str, ...]
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Case:
-        """Return the case that ``to_dict`` gave ``data`` for."""
-        return from_plain(cls, data)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""

@@ -10,18 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clipbench.api import result as results
 from clipbench.api.config import Case
 from clipbench.api.data import Missing, Probe
-from clipbench.api.result import (
-    Attempt,
-    BadImages,
-    CaseError,
-    DatasetUsed,
-    EpochRecord,
-    QueryRanks,
-    Result,
-    WeightsUsed,
-)
 
 
 class Event:
@@ -51,7 +42,7 @@ class Notice(Event):
 class CaseFinished(Event):
     """A case has ended, whatever its status; its result was written to ``path``."""
 
-    result: Result
+    result: results.Result
     path: Path
 
 
@@ -83,10 +74,10 @@ class DeviceProbed(Event):
 class InputsRead(Event):
     """Data and weights are there; ``text_truncated`` counts captions cut to the context length."""
 
-    dataset: DatasetUsed
-    weights: WeightsUsed
+    dataset: results.DatasetUsed
+    weights: results.WeightsUsed
     text_truncated: int
-    bad_images: BadImages | None = None
+    bad_images: results.BadImages | None = None
 
 
 @dataclass(frozen=True)
@@ -110,8 +101,8 @@ class ResumeRefused(Event):
 class TrainingStarted(Event):
     """Every start of this run, this one last, and the epochs that were done before it."""
 
-    attempts: tuple[Attempt, ...]
-    epochs: tuple[EpochRecord, ...] = ()
+    attempts: tuple[results.Attempt, ...]
+    epochs: tuple[results.EpochRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,7 +132,7 @@ class EvaluationStarted(Event):
 class EpochFinished(Event):
     """An epoch has been trained and, where the suite asks for it, evaluated."""
 
-    record: EpochRecord
+    record: results.EpochRecord
 
 
 @dataclass(frozen=True)
@@ -162,7 +153,7 @@ class Warned(Event):
 class QueriesRanked(Event):
     """The ranks of the last evaluation."""
 
-    query_ranks: QueryRanks
+    query_ranks: results.QueryRanks
 
 
 @dataclass(frozen=True)
@@ -183,7 +174,7 @@ class TrainingStopped(Event):
 class RankFailed(Event):
     """A rank has failed with ``error``; ``is_cause`` where it was named by its peers as the first to fail."""
 
-    error: CaseError
+    error: results.CaseError
     is_cause: bool = False
 
 

@@ -90,11 +90,10 @@ def _reader(hint: Any) -> Reader:  # noqa: ANN401
     """Return the function that makes a value of the type ``hint`` from plain data."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _optional([_reader(one) for one in arguments if one is not type(None)])
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        return _mapping(_reader(arguments[1]))
-    if isinstance(origin, type) and issubclass(origin, Sequence):
-        return _sequence(origin, [_reader(one) for one in arguments if one is not Ellipsis])
+        readers = [_reader(one) for one in arguments if one is not type(None)]
+        return _same if len(readers) > 1 else lambda data: None if data is None else readers[0](data)
+    if isinstance(origin, type) and issubclass(origin, (Mapping, Sequence)):
+        return _container(origin, [_reader(one) for one in arguments if one is not Ellipsis])
     if not isinstance(hint, type):
         return _same
     if is_dataclass(hint):
@@ -104,23 +103,14 @@ def _reader(hint: Any) -> Reader:  # noqa: ANN401
     return hint if issubclass(hint, (Path, Enum)) else _same
 
 
-def _optional(readers: list[Reader]) -> Reader:
-    if len(readers) != 1 or readers[0] is _same:
-        return _same
-    (read,) = readers
-    return lambda data: None if data is None else read(data)
-
-
-def _mapping(read: Reader) -> Reader:
-    return _same if read is _same else lambda data: {key: read(value) for key, value in data.items()}
-
-
-def _sequence(origin: type, readers: list[Reader]) -> Reader:
-    if origin is not tuple:
-        return _same if readers == [_same] else lambda data: [readers[0](value) for value in data]
-    if len(readers) == 1:
-        return tuple if readers == [_same] else lambda data: tuple(map(readers[0], data))
-    return lambda data: tuple(read(value) for read, value in zip(readers, data, strict=True))
+def _container(origin: type, readers: list[Reader]) -> Reader:
+    *_, read = readers
+    if issubclass(origin, Mapping):
+        return lambda data: {key: read(value) for key, value in data.items()}
+    if len(readers) > 1:
+        return lambda data: tuple(read(value) for read, value in zip(readers, data, strict=True))
+    make = tuple if origin is tuple else list
+    return make if read is _same else lambda data: make(map(read, data))
 
 
 def _dataclass(cls: Any) -> Reader:  # noqa: ANN401

@@ -6,18 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from clipbench.api.data import (
-    Batch,
-    DeviceInfo,
-    Fingerprint,
-    LearnerJob,
-    LearnerState,
-    Missing,
-    Precision,
-    Probe,
-    StepReport,
-    World,
-)
+from clipbench.api import data
 from clipbench.api.events import Event
 
 if TYPE_CHECKING:
@@ -29,7 +18,7 @@ class Split(Protocol):
     """The pairs of one split. It is sent to loader processes, so it must pickle."""
 
     @property
-    def fingerprint(self) -> Fingerprint:
+    def fingerprint(self) -> data.Fingerprint:
         """Return what identifies these pairs."""
 
     @property
@@ -52,7 +41,7 @@ class Split(Protocol):
 class Dataset(Protocol):
     """Two splits and what they need."""
 
-    def missing(self) -> list[Missing]:
+    def missing(self) -> list[data.Missing]:
         """Return everything that is not there, found without decoding images; empty when ready."""
 
     def sizes(self) -> tuple[int, int]:
@@ -102,13 +91,13 @@ class Device(Protocol):
         alike when the run is resumed. A second call returns the same.
         """
 
-    def info(self) -> DeviceInfo:
+    def info(self) -> data.DeviceInfo:
         """Return what a result records of the device."""
 
-    def precisions(self) -> Sequence[Precision]:
+    def precisions(self) -> Sequence[data.Precision]:
         """Return the supported precisions; the first that is not float32 is what ``precision: amp`` means here."""
 
-    def peak_flops(self, precision: Precision) -> float | None:
+    def peak_flops(self, precision: data.Precision) -> float | None:
         """Return the peak FLOP/s of one device in ``precision``, or None where it is not known."""
 
     def free_memory(self) -> int | None:
@@ -127,7 +116,7 @@ class Device(Protocol):
 class Loader(Protocol):
     """Fetches and stacks samples, in processes of its own when it has workers."""
 
-    def batches(self, keys: Sequence[Sequence[Any]]) -> Iterator[Batch]:
+    def batches(self, keys: Sequence[Sequence[Any]]) -> Iterator[data.Batch]:
         """Yield one batch for each list of keys, in order: what ``fetch`` gives, stacked along a new first axis."""
 
     def close(self) -> None:
@@ -143,7 +132,7 @@ class Learner(Protocol):
     def train_step(self, pixels: Any, tokens: Any, lr: float) -> None:  # noqa: ANN401
         """Take one optimiser step at learning rate ``lr``; does not wait for the device."""
 
-    def drain_steps(self) -> list[StepReport]:
+    def drain_steps(self) -> list[data.StepReport]:
         """Return the reports of the steps since the last call, oldest first; waits for the device.
 
         Called by every rank after the same step.
@@ -167,10 +156,10 @@ class Learner(Protocol):
     def logit_scale(self) -> float:
         """Return the learnt scale, as its logarithm."""
 
-    def state(self) -> LearnerState:
+    def state(self) -> data.LearnerState:
         """Return weights, optimiser and scaler as they are after the last step; read before the next one."""
 
-    def restore(self, state: LearnerState | None) -> None:
+    def restore(self, state: data.LearnerState | None) -> None:
         """Resume from ``state``; with several ranks, rank 0 has it, and the others give None and receive it from there.
 
         Raises NotReadyError for the state of another model.
@@ -222,19 +211,19 @@ class Engine(Protocol):
         Called without the framework being imported.
         """
 
-    def join(self, device: Device, world: World, timeout: float) -> Group:
+    def join(self, device: Device, world: data.World, timeout: float) -> Group:
         """Join the other ranks, waiting at most ``timeout`` seconds, then and in every later collective.
 
         Called after ``device.select`` and before ``learner``, where there are several ranks.
         """
 
-    def probe(self, device: Device, precision: Precision, local_rank: int) -> Sequence[Probe]:
+    def probe(self, device: Device, precision: data.Precision, local_rank: int) -> Sequence[data.Probe]:
         """Test, before anything is timed, whether the device computes and waits as it says.
 
         Called after ``device.select`` and ``device.tune``.
         """
 
-    def learner(self, job: LearnerJob) -> Learner:
+    def learner(self, job: data.LearnerJob) -> Learner:
         """Return a learner for ``job``."""
 
     def loader(self, fetch: Callable[[Any], tuple[np.ndarray, ...]], workers: int, device: Device) -> Loader:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pluggy
 
@@ -16,21 +16,8 @@ from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, 
 from clipbench.errors import UsageError, did_you_mean
 
 GROUP = "clipbench"
-SPEC_TYPES = {
-    "engine": EngineSpec,
-    "device": DeviceSpec,
-    "dataset": DatasetSpec,
-    "model": ModelSpec,
-    "observer": ObserverSpec,
-}
-
-
-class Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-SpecT = TypeVar("SpecT", bound=Named)
+SpecT = TypeVar("SpecT", EngineSpec, DeviceSpec, DatasetSpec, ModelSpec, ObserverSpec)
+SPEC_TYPES = {cls.__name__.removesuffix("Spec").lower(): cls for cls in SpecT.__constraints__}
 
 
 @dataclass(frozen=True)
@@ -115,15 +102,13 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     manager.add_hookspecs(hookspecs)
     offers: dict[str, Offers[Any]] = {kind: Offers(kind) for kind in SPEC_TYPES}
     plugins: list[Plugin] = []
-    distributions: dict[int, tuple[str, str]] = {}
     # Sorted, so that lists and the order of two clashing plugins do not depend on the file system.
     for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda point: point.name):
-        plugin = Plugin(point.name, *_distribution(point, distributions))
+        plugin = Plugin(point.name, *_distribution(getattr(point, "dist", None)))
         try:
             specs = _load(manager, point, plugin)
         except Exception as error:
-            plugins.append(replace(plugin, problem=f"{type(error).__name__}: {error}"))
-            continue
+            plugin, specs = replace(plugin, problem=f"{type(error).__name__}: {error}"), []
         plugins.append(plugin)
         for kind, spec in specs:
             offers[kind].add(spec, plugin)
@@ -133,40 +118,31 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
 
 def load_object(path: str) -> Callable[..., Any]:
     """Import the module that a spec's ``load`` names, and return its attribute."""
-    module, _, attribute = path.partition(":")
-    loaded = getattr(importlib.import_module(module), attribute)
+    loaded = EntryPoint(name="", value=path, group=GROUP).load()
     if not callable(loaded):
         raise TypeError(f"{path} is not callable")
     return loaded  # type: ignore[no-any-return]
 
 
-def _distribution(point: EntryPoint, known: dict[int, tuple[str, str]]) -> tuple[str, str]:
-    """Return name and version of a point's distribution, parsing the metadata of each distribution once."""
-    dist = getattr(point, "dist", None)
-    if dist is None:  # an entry point that was made by hand
-        return "an unknown distribution", ""
-    if id(dist) not in known:
-        known[id(dist)] = dist.name, dist.version
-    return known[id(dist)]
+@functools.cache
+def _distribution(dist: Any) -> tuple[str, str]:  # noqa: ANN401
+    """Return name and version of a distribution, parsing its metadata once; None is that of a point made by hand."""
+    return ("an unknown distribution", "") if dist is None else (dist.name, dist.version)
 
 
 def _load(manager: pluggy.PluginManager, point: EntryPoint, plugin: Plugin) -> list[tuple[str, Any]]:
     """Import and register a plugin; return (kind, spec) of all that it offers."""
     module = point.load()
-    hooks = [name for name in vars(hookspecs) if name.startswith("clipbench_")]
-    for name in dir(module):
-        if name.startswith("clipbench_") and hasattr(getattr(module, name), "clipbench_impl") and name not in hooks:
+    hooks = {name for name in vars(hookspecs) if name.startswith("clipbench_")}
+    for name in sorted(set(dir(module)) - hooks):
+        if name.startswith("clipbench_") and hasattr(getattr(module, name), "clipbench_impl"):
             raise TypeError(f"{name} is not a hook of clipbench; {did_you_mean(name, hooks)}")
     manager.register(module, name=f"{plugin.distribution}:{plugin.name}")  # checks the hooks' arguments
-    return [(kind, spec) for kind in SPEC_TYPES for spec in _specs(kind, module)]
-
-
-def _specs(kind: str, module: object) -> list[Any]:
-    hook = getattr(module, f"clipbench_{kind}s", None)
-    if not hasattr(hook, "clipbench_impl"):
-        return []
-    specs = list(hook())  # type: ignore[misc]
-    for spec in specs:
-        if not isinstance(spec, SPEC_TYPES[kind]):
-            raise TypeError(f"clipbench_{kind}s() returned {spec!r}, expected {SPEC_TYPES[kind].__name__}s")
+    specs = []
+    for kind, spec_type in SPEC_TYPES.items():
+        hook = getattr(module, f"clipbench_{kind}s", None)
+        for spec in hook() if hasattr(hook, "clipbench_impl") else ():  # type: ignore[misc]
+            if not isinstance(spec, spec_type):
+                raise TypeError(f"clipbench_{kind}s() returned {spec!r}, expected {spec_type.__name__}s")
+            specs.append((kind, spec))
     return specs

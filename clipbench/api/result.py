@@ -229,17 +229,14 @@ class Result:
     @property
     def device_name(self) -> str | None:
         """Model of the device; None for a result that never got one."""
-        found: str | None = value_at(self, "environment.device.name")
-        return found
+        return value_at(self, "environment.device.name")  # type: ignore[no-any-return]
 
     @property
     def precision(self) -> str | None:
         """What was computed in, ``amp`` resolved; None for a result that never got a device."""
-        found: str | None = value_at(self, "environment.device.precision")
-        return found
+        return value_at(self, "environment.device.precision")  # type: ignore[no-any-return]
 
     @property
     def world_size(self) -> int:
         """Number of ranks, one device each."""
-        found: int = value_at(self, "config.world_size", 1)
-        return found
+        return value_at(self, "config.world_size", 1)  # type: ignore[no-any-return]

@@ -15,6 +15,9 @@ Name = Literal[
     "posterize", "solarize", "autocontrast", "equalize", "invert",
 ]  # fmt: skip
 
+# One operation of a sub-policy: its probability, and its level of 0 to 9 in its range.
+Step = tuple[float, Name, int]
+
 FILL = (128, 128, 128)
 LEVELS = 10
 
@@ -36,15 +39,6 @@ SIGNED: frozenset[Name] = frozenset(RANGES) - {"posterize", "solarize"}
 
 
 @dataclass(frozen=True)
-class Step:
-    """One operation of a sub-policy: applied with ``probability``, at ``level`` 0 to 9 of its range."""
-
-    probability: float
-    name: Name
-    level: int
-
-
-@dataclass(frozen=True)
 class Operation:
     """One operation as drawn.
 
@@ -56,31 +50,27 @@ class Operation:
     magnitude: float
 
 
-def _sub_policy(p1: float, name1: Name, level1: int, p2: float, name2: Name, level2: int) -> tuple[Step, Step]:
-    return Step(p1, name1, level1), Step(p2, name2, level2)
-
-
-_DISTINCT = (
-    _sub_policy(0.4, "posterize", 8, 0.6, "rotate", 9),
-    _sub_policy(0.6, "solarize", 5, 0.6, "autocontrast", 5),
-    _sub_policy(0.8, "equalize", 8, 0.6, "equalize", 3),
-    _sub_policy(0.6, "posterize", 7, 0.6, "posterize", 6),
-    _sub_policy(0.4, "equalize", 7, 0.2, "solarize", 4),
-    _sub_policy(0.4, "equalize", 4, 0.8, "rotate", 8),
-    _sub_policy(0.6, "solarize", 3, 0.6, "equalize", 7),
-    _sub_policy(0.8, "posterize", 5, 1.0, "equalize", 2),
-    _sub_policy(0.2, "rotate", 3, 0.6, "solarize", 8),
-    _sub_policy(0.6, "equalize", 8, 0.4, "posterize", 6),
-    _sub_policy(0.8, "rotate", 8, 0.4, "colour", 0),
-    _sub_policy(0.4, "rotate", 9, 0.6, "equalize", 2),
-    _sub_policy(0.0, "equalize", 7, 0.8, "equalize", 8),
-    _sub_policy(0.6, "invert", 4, 1.0, "equalize", 8),
-    _sub_policy(0.6, "colour", 4, 1.0, "contrast", 8),
-    _sub_policy(0.8, "rotate", 8, 1.0, "colour", 2),
-    _sub_policy(0.8, "colour", 8, 0.8, "solarize", 7),
-    _sub_policy(0.4, "sharpness", 7, 0.6, "invert", 8),
-    _sub_policy(0.6, "shear_x", 5, 1.0, "equalize", 9),
-    _sub_policy(0.4, "colour", 0, 0.6, "equalize", 3),
+_DISTINCT: tuple[tuple[Step, Step], ...] = (
+    ((0.4, "posterize", 8), (0.6, "rotate", 9)),
+    ((0.6, "solarize", 5), (0.6, "autocontrast", 5)),
+    ((0.8, "equalize", 8), (0.6, "equalize", 3)),
+    ((0.6, "posterize", 7), (0.6, "posterize", 6)),
+    ((0.4, "equalize", 7), (0.2, "solarize", 4)),
+    ((0.4, "equalize", 4), (0.8, "rotate", 8)),
+    ((0.6, "solarize", 3), (0.6, "equalize", 7)),
+    ((0.8, "posterize", 5), (1.0, "equalize", 2)),
+    ((0.2, "rotate", 3), (0.6, "solarize", 8)),
+    ((0.6, "equalize", 8), (0.4, "posterize", 6)),
+    ((0.8, "rotate", 8), (0.4, "colour", 0)),
+    ((0.4, "rotate", 9), (0.6, "equalize", 2)),
+    ((0.0, "equalize", 7), (0.8, "equalize", 8)),
+    ((0.6, "invert", 4), (1.0, "equalize", 8)),
+    ((0.6, "colour", 4), (1.0, "contrast", 8)),
+    ((0.8, "rotate", 8), (1.0, "colour", 2)),
+    ((0.8, "colour", 8), (0.8, "solarize", 7)),
+    ((0.4, "sharpness", 7), (0.6, "invert", 8)),
+    ((0.6, "shear_x", 5), (1.0, "equalize", 9)),
+    ((0.4, "colour", 0), (0.6, "equalize", 3)),
 )
 # The published list has 25 entries, the last five of which come twice and so are twice as likely.
 IMAGENET_POLICY = (*_DISTINCT, *(_DISTINCT[number] for number in (4, 1, 13, 14, 2)))
@@ -106,12 +96,12 @@ def draw_sub_policy(rng: np.random.Generator) -> int:
 def draw_operations(rng: np.random.Generator, sub_policy: int) -> tuple[Operation, ...]:
     """Return the operations of a sub-policy that are applied, in order, each with its sign drawn."""
     operations = []
-    for step in IMAGENET_POLICY[sub_policy]:
-        if rng.random() < step.probability:
-            magnitude = magnitude_at(step.name, step.level)
-            if step.name in SIGNED and rng.random() < 0.5:
+    for probability, name, level in IMAGENET_POLICY[sub_policy]:
+        if rng.random() < probability:
+            magnitude = magnitude_at(name, level)
+            if name in SIGNED and rng.random() < 0.5:
                 magnitude = -magnitude
-            operations.append(Operation(step.name, magnitude))
+            operations.append(Operation(name, magnitude))
     return tuple(operations)
 
 

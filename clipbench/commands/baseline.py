@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -21,7 +20,7 @@ def baseline() -> None:
 @click.option("--name", help="Name of the baseline.  [default: case and device]")
 @click.option("--by", metavar="WHO", help="Who adopts it; kept in the file.")
 @BASELINES
-def baseline_set(paths: Sequence[Path], reason: str, name: str | None, by: str | None, baselines: Path | None) -> None:
+def baseline_set(paths: tuple[Path, ...], reason: str, name: str | None, by: str | None, baselines: Path) -> None:
     """Adopt a result, or several repeats or seeds of one case.
 
     Writes one file, which you commit. Only this command changes a baseline, and the file keeps its earlier runs.
@@ -31,21 +30,20 @@ def baseline_set(paths: Sequence[Path], reason: str, name: str | None, by: str |
     """
     from clipbench.compare.adoption import adopt
     from clipbench.report.baselines import adopted_text
-    from clipbench.results.baselines import FOLDER
     from clipbench.results.result import read_result
 
-    click.echo(adopted_text(adopt([read_result(path) for path in paths], baselines or FOLDER, reason, name, by)))
+    click.echo(adopted_text(adopt([read_result(path) for path in paths], baselines, reason, name, by)))
 
 
 @baseline.command("list")
 @BASELINES
 @FORMAT
-def baseline_list(baselines: Path | None, form: str) -> None:
+def baseline_list(baselines: Path, form: str) -> None:
     """List the adopted baselines."""
     from clipbench.report.baselines import baseline_summary, list_text
-    from clipbench.results.baselines import FOLDER, load_baselines
+    from clipbench.results.baselines import load_baselines
 
-    adopted = load_baselines(baselines or FOLDER)
+    adopted = load_baselines(baselines)
     click.echo(as_json(list(map(baseline_summary, adopted))) if form == "json" else list_text(adopted))
 
 
@@ -53,10 +51,10 @@ def baseline_list(baselines: Path | None, form: str) -> None:
 @click.argument("name")
 @BASELINES
 @FORMAT
-def baseline_show(name: str, baselines: Path | None, form: str) -> None:
+def baseline_show(name: str, baselines: Path, form: str) -> None:
     """Show a baseline: reason, date, runs, figures and its earlier runs."""
     from clipbench.report.baselines import baseline_summary, show_text
-    from clipbench.results.baselines import FOLDER, baseline_called
+    from clipbench.results.baselines import baseline_called
 
-    chosen = baseline_called(name, baselines or FOLDER)
+    chosen = baseline_called(name, baselines)
     click.echo(as_json(baseline_summary(chosen)) if form == "json" else show_text(chosen))

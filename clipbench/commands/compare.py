@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from clipbench.commands.options import BASELINES, PATHS, REFERENCES
+from clipbench.commands.options import BASELINES, PATHS, REFERENCES, repeatable
 from clipbench.errors import UsageError, did_you_mean
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -35,9 +34,8 @@ def check_allowed(_context: click.Context, _option: click.Parameter, names: Sequ
     "No reference is compared with then, unless --reference is given.",
 )
 @BASELINES
-@click.option(
+@repeatable(
     "--allow",
-    multiple=True,
     callback=check_allowed,
     metavar="DIFF",
     help="Compare although this differs: device, world_size, precision, batch, recipe, data, weights, evaluation, "
@@ -48,7 +46,6 @@ def check_allowed(_context: click.Context, _option: click.Parameter, names: Sequ
     "--least-recall",
     type=POSITIVE,
     default=0.5,
-    show_default=True,
     metavar="POINTS",
     help="Against a baseline: smallest loss of a recall mean that counts; twice that for a single R@K.",
 )
@@ -56,19 +53,17 @@ def check_allowed(_context: click.Context, _option: click.Parameter, names: Sequ
     "--least-speed",
     type=POSITIVE,
     default=3.0,
-    show_default=True,
     metavar="PERCENT",
     help="Against a baseline: smallest loss of throughput that counts.",
 )
 @click.option("--strict", is_flag=True, help="A warning, 'better' or 'inconclusive' fails too (exit 1).")
-@click.option(
+@repeatable(
     "--format",
     "forms",
-    multiple=True,
     metavar="FORM[=FILE]",
     help="table, json, markdown, junit or github; with =FILE, written to that file. Repeatable.  [default: table]",
 )
-def compare(forms: Sequence[str], **asked: Any) -> None:  # noqa: ANN401
+def compare(forms: Sequence[str], **asked: Any) -> int:  # noqa: ANN401
     """Compare results with references or earlier runs.
 
     PATHS are result files, or folders that are searched for them. If every --format goes to a file, the table is still
@@ -79,8 +74,8 @@ def compare(forms: Sequence[str], **asked: Any) -> None:  # noqa: ANN401
       clipbench compare results
       clipbench compare results --baseline adopted --format junit=verdict.xml
     """
-    from clipbench.compare.gate import judge, request_of
+    from clipbench.compare.gate import Request, judge
     from clipbench.report.formats import parse_outputs, write_outputs
 
     outputs = parse_outputs(forms)
-    sys.exit(write_outputs(judge(request_of(**asked)), outputs))
+    return write_outputs(judge(Request(**asked)), outputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from clipbench.commands.options import DEVICE, FORMAT, OUT, SET, as_json, load_c
 @SET
 @OUT
 @FORMAT
-def doctor(out: Path, form: str, **chosen: Any) -> None:  # noqa: ANN401
+def doctor(out: Path, form: str, **chosen: Any) -> int:  # noqa: ANN401
     """Check whether this machine is ready, and fit for timing.
 
     SUITE is a YAML file, or the name of a suite that ships with clipbench (default: quickstart).
@@ -31,4 +30,4 @@ def doctor(out: Path, form: str, **chosen: Any) -> None:  # noqa: ANN401
 
     checkup = check_machine(load_chosen(**chosen), load_registry(), out)
     click.echo(as_json(checkup_data(checkup)) if form == "json" else doctor_text(checkup))
-    sys.exit(checkup.exit_code)
+    return checkup.exit_code

@@ -47,7 +47,7 @@ def _fields(source: object, *names: str) -> dict[str, Any]:
 
 
 def _suites(in_full: bool) -> Rows:
-    from clipbench.suites.shipped import shipped_suites, shipped_summary
+    from clipbench.files.bundled import shipped_suites, shipped_summary
 
     if not in_full:
         return [{"name": path.stem, "summary": shipped_summary(path)} for path in shipped_suites()]

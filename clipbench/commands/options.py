@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,26 +14,19 @@ if TYPE_CHECKING:
     from clipbench.suites.loading import Suite
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
-EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
+repeatable = partial(click.option, multiple=True)
 
 PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-FORMAT = click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
+FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="Output format.")
+BASELINES = click.option(
+    "--baselines", type=FOLDER, default=Path("results/baseline"), help="Folder of adopted baselines."
 )
-BASELINES = click.option("--baselines", type=FOLDER, help="Folder of adopted baselines.  [default: results/baseline]")
-REFERENCES = click.option(
-    "--references", "folders", multiple=True, type=EXISTING_FOLDER, help="Folder with more references. Repeatable."
-)
-OUT = click.option(
-    "--out", type=FOLDER, default=Path("results"), show_default=True, help="Folder that results are written to."
-)
-CASES = click.option(
-    "--case", "cases", multiple=True, metavar="NAME", help="Only this case; shell wildcards work. Repeatable."
-)
+REFERENCES = repeatable("--references", "folders", type=EXISTING, help="Folder with more references. Repeatable.")
+OUT = click.option("--out", type=FOLDER, default=Path("results"), help="Folder that results are written to.")
+CASES = repeatable("--case", "cases", metavar="NAME", help="Only this case; shell wildcards work. Repeatable.")
 DEVICE = click.option("--device", help="Device plugin, or auto. Short for --set device=...")
-SET = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a key: train.batch_size=16. Repeatable."
-)
+SET = repeatable("--set", "overrides", metavar="KEY=VALUE", help="Set a key: train.batch_size=16. Repeatable.")
 SUITE_OPTIONS = (
     click.argument("suite"),
     DEVICE,
@@ -61,20 +55,16 @@ def open_registry() -> Registry:
     return registry
 
 
-def load_chosen(
-    suite: str,
-    device: str | None = None,
-    overrides: Sequence[str] = (),
-    cases: Sequence[str] = (),
-    nproc: str | None = None,
-    seed: str | None = None,
-    max_steps: str | None = None,
-) -> Suite:
-    """Return the suite of that name or file, changed by the options and reduced to the chosen cases."""
+def load_chosen(suite: str, overrides: Sequence[str] = (), cases: Sequence[str] = (), **short: str | None) -> Suite:
+    """Return the suite of that name or file, changed by the options and reduced to the chosen cases.
+
+    ``short`` has the options that are short for ``--set``.
+    """
     from clipbench.runs.launch import outer_world_size
     from clipbench.suites.loading import find_suite, load_suite
 
-    short = {"device": device, "world_size": outer_world_size(nproc), "seed": seed, "train.max_steps": max_steps}
+    world_size, max_steps = outer_world_size(short.pop("nproc", None)), short.pop("max_steps", None)
+    short |= {"world_size": world_size, "train.max_steps": max_steps}
     changes = [*overrides, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     return load_suite(find_suite(suite), changes).select(cases)
 

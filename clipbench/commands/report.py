@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from clipbench.commands.options import BASELINES, PATHS, REFERENCES
+from clipbench.commands.options import BASELINES, PATHS, REFERENCES, repeatable
 
 
 @click.command()
@@ -15,24 +15,14 @@ from clipbench.commands.options import BASELINES, PATHS, REFERENCES
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder for index.html and an image of each chart."
 )
-@click.option("--title", default="CLIP training benchmark", show_default=True, help="Heading of the page.")
-@click.option(
-    "--run", "runs", multiple=True, metavar="RUN_ID", help="Show this run in full, not the newest six. Repeatable."
-)
+@click.option("--title", default="CLIP training benchmark", help="Heading of the page.")
+@repeatable("--run", "runs", metavar="RUN_ID", help="Show this run in full, not the newest six. Repeatable.")
 @REFERENCES
 @click.option(
     "--baseline", metavar="WHICH", help="Compare the newest results with earlier runs too; takes what compare takes."
 )
 @BASELINES
-def report(
-    paths: tuple[Path, ...],
-    out: Path,
-    title: str,
-    runs: tuple[str, ...],
-    folders: tuple[Path, ...],
-    baseline: str | None,
-    baselines: Path | None,
-) -> None:
+def report(out: Path, title: str, runs: tuple[str, ...], **asked: Any) -> int:  # noqa: ANN401
     """Write an HTML page of results, with charts.
 
     PATHS are result files, or folders that are searched for them. The page opens in any browser, also offline.
@@ -43,4 +33,4 @@ def report(
     from clipbench.compare.gate import Request
     from clipbench.report.page.writing import run_report
 
-    sys.exit(run_report(Request(paths, folders, baseline=baseline, baselines=baselines), out, title, runs))
+    return run_report(Request(**asked), out, title, runs)

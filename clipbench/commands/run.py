@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from clipbench.commands.options import OUT, load_chosen, open_registry, suite_options
+from clipbench.commands.options import OUT, load_chosen, open_registry, repeatable, suite_options
+from clipbench.errors import ExitCode
 
 
 @click.command()
@@ -21,16 +21,12 @@ from clipbench.commands.options import OUT, load_chosen, open_registry, suite_op
     "--progress",
     type=click.Choice(["auto", "plain", "none"]),
     default="auto",
-    show_default=True,
     help="auto: live on a terminal, plain lines elsewhere.",
 )
-@click.option(
-    "--observe",
-    multiple=True,
-    metavar="NAME",
-    help="Add an observer, such as tensorboard (see clipbench list observers). Repeatable.",
+@repeatable(
+    "--observe", metavar="NAME", help="Add an observer, such as tensorboard (see clipbench list observers). Repeatable."
 )
-def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequence[str], **chosen: Any) -> None:  # noqa: ANN401
+def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequence[str], **chosen: Any) -> int:  # noqa: ANN401
     """Train and evaluate a suite; write its results.
 
     SUITE is a YAML file, or the name of a suite that ships with clipbench (clipbench list suites).
@@ -55,10 +51,10 @@ def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequenc
         check_suite(suite, registry)
         click.echo(plans_text([make_plan(case, registry) for case in suite.cases]))
         click.echo("ready: everything needed is there; nothing was run")
-        return
+        return ExitCode.PASS
     launch = outer_launch()
     if launch is not None and launch.world.rank > 0:
-        sys.exit(run_rank(suite, registry, launch))
+        return run_rank(suite, registry, launch)
     outcomes = run_suite(suite, registry, out, make_progress(progress), restart)
     click.echo(ending(outcomes))
-    sys.exit(exit_code(outcomes))
+    return exit_code(outcomes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -14,7 +13,7 @@ from clipbench.errors import ExitCode, UsageError
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path), default=Path("results"))
 @FORMAT
-def runs(out: Path, form: str) -> None:
+def runs(out: Path, form: str) -> int:
     """List runs: finished, failed, interrupted, resumable.
 
     OUT is the folder that results are written to (default: results).
@@ -27,4 +26,4 @@ def runs(out: Path, form: str) -> None:
     found, problems = find_runs(out)
     data = {"runs": found, "problems": problems}
     click.echo(as_json(data) if form == "json" else runs_text(found, problems))
-    sys.exit(ExitCode.NOT_COMPARABLE if problems else ExitCode.PASS)
+    return ExitCode.NOT_COMPARABLE if problems else ExitCode.PASS

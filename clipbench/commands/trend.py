@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -13,11 +11,11 @@ from clipbench.commands.options import CASES, FORMAT, PATHS, as_json
 
 @click.command()
 @PATHS
-@click.option("--metric", default="recall_mean", show_default=True, help="Name of the metric.")
+@click.option("--metric", default="recall_mean", help="Name of the metric.")
 @CASES
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help="The newest N results of each case and device.")
 @FORMAT
-def trend(paths: Sequence[Path], metric: str, cases: Sequence[str], last: int | None, form: str) -> None:
+def trend(paths: tuple[Path, ...], metric: str, cases: tuple[str, ...], last: int | None, form: str) -> int:
     """Show one metric over time, for each case and device.
 
     PATHS are result files, or folders that are searched for them.
@@ -37,4 +35,4 @@ def trend(paths: Sequence[Path], metric: str, cases: Sequence[str], last: int | 
         click.echo(as_json(trend_data(trends, found.problems)))
     else:
         print_trends(trends, found.problems, last)
-    sys.exit(exit_code(trends, found.problems))
+    return exit_code(trends, found.problems)

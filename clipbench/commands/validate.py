@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -15,15 +13,16 @@ from clipbench.commands.options import FORMAT, PATHS, as_json, open_registry
 @PATHS
 @click.option("--deep", is_flag=True, help="Decode every image of a data root completely, not only its header.")
 @FORMAT
-def validate(paths: Sequence[Path], deep: bool, form: str) -> None:
+def validate(paths: tuple[Path, ...], deep: bool, form: str) -> int:
     """Check suites, results, references, baselines and data.
 
     PATHS are files, or folders that are searched for .yaml, .yml and .json files. A folder with annotation files in
     datasets/ is a data root: its images must exist and have valid headers. Other files in a data root are not checked.
     """
-    from clipbench.doctor.validate import validate_paths, worst_code
+    from clipbench.doctor.validate import validate_paths
     from clipbench.report.validate import verdict_data, verdicts_text
 
     verdicts = validate_paths(paths, open_registry(), deep)
     click.echo(as_json([verdict_data(verdict) for verdict in verdicts]) if form == "json" else verdicts_text(verdicts))
-    sys.exit(worst_code(verdicts))
+    # 5 where data is refused, else 3 for a result or reference, else 2 for a suite
+    return max(verdict.exit_code for verdict in verdicts)

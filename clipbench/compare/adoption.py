@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clipbench.api.result import Result
+from clipbench.api import CaseFailedError, Result, UsageError
 from clipbench.compare.comparability import find_differences
 from clipbench.compare.matching import images_left_out
-from clipbench.errors import CaseFailedError, UsageError
 from clipbench.results.baselines import Baseline, read_baseline, write_baseline
 from clipbench.results.result import utc_now
 
@@ -28,7 +27,13 @@ def adopt(
     check_usable(results)
     name = name or default_name(results[0])
     path = folder / f"{name}.json"
-    history = _history(read_baseline(path), results[0]) if path.exists() else ()
+    history: tuple[Mapping[str, Any], ...] = ()
+    if path.exists():
+        before, first = read_baseline(path), results[0]
+        if (before.suite, before.case, before.device) != (first.suite, first.case, first.device_name):
+            raise UsageError(f"{path}: is the baseline of {before.case} on {before.device}; choose another --name")
+        entry = {"runs": list(before.runs), "reason": before.reason, "adopted": before.adopted, "by": before.by}
+        history = (*before.history, entry)
     baseline = Baseline(name, tuple(results), reason.strip(), utc_now(), by, history, path)
     write_baseline(baseline, path)
     return baseline
@@ -59,10 +64,3 @@ def default_name(result: Result) -> str:
     """Return case and device, safe as a file name."""
     label = f"{result.case}-{result.device_name or 'unknown'}"
     return re.sub(r"[^A-Za-z0-9_.@=,+-]+", "-", label).strip("-.")[:120]
-
-
-def _history(before: Baseline, result: Result) -> tuple[Mapping[str, Any], ...]:
-    if (before.suite, before.case, before.device) != (result.suite, result.case, result.device_name):
-        raise UsageError(f"{before.path}: is the baseline of {before.case} on {before.device}; choose another --name")
-    entry = {"runs": list(before.runs), "reason": before.reason, "adopted": before.adopted, "by": before.by}
-    return (*before.history, entry)

@@ -35,10 +35,6 @@ class Hits:
 
     table: Floats
 
-    @property
-    def images(self) -> int:
-        return len(self.table)
-
     def recalls(self) -> dict[str, float]:
         """Return all nine recalls in percent, by name."""
         values = _recalls(self.table.sum(axis=0, dtype=np.float64, keepdims=True))[0]
@@ -75,7 +71,7 @@ def paired_draws(ours: Hits, theirs: Hits, resamples: int = RESAMPLES, seed: int
 
     Raises ValueError for other numbers of images.
     """
-    if ours.images != theirs.images:
+    if len(ours.table) != len(theirs.table):
         raise ValueError("paired draws need the same images on both sides")
     sums = _resampled(np.concatenate([ours.table, theirs.table], axis=1), resamples, seed)
     return _recalls(sums[:, :8]) - _recalls(sums[:, 8:])

@@ -6,60 +6,45 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
-from clipbench.api.plain import ABSENT, leaves, value_at
-from clipbench.api.result import Result
+from clipbench.api import ABSENT, Result, leaves, value_at
 from clipbench.compare.verdicts import Difference
 from clipbench.files import schemas
 from clipbench.results.references import describe
 
-ALLOWED = (
-    "device",
-    "world_size",
-    "precision",
-    "batch",
-    "recipe",
-    "data",
-    "weights",
-    "evaluation",
-    "engine",
-    "settings",
-)
-
-# The longest prefix decides; "" never counts. What has no entry is part of the recipe: a key that is not known to be
-# harmless counts.
-_NAMES: Mapping[str, str] = {
-    "config": "recipe",
-    # Labels, requests that the environment answers, and paths of files that fingerprints stand for.
-    **dict.fromkeys(("config.name", "config.suite", "config.summary", "config.matrix", "config.reference"), ""),
-    **dict.fromkeys(("config.device", "config.seed"), ""),
-    **dict.fromkeys(("config.precision", "config.dataset.name", "config.dataset.root"), ""),
-    **dict.fromkeys(("config.dataset.train", "config.dataset.val", "config.dataset.on_bad_image"), ""),
-    **dict.fromkeys(("config.model.weights", "config.model.weights_missing", "config.model.vocabulary"), ""),
-    # How a run is driven and watched, not what it computes.
-    **dict.fromkeys(("config.ranks_timeout", "config.checkpoint", "config.observers", "config.timing"), ""),
-    **dict.fromkeys(("config.train.workers", "config.train.max_skipped_steps", "config.eval"), ""),
-    "config.eval.resize": "evaluation",
-    "config.world_size": "world_size",
-    "config.engine": "engine",
-    "config.train.batch_size": "batch",
-    "config.train.accumulate": "batch",
-    "config.train.compile": "settings",
-    "config.train.grad_checkpointing": "settings",
-    "config.model.autocast_text": "precision",
-    "environment.device": "device",
-    "environment.device.precision": "precision",
-    "environment.device.world_size": "world_size",
-    "dataset": "data",
-    "dataset.val": "evaluation",
-    "weights": "weights",
+# What each name stands for, in paths of a result. The longest one that begins a path decides; "" never counts. What has
+# no entry is part of the recipe: a key that is not known to be harmless counts.
+_PATHS: Mapping[str, tuple[str, ...]] = {
+    "device": ("environment.device",),
+    "world_size": ("config.world_size", "environment.device.world_size"),
+    "precision": ("config.model.autocast_text", "environment.device.precision"),
+    "batch": ("config.train.batch_size", "config.train.accumulate"),
+    "recipe": ("config",),
+    "data": ("dataset",),
+    "weights": ("weights",),
+    "evaluation": ("config.eval.resize", "dataset.val"),
+    "engine": ("config.engine",),
+    "settings": ("config.train.compile", "config.train.grad_checkpointing"),
+    "": (
+        # Labels, requests that the environment answers, and paths of files that fingerprints stand for.
+        *("config.name", "config.suite", "config.summary", "config.matrix", "config.reference"),
+        *("config.device", "config.seed", "config.precision", "config.dataset.name", "config.dataset.root"),
+        *("config.dataset.train", "config.dataset.val", "config.dataset.on_bad_image"),
+        *("config.model.weights", "config.model.weights_missing", "config.model.vocabulary"),
+        # How a run is driven and watched, not what it computes.
+        *("config.ranks_timeout", "config.checkpoint", "config.observers", "config.timing"),
+        *("config.train.workers", "config.train.max_skipped_steps", "config.eval"),
+    ),
 }
+_NAMES = {path: name for name, paths in _PATHS.items() for path in paths}
+ALLOWED = tuple(filter(None, _PATHS))
 _FACTS = (
-    "environment.device.kind",
-    "environment.device.name",
-    "environment.device.precision",
+    *(f"environment.device.{key}" for key in ("kind", "name", "precision")),
     "dataset.name",
-    *(f"dataset.train.{key}" for key in ("split", "images", "captions", "annotation_sha256")),
-    *(f"dataset.val.{key}" for key in ("split", "images", "captions", "annotation_sha256")),
+    *(
+        f"dataset.{split}.{key}"
+        for split in ("train", "val")
+        for key in ("split", "images", "captions", "annotation_sha256")
+    ),
 )
 # Software and host are what one compares across: shown, never an obstacle.
 _SHOWN = (
@@ -107,19 +92,11 @@ def find_differences(ours: Result, theirs: Result, allow: Collection[str] = ()) 
     return tuple(differences)
 
 
-def condition_difference(path: str, ours: str, theirs: str, allow: Collection[str]) -> Difference:
-    """Return a condition of a reference that a result does not meet, as a difference that rules out everything."""
-    name = difference_name(path) or "recipe"
-    return Difference(name, path, ours, theirs, "all", name in allow)
-
-
 def _state(result: Result) -> dict[str, Any]:
     return dict(leaves({path: value_at(result, path) for path in _SHOWN}))
 
 
-def _unequal(
-    ours: Mapping[str, Any], theirs: Mapping[str, Any], absent: object = ABSENT
-) -> Iterator[tuple[str, str, str]]:
+def _unequal(ours: dict[str, Any], theirs: dict[str, Any], absent: object = ABSENT) -> Iterator[tuple[str, str, str]]:
     """Yield path and both values in words wherever they differ; a path that one side lacks has ``absent`` there."""
     for path in {**ours, **theirs}:
         left, right = ours.get(path, absent), theirs.get(path, absent)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clipbench.api.plain import finite
-from clipbench.api.result import Metric, Result
+from clipbench.api import Metric, Result, finite
 from clipbench.compare.verdicts import CurveMatch
 from clipbench.results.metrics import BEST_METRIC, metric
 

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clipbench.api.result import Result
-from clipbench.compare.deciding import compare
-from clipbench.compare.gate import Inputs
+from clipbench.compare.comparing import compare
 from clipbench.compare.matching import Terms, match_baselines, match_reference
-from clipbench.compare.series import SeriesKey, group_by_series, newest_of_each
+from clipbench.compare.trend import SeriesKey, group_by_series, newest_of_each
 from clipbench.compare.verdicts import Comparison, ComparisonStatus, Judgement, Verdict, worst
+from clipbench.results.collect import Collection
 
 
 @dataclass(frozen=True)
 class Point:
     """One result of a series; ``status`` is the worst of its comparisons.
 
-    ``started`` is UTC, as results have it; ``verdicts`` by metric are those on its reference, none for a case that did
-    not complete.
+    ``verdicts`` by metric are those on its reference, none for a case that did not complete.
     """
 
-    run_id: str
-    started: str
-    commit: str | None
-    seed: int
+    result: Result
     status: ComparisonStatus
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
@@ -41,8 +37,21 @@ class Series:
     baselines: Mapping[str, Band] = field(default_factory=dict)
 
     def bands(self, metric: str) -> tuple[Band, ...]:
-        """Return what ``metric`` is compared with: its baseline, or else what its results' references had."""
-        return (self.baselines[metric],) if metric in self.baselines else bands(self.points, metric)
+        """Return what ``metric`` is compared with: its baseline, or else what its results' references had.
+
+        There is a band for each stretch without a change; one without a reference has the ``reference`` None.
+        """
+        if metric in self.baselines:
+            return (self.baselines[metric],)
+        stretches: list[Band] = []
+        last: tuple[float | None, float | None] = (None, None)
+        for index, point in enumerate(self.points):
+            verdict = point.verdicts.get(metric)
+            now = (verdict.reference, verdict.tolerance) if verdict else (None, None)
+            if now != last:
+                stretches.append(band_around(index, *now))
+            last = now
+        return tuple(stretches)
 
 
 @dataclass(frozen=True)
@@ -59,59 +68,41 @@ class Band:
 class History:
     """All results judged: ``judgement`` on their references, as ``clipbench compare`` gives it, and over time.
 
-    ``by_run`` has all comparisons of a run: the one with a baseline first.
+    ``by_run`` has all comparisons of a run: the one with a baseline first. ``newest`` is what holds now: the newest
+    result of every series and seed, newest first.
     """
 
     judgement: Judgement
     by_run: Mapping[str, tuple[Comparison, ...]]
     series: tuple[Series, ...]
-
-    @property
-    def newest(self) -> list[Point]:
-        """The newest result of every series and seed, newest first: what holds now."""
-        return newest_of_each([one.points for one in self.series])
+    newest: tuple[Point, ...]
 
 
-def judge_history(inputs: Inputs, in_full: Collection[str]) -> History:
+def judge_history(inputs: Collection, in_full: Sequence[str]) -> History:
     """Compare every result with its own reference, and those that matter today with the chosen baselines too.
 
     These are the runs ``in_full`` and the newest of each series and seed. Sampling errors are only computed for runs
     ``in_full``: they take resampling, and no verdict depends on them.
     """
-    comparisons = [
-        compare(match_reference(result, inputs.references), errors=result.run_id in in_full)
-        for result in inputs.results
-    ]
-    groups = group_by_series(inputs.results)
-    newest = {result.run_id for result in newest_of_each(groups.values())}
-    with_baseline = _with_baselines(inputs, newest | set(in_full))
+    matches = [match_reference(result, inputs.references) for result in inputs.results]
+    comparisons = [compare(match, errors=match.results[0].run_id in in_full) for match in matches]
     of_reference = {comparison.runs[0]: comparison for comparison in comparisons}
+    groups = group_by_series(inputs.results)
+    newest = newest_of_each(groups.values())
+    with_baseline = _with_baselines(inputs, {*in_full, *(result.run_id for result in newest)})
     by_run = {run: _counted(with_baseline.get(run), one) for run, one in of_reference.items()}
-    series = [
-        Series(
-            key,
-            tuple(_point(result, of_reference[result.run_id], by_run[result.run_id]) for result in group),
-            _baseline_bands(group, with_baseline),
-        )
-        for key, group in groups.items()
-    ]
-    return History(Judgement(tuple(comparisons), inputs.problems), by_run, tuple(series))
 
+    def point_of(result: Result) -> Point:
+        # What a broken run had reached before is no measurement of what its case comes to.
+        verdicts = of_reference[result.run_id].verdicts if result.completed else ()
+        status = worst(one.status for one in by_run[result.run_id])
+        return Point(result, status, {verdict.metric: verdict for verdict in verdicts})
 
-def bands(points: Sequence[Point], metric: str) -> tuple[Band, ...]:
-    """Return what ``metric`` was compared with along a series, one band for each stretch without a change.
-
-    A stretch without a reference is a band too, whose ``reference`` is None.
-    """
-    stretches: list[Band] = []
-    last: tuple[float | None, float | None] = (None, None)
-    for index, point in enumerate(points):
-        verdict = point.verdicts.get(metric)
-        now = (verdict.reference, verdict.tolerance) if verdict else (None, None)
-        if now != last:
-            stretches.append(band_around(index, *now))
-        last = now
-    return tuple(stretches)
+    series = (
+        Series(key, tuple(map(point_of, group)), _baseline_bands(group, with_baseline)) for key, group in groups.items()
+    )
+    judgement = Judgement(tuple(comparisons), inputs.problems)
+    return History(judgement, by_run, tuple(series), tuple(map(point_of, newest)))
 
 
 def band_around(start: int, reference: float | None, tolerance: float | None) -> Band:
@@ -123,10 +114,10 @@ def band_around(start: int, reference: float | None, tolerance: float | None) ->
 
 def commits_of(points: Iterable[Point]) -> tuple[str | None, ...]:
     """Return every commit once, in the order in which each was first measured."""
-    return tuple(dict.fromkeys(point.commit for point in points))
+    return tuple(dict.fromkeys(point.result.clipbench.commit for point in points))
 
 
-def _with_baselines(inputs: Inputs, runs: Collection[str]) -> dict[str, Comparison]:
+def _with_baselines(inputs: Collection, runs: Container[str]) -> dict[str, Comparison]:
     """Return the comparisons of ``runs`` with the chosen baselines, each run on its own, by run."""
     if inputs.baselines is None:
         return {}
@@ -147,13 +138,6 @@ def _counted(baseline: Comparison | None, reference: Comparison) -> tuple[Compar
     """Return both comparisons of a run; one that found nothing to compare with counts only where both did."""
     both = [one for one in (baseline, reference) if one is not None]
     return tuple(one for one in both if one.against) or tuple(both[:1])
-
-
-def _point(result: Result, comparison: Comparison, counted: Sequence[Comparison]) -> Point:
-    # What a broken run had reached before is no measurement of what its case comes to.
-    verdicts = {verdict.metric: verdict for verdict in comparison.verdicts} if result.completed else {}
-    status = worst(one.status for one in counted)
-    return Point(result.run_id, result.started, result.clipbench.commit, result.seed, status, verdicts)
 
 
 def _baseline_bands(group: Sequence[Result], comparisons: Mapping[str, Comparison]) -> dict[str, Band]:

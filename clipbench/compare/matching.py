@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from clipbench.api.result import Result
-from clipbench.compare.comparability import condition_difference, find_differences, signature
+from clipbench.compare.comparability import difference_name, find_differences, signature
 from clipbench.compare.significance import Thresholds
 from clipbench.compare.verdicts import Difference, Failure, Unmatched
 from clipbench.results.baselines import Baseline
-from clipbench.results.references import Conditions, Reference
+from clipbench.results.references import Reference, unmet_conditions
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Terms:
 class Match:
     """Results of one case, mostly one, and what they are compared with: ``other``, or None where there is nothing.
 
-    ``target`` is the recall mean that the time to quality is taken to.
+    ``terms`` are what it is compared by, ``target`` is the recall mean that the time to quality is taken to.
     """
 
     results: tuple[Result, ...]
@@ -37,6 +38,7 @@ class Match:
     unmatched: Unmatched | None = None
     differences: tuple[Difference, ...] = ()
     target: float | None = None
+    terms: Terms = field(default_factory=Terms)
 
     @property
     def failure(self) -> Failure | None:
@@ -83,13 +85,17 @@ def match_reference(
     reference = references.get(name) if name else None
     if reference is None:
         return Match((result,), unmatched=Unmatched("reference", name, tuple(sorted(references))))
-    target = terms.target if terms.target is not None else reference.target
-    return Match((result,), reference, None, unmet(reference.conditions, result, terms), target)
+    target = reference.target if terms.target is None else terms.target
+    return Match((result,), reference, None, unmet(reference.conditions, result, terms), target, terms)
 
 
-def unmet(conditions: Conditions, result: Result, terms: Terms) -> tuple[Difference, ...]:
-    """Return the conditions that a result does not meet."""
-    return tuple(condition_difference(*one, terms.allow) for one in conditions.unmet(result))
+def unmet(conditions: Mapping[str, Any], result: Result, terms: Terms) -> tuple[Difference, ...]:
+    """Return the conditions that a result does not meet, each as a difference that rules out everything."""
+    differences = []
+    for path, ours, theirs in unmet_conditions(conditions, result):
+        name = difference_name(path) or "recipe"
+        differences.append(Difference(name, path, ours, theirs, allowed=name in terms.allow))
+    return tuple(differences)
 
 
 # --- baselines ----------------------------------------------------------------------------------------------------
@@ -112,14 +118,14 @@ def match_baselines(
         if baseline is None:
             yield Match(group, unmatched=unmatched)
         else:
-            target = terms.target if terms.target is not None else target_of(group[0])
-            yield match_baseline(group, baseline, terms, target)
+            yield match_baseline(group, baseline, terms, target_of(group[0]))
 
 
 def match_baseline(results: Sequence[Result], baseline: Baseline, terms: Terms, target: float | None = None) -> Match:
-    """Match repeats and seeds of one case with this baseline."""
+    """Match repeats and seeds of one case with this baseline; ``target`` counts unless the terms have one."""
     differences = find_differences(results[0], baseline.results[0], terms.allow)
-    return Match(tuple(results), baseline, None, differences, target)
+    target = target if terms.target is None else terms.target
+    return Match(tuple(results), baseline, None, differences, target, terms)
 
 
 def group_repeats(results: Iterable[Result], state: bool = False) -> list[tuple[Result, ...]]:

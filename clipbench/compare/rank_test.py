@@ -10,12 +10,10 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating[Any]]
+from clipbench.compare.bootstrap import Floats
 
 EXACT_UP_TO = 400  # products of two sample sizes for which the rank test counts every order, in whole numbers
 
@@ -38,7 +36,8 @@ def rank_test(low: Sequence[float] | Floats, high: Sequence[float] | Floats) -> 
         return float(orders[round(u) :].sum() / orders.sum())
     total = n + m
     variance = n * m / 12 * (total + 1 - float((ties**3 - ties).sum()) / (total * (total - 1)))
-    return _normal_tail((u - n * m / 2 - 0.5) / math.sqrt(variance)) if variance > 0 else 1.0
+    z = (u - n * m / 2 - 0.5) / math.sqrt(variance) if variance > 0 else -math.inf
+    return math.erfc(z / math.sqrt(2)) / 2
 
 
 def block_means(values: Sequence[float] | Floats) -> Floats:
@@ -101,7 +100,3 @@ def _orders(n: int, m: int) -> Floats:
         for residue in range(k):
             counts[residue::k] = np.cumsum(counts[residue::k])
     return counts
-
-
-def _normal_tail(z: float) -> float:
-    return math.erfc(z / math.sqrt(2)) / 2

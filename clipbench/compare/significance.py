@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clipbench.api.plain import value_at
-from clipbench.api.result import QueryRanks, Result
+from clipbench.api import QueryRanks, Result, value_at
 from clipbench.compare import bootstrap
 from clipbench.compare.bootstrap import Floats, Hits, hits_of
 from clipbench.compare.rank_test import block_means, rank_test, spread_of_runs, student_draws
@@ -93,13 +92,14 @@ def recall_effects(ours: Sequence[Result], theirs: Sequence[Result], thresholds:
     if not all(hits):
         return {}
     means = [bootstrap.mean_hits(side) for side in hits]
-    paired = _same_queries(ours[0], theirs[0]) and means[0].images == means[1].images
+    images = len(means[0].table)
+    same_split = value_at(ours[0], "dataset.val") == value_at(theirs[0], "dataset.val")
+    paired = same_split and images == len(means[1].table)
     draws = (bootstrap.paired_draws if paired else bootstrap.unpaired_draws)(means[0], means[1])
     seeds = [_by_seed(side, results) for side, results in zip(hits, (ours, theirs), strict=True)]
     errors, degrees = _run_errors(seeds[0], seeds[1], thresholds)
     draws += student_draws(degrees, len(draws), bootstrap.SEED + 2)[:, None] * np.asarray(errors)
-    counts = len(seeds[0]), len(seeds[1])
-    evidence = Bootstrap(means[0].images, paired, counts, same_seeds=seeds[0].keys() == seeds[1].keys())
+    evidence = Bootstrap(images, paired, (len(seeds[0]), len(seeds[1])), seeds[0].keys() == seeds[1].keys())
     recalls = [mean.recalls() for mean in means]
     columns = zip(RECALL_NAMES, draws.T, strict=True)
     return {name: _of_draws(recalls[0][name] - recalls[1][name], column, evidence) for name, column in columns}
@@ -172,16 +172,13 @@ def sampling_errors(result: Result) -> dict[str, float]:
     return bootstrap.recall_errors(hits) if hits else {}
 
 
-def _same_queries(ours: Result, theirs: Result) -> bool:
-    return bool(value_at(ours, "dataset.val") == value_at(theirs, "dataset.val"))
-
-
 # --- speed --------------------------------------------------------------------------------------------------------
 
+Timings = Sequence[Sequence[float]]  # seconds per pair by window, of each run
 Chances = tuple[float, float, float]  # ours is slower for nothing, ours is faster for nothing, half the 95 % interval
 
 
-def speed_effect(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]], limits: Limits) -> Effect:
+def speed_effect(ours: Timings, theirs: Timings, limits: Limits) -> Effect:
     """Return the effect on throughput as a share of the baseline's, from each run's seconds per pair by window."""
     medians = [float(np.median(np.concatenate([np.asarray(run) for run in side]))) for side in (ours, theirs)]
     typical = medians[1] / medians[0] - 1
@@ -192,9 +189,7 @@ def speed_effect(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[floa
     return Effect(gain, error, worse, better, evidence, outliers, reference)
 
 
-def _test_timing(
-    ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]], limits: Limits, median_gain: float
-) -> tuple[Chances, TimingTest]:
+def _test_timing(ours: Timings, theirs: Timings, limits: Limits, median_gain: float) -> tuple[Chances, TimingTest]:
     """Rank blocks of windows, and runs instead from ``RUNS_TO_RANK`` on each side.
 
     With fewer runs, yet more than one, the difference must also stand out from how runs spread.
@@ -240,6 +235,6 @@ def seconds_per_pair(result: Result) -> list[float]:
     return [w.seconds / (w.steps * batch) for w in windows if 2 * w.steps > longest]
 
 
-def pairs_per_second(side: Sequence[Sequence[float]]) -> float:
+def pairs_per_second(side: Timings) -> float:
     """Return pairs per second over all windows of all runs, every run counting the same."""
     return len(side) / sum(sum(run) / len(run) for run in side)

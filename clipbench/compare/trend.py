@@ -1,17 +1,59 @@
-"""One metric over time: a trend for each series of results."""
+"""Results over time: a series for each case on one kind of device, and the trend of one metric in each."""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from clipbench.api.plain import to_plain
-from clipbench.api.result import Direction, Result
-from clipbench.compare.series import SeriesKey, group_by_series
-from clipbench.errors import ExitCode, UsageError, did_you_mean
+from clipbench.api import Direction, ExitCode, Result, UsageError, did_you_mean, to_plain
 from clipbench.results.metrics import UNITS_AND_DIRECTIONS
+
+
+class SeriesKey(NamedTuple):
+    """What all results of a series have in common."""
+
+    suite: str
+    case: str
+    device: str
+    precision: str
+    world_size: int
+
+    @property
+    def label(self) -> str:
+        """Case, number and model of the devices, and precision, for people."""
+        device = f"{self.world_size} x {self.device}" if self.world_size > 1 else self.device
+        return ", ".join([self.case, device, self.precision])
+
+
+def group_by_series(results: Iterable[Result]) -> dict[SeriesKey, list[Result]]:
+    """Return the results of each series, oldest first; the series with the newest result comes first."""
+    groups: dict[SeriesKey, list[Result]] = {}
+    for result in results:
+        device, precision = result.device_name or "device unknown", result.precision or "precision unknown"
+        key = SeriesKey(result.suite, result.case, device, precision, result.world_size)
+        groups.setdefault(key, []).append(result)
+    for group in groups.values():
+        group.sort(key=age)
+    return dict(sorted(groups.items(), key=lambda item: age(item[1][-1]), reverse=True))
+
+
+def newest_of_each(series: Iterable[Sequence[Result]]) -> list[Result]:
+    """Return the newest of every series and seed, newest first: what holds now. Older ones are history."""
+    newest: dict[tuple[int, int], Result] = {}
+    for number, results in enumerate(series):
+        newest |= {(number, one.seed): one for one in results}  # a later one takes an earlier one's place
+    return sorted(newest.values(), key=age, reverse=True)
+
+
+def age(result: Result) -> tuple[str, str]:
+    """Return what sorts by time of start, then by run."""
+    # UTC texts sort by time once the Z is gone: with and without a fraction of a second they differ there alone.
+    return result.started.rstrip("Z"), result.run_id
+
+
+# --- one metric ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -82,17 +124,9 @@ def exit_code(series: Sized, problems: Sized) -> ExitCode:
 
 def trend_data(trends: Iterable[Trend], problems: Sequence[str]) -> dict[str, Any]:
     """Return all of it as plain data, for ``--format json``."""
-    series = [
-        {
-            "metric": trend.metric,
-            "unit": trend.unit,
-            "direction": trend.direction,
-            **trend.series._asdict(),
-            "measurements": to_plain(trend.measurements),
-            "left_out": trend.left_out,
-        }
-        for trend in trends
-    ]
+    series = [{**to_plain(trend), **trend.series._asdict()} for trend in trends]
+    for one in series:
+        del one["series"]  # its key, whose parts stand beside the metric
     return {"kind": "clipbench.trend", "schema_version": 2, "problems": list(problems), "trends": series}
 
 

@@ -5,14 +5,12 @@ Facts only: ``clipbench.report.wording`` makes the sentences.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, get_args
 
-from clipbench.api.plain import finite
-from clipbench.api.result import Direction
-from clipbench.errors import ExitCode
+from clipbench.api import Direction, ExitCode, finite
 
 VerdictStatus = Literal["pass", "fail", "better", "inconclusive", "not comparable", "missing", "ungated"]
 # From worst to best.
@@ -25,35 +23,45 @@ Kind = Literal["reference", "baseline"]
 # Several comparisons come to the first of these that one of them has.
 WORST_FIRST: tuple[ComparisonStatus, ...] = get_args(ComparisonStatus)
 
-_ERRORS, _WARNINGS = ("fail", "missing"), ("better", "inconclusive")
+# Severity by the label of a verdict; any other has none.
+_LEVELS: Mapping[str, Level] = {
+    **dict.fromkeys(("fail", "missing"), "error"),
+    **dict.fromkeys(("warn", "better", "inconclusive"), "warning"),
+    "not comparable": "notice",
+}
 
 
 class Cause(Enum):
-    """Why a verdict is not a plain pass; the comment names the status and the fields of the verdict that belong to it.
+    """Why a verdict is not a plain pass, and its ``status`` for that; the comment names the fields that belong to it.
 
     A plain pass has none.
     """
 
-    # ungated
-    CASE_FAILED = "case failed"  # the comparison's ``failure``
-    UNMATCHED = "unmatched"  # the comparison's ``unmatched``
-    NO_FIGURE = "no figure"  # the reference or baseline has no such metric
-    NO_LIMIT = "no limit"  # shown, not gated; ``note``: what else there is to know
-    OTHER_SEED = "other seed"  # loss curves of other seeds are shown, not gated
-    # not comparable
-    CONDITIONS = "conditions"  # the comparison's ``bad_images`` and ``differences`` rule it out
-    OWN_CONDITIONS = "own conditions"  # ``differences`` rule out this metric alone
-    # missing
-    NO_VALUE = "no value"  # ``note``: why; None: the result has no such metric
-    # inconclusive
-    NO_QUERY_RANKS = "no query ranks"  # they are not stored, or do not give the recall that is stated
-    OUTLIERS = "outliers"  # a few windows make the difference: ``evidence`` has the median gain
-    CHANCE = "chance"  # the loss is large enough to count, but may still be chance: ``p_value``
-    UNDETECTED_LOSS = "undetected loss"  # the error is so large that a loss of ``limit`` could hide in it
-    # fail, pass with a warning, better
-    TOLERANCE = "tolerance"  # worse by more than ``limit``; of a loss curve: ``evidence`` says how far
-    WARN = "warn"  # within the tolerance, but worse by more than ``limit``
-    BETTER = "better"  # better by more than ``limit``
+    status: VerdictStatus
+
+    def __init__(self, _words: str, status: VerdictStatus) -> None:
+        self.status = status
+
+    CASE_FAILED = "case failed", "ungated"  # the comparison's ``failure``
+    UNMATCHED = "unmatched", "ungated"  # the comparison's ``unmatched``
+    NO_FIGURE = "no figure", "ungated"  # the reference or baseline has no such metric
+    NO_LIMIT = "no limit", "ungated"  # shown, not gated; ``note``: what else there is to know
+    OTHER_SEED = "other seed", "ungated"  # loss curves of other seeds are shown, not gated
+    CONDITIONS = "conditions", "not comparable"  # the comparison's ``bad_images`` and ``differences`` rule it out
+    OWN_CONDITIONS = "own conditions", "not comparable"  # ``differences`` rule out this metric alone
+    NO_VALUE = "no value", "missing"  # ``note``: why; None: the result has no such metric
+    NO_QUERY_RANKS = "no query ranks", "inconclusive"  # not stored, or they do not give the recall that is stated
+    OUTLIERS = "outliers", "inconclusive"  # a few windows make the difference: ``evidence`` has the median gain
+    CHANCE = "chance", "inconclusive"  # the loss is large enough to count, but may still be chance: ``p_value``
+    UNDETECTED_LOSS = "undetected loss", "inconclusive"  # the error may hide a loss of ``limit``
+    TOLERANCE = "tolerance", "fail"  # worse by more than ``limit``; of a loss curve: ``evidence`` says how far
+    WARN = "warn", "pass"  # within the tolerance, but worse by more than ``limit``
+    BETTER = "better", "better"  # better by more than ``limit``
+
+
+def status_of(cause: Cause | None) -> VerdictStatus:
+    """Return the status of a verdict with this cause."""
+    return cause.status if cause else "pass"
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,6 @@ class Verdict:
     """
 
     metric: str
-    status: VerdictStatus
     unit: str
     direction: Direction
     value: float | None
@@ -144,6 +151,11 @@ class Verdict:
     differences: tuple[Difference, ...] = ()
 
     @property
+    def status(self) -> VerdictStatus:
+        """What the cause makes of it."""
+        return status_of(self.cause)
+
+    @property
     def difference(self) -> float | None:
         """Value minus reference; None where either is None, the two are not comparable, or it overflows."""
         if self.value is None or self.reference is None or self.status == "not comparable":
@@ -151,22 +163,14 @@ class Verdict:
         return finite(self.value - self.reference)
 
     @property
-    def warning(self) -> bool:
-        """Whether it passes, but worse than the warning level."""
-        return self.cause is Cause.WARN
-
-    @property
     def label(self) -> str:
         """The status in one word or two; ``warn`` for a pass beyond its warning level."""
-        return "warn" if self.warning else self.status
+        return "warn" if self.cause is Cause.WARN else self.status
 
     def level(self, strict: bool = False) -> Level:
         """Return the severity; ``strict`` makes every warning an error."""
-        if self.status in _ERRORS:
-            return "error"
-        if self.warning or self.status in _WARNINGS:
-            return "error" if strict else "warning"
-        return "notice" if self.status == "not comparable" else "none"
+        level = _LEVELS.get(self.label, "none")
+        return "error" if strict and level == "warning" else level
 
 
 @dataclass(frozen=True)
@@ -292,14 +296,10 @@ class Judgement:
         return tuple(comparison for comparison in self.comparisons if comparison.level() == "warning")
 
 
-def overall(verdicts: Sequence[Verdict]) -> ComparisonStatus:
+def overall(verdicts: Iterable[Verdict]) -> ComparisonStatus:
     """Return what the verdicts of one comparison come to; without a gate that could be compared, not comparable."""
-    gated = {verdict.status for verdict in verdicts} - {"not comparable", "ungated"}
-    if not gated:
-        return "not comparable"
-    if gated & {"fail", "missing"}:
-        return "fail"
-    return "inconclusive" if "inconclusive" in gated else "better" if "better" in gated else "pass"
+    gated = {"fail" if v.status == "missing" else v.status for v in verdicts} - {"not comparable", "ungated"}
+    return next((status for status in WORST_FIRST if status in gated), "not comparable")
 
 
 def worst(statuses: Iterable[ComparisonStatus]) -> ComparisonStatus:

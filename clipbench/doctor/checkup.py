@@ -7,23 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipbench.api.config import Case
+from clipbench.api import Case, ExitCode, NotReadyError, UsageError
 from clipbench.api.registry import Registry
 from clipbench.doctor import findings
 from clipbench.doctor.device_check import DeviceCheck, run_device_check
 from clipbench.doctor.findings import Finding, Level
-from clipbench.doctor.host import read_host
-from clipbench.errors import ExitCode, NotReadyError, UsageError
+from clipbench.doctor.host import Host
 from clipbench.runs.observers import check_observers
 from clipbench.suites.loading import Suite
 from clipbench.suites.plan import Plan, make_plan
 
-SECTIONS = ("software", "devices", "data", "machine")
-
 
 @dataclass(frozen=True)
 class Checkup:
-    """The findings, in the order of SECTIONS, and what each device answered."""
+    """The findings, section by section, and what each device answered."""
 
     suite: str
     findings: tuple[Finding, ...]
@@ -44,7 +41,7 @@ def check_machine(suite: Suite, registry: Registry, out: Path) -> Checkup:
 
     Raises UsageError for a suite that is wrong itself.
     """
-    host = read_host()  # before the devices are put to work
+    host = Host()  # before the devices are put to work
     plans, problems = _make_plans(suite.cases, registry)
     checks = [run_device_check(*question) for question in _devices_to_check(suite.cases, registry)]
     choices = dict.fromkeys((case.engine, case.device) for case in suite.cases)
@@ -60,8 +57,7 @@ def check_machine(suite: Suite, registry: Registry, out: Path) -> Checkup:
         findings.judge_machine(host, plans, used, out),
     )
     # Each finding once: cases of one suite share most of what they need.
-    ordered = sorted(dict.fromkeys(listed), key=lambda finding: SECTIONS.index(finding.section))
-    return Checkup(suite.name, tuple(ordered), tuple(checks))
+    return Checkup(suite.name, tuple(dict.fromkeys(listed)), tuple(checks))
 
 
 def _make_plans(cases: Sequence[Case], registry: Registry) -> tuple[list[Plan], list[Finding]]:

@@ -12,13 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clipbench.api import Device, DeviceInfo, Engine, Probe
-from clipbench.api.plain import from_plain, to_plain
+from clipbench.api import Device, DeviceInfo, Engine, Probe, UsageError, from_plain, to_plain
 from clipbench.api.registry import load_object, load_registry
-from clipbench.errors import UsageError
 from clipbench.runs.devices import pick_precision
 
-TIMEOUT_SECONDS = 60.0
 KILL_SECONDS = 5.0
 
 
@@ -35,7 +32,7 @@ class DeviceCheck:
 
     ``engine_problem`` and ``unavailable`` say why it cannot be used. ``free_memory`` is in bytes, ``others`` has a line
     for each other process on it, ``refused`` a sentence for each precision that it lacks. ``broke_off`` says how the
-    process of the check ended before all was answered.
+    process of the check ended before all was answered; in that process, at which question it is.
     """
 
     engine: str
@@ -55,74 +52,68 @@ class DeviceCheck:
         return not (self.engine_problem or self.unavailable or self.broke_off)
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """All answers up to now, and the next question."""
-
-    check: DeviceCheck
-    question: str = ""
-
-
-def run_device_check(
-    engine: str, device: str, precisions: Sequence[str], timeout: float = TIMEOUT_SECONDS
-) -> DeviceCheck:
+def run_device_check(engine: str, device: str, precisions: Sequence[str], timeout: float = 60.0) -> DeviceCheck:
     """Return the answers of a device, those that it gave within ``timeout`` seconds and before its process ended."""
     with tempfile.TemporaryDirectory(prefix="clipbench-") as folder:
         answers, log = Path(folder) / "answers.jsonl", Path(folder) / "log"
-        answers.touch()
+        _write(answers, DeviceCheck(engine, device, broke_off="when asked for the engine"))
         command = [sys.executable, "-m", "clipbench.doctor.device_check", str(answers), engine, device, *precisions]
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            code = None
             try:
-                code: int | None = process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                code = None
+                with suppress(subprocess.TimeoutExpired):
+                    code = process.wait(timeout)
             finally:
                 process.kill()
                 with suppress(subprocess.TimeoutExpired):  # a driver can keep a process from ending
                     process.wait(KILL_SECONDS)
-        lines = answers.read_text(encoding="utf-8").splitlines()
+        last = from_plain(DeviceCheck, json.loads(answers.read_text(encoding="utf-8").splitlines()[-1]))
         output_lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    last = from_plain(_Answer, json.loads(lines[-1])) if lines else _Answer(DeviceCheck(engine, device), "the engine")
     if code == 0:
-        return last.check
+        return last
     if code is None:
         reason = f"no answer within {timeout:.0f} s"
     elif code < 0:
         reason = signal.Signals(-code).name
     else:
         reason = f"{output_lines[-1] if output_lines else f'exit code {code}'},"
-    return replace(last.check, broke_off=f"{reason} when asked for {last.question}")
+    return replace(last, broke_off=f"{reason} {last.broke_off}")
+
+
+def _write(path: Path, check: DeviceCheck) -> None:
+    """Append a line of JSON."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(to_plain(check)) + "\n")
 
 
 # --- in the process of the check ------------------------------------------------------------------------------------
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Append a line of JSON to the file that the first argument names, after each answer."""
+    """Append all answers up to now to the file that the first argument names, after each answer."""
     path, engine, device, *precisions = arguments
-    with Path(path).open("a", encoding="utf-8") as file:
-        for answer in _ask(DeviceCheck(engine, device), precisions):
-            file.write(json.dumps(to_plain(answer)) + "\n")
-            file.flush()
+    for check, question in _ask(DeviceCheck(engine, device), precisions):
+        _write(Path(path), replace(check, broke_off=f"when asked for {question}" if question else None))
 
 
-def _ask(check: DeviceCheck, precisions: Sequence[str]) -> Iterator[_Answer]:
+def _ask(check: DeviceCheck, precisions: Sequence[str]) -> Iterator[tuple[DeviceCheck, str]]:
+    """Yield the answers up to now, and the next question."""
     registry = load_registry()
     engine: Engine = load_object(registry.engines.get(check.engine, "engine").load)()
     if problem := engine.problem():
-        yield _Answer(replace(check, engine_problem=problem))
+        yield replace(check, engine_problem=problem), ""
         return
     check = replace(check, versions=engine.versions())
-    yield _Answer(check, "the device")
+    yield check, "the device"
     device: Device = load_object(registry.devices.get(check.device, "device").load)()
     if reason := device.unavailable():
-        yield _Answer(replace(check, unavailable=reason))
+        yield replace(check, unavailable=reason), ""
         return
-    yield _Answer(check, "other processes on it")  # before this process is one of them
+    yield check, "other processes on it"  # before this process is one of them
     others = device.others()
     check = replace(check, others=None if others is None else tuple(others))
-    yield _Answer(check, "its name and memory")
+    yield check, "its name and memory"
     device.select(0)
     device.tune()
     check = replace(check, info=device.info(), free_memory=device.free_memory())
@@ -132,10 +123,10 @@ def _ask(check: DeviceCheck, precisions: Sequence[str]) -> Iterator[_Answer]:
         except UsageError as error:
             check = replace(check, refused=(*check.refused, str(error)))
             continue
-        yield _Answer(check, f"its probes in {precision}")
+        yield check, f"its probes in {precision}"
         probes = (PrecisionProbe(**vars(probe), precision=precision) for probe in engine.probe(device, precision, 0))
         check = replace(check, probes=(*check.probes, *probes))
-    yield _Answer(check)
+    yield check, ""
 
 
 if __name__ == "__main__":

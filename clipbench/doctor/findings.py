@@ -47,10 +47,10 @@ _software, _devices, _data, _machine = (partial(Finding, name) for name in ("sof
 
 def used_device(checks: Iterable[DeviceCheck], engine: str, device: str) -> DeviceCheck | None:
     """Return the check of the device that a case would run on: for ``auto`` the first that is available."""
-    of_engine = (check for check in checks if check.engine == engine)
-    return next(
-        (check for check in of_engine if (check.available if device == "auto" else check.device == device)), None
-    )
+    for check in checks:
+        if check.engine == engine and (check.available if device == "auto" else check.device == device):
+            return check
+    return None
 
 
 def judge_software(registry: Registry, checks: Sequence[DeviceCheck]) -> Iterator[Finding]:
@@ -77,8 +77,8 @@ def judge_device(check: DeviceCheck, used: bool) -> Iterator[Finding]:
 
     if check.broke_off:
         # A failure also where it is unused: a case with ``device: auto`` asks this device too.
-        fix = "see whether the driver's own tools work"
-        yield _devices(name, "failure", f"the check of it ended early: {check.broke_off}", fix)
+        detail = f"the check of it ended early: {check.broke_off}"
+        yield _devices(name, "failure", detail, "see whether the driver's own tools work")
     elif check.unavailable:
         yield finding(name, "failure", check.unavailable)
     if check.info:
@@ -94,12 +94,9 @@ def judge_device(check: DeviceCheck, used: bool) -> Iterator[Finding]:
 
 def _device_text(info: DeviceInfo) -> str:
     several = info.count > 1
-    parts = [f"{info.count} x {info.name}" if several else info.name]
-    if info.total_memory:
-        parts.append(size_text(info.total_memory) + (" each" if several else ""))
-    if info.driver:
-        parts.append(f"driver {info.driver}")
-    return ", ".join(parts)
+    name = f"{info.count} x {info.name}" if several else info.name
+    memory = size_text(info.total_memory) + (" each" if several else "") if info.total_memory else ""
+    return ", ".join(filter(None, (name, memory, info.driver and f"driver {info.driver}")))
 
 
 def judge_choice(checks: Sequence[DeviceCheck], engine: str, device: str) -> Iterator[Finding]:
@@ -131,14 +128,12 @@ def judge_data(plan: Plan) -> Iterator[Finding]:
     for warning in plan.warnings:
         yield _data(case.dataset.name, "warning", warning)
     if plan.train_images is not None:
-        detail = f"{plan.train_images:,} training and {plan.val_images:,} validation images"
-        yield _data(case.dataset.name, "ok", detail)
+        sizes = f"{plan.train_images:,} training and {plan.val_images:,} validation images"
+        yield _data(case.dataset.name, "ok", sizes)
     if plan.vocabulary.is_file():
         yield _data("vocabulary", "ok", str(plan.vocabulary))
-    if plan.weights is not None:
-        yield _data("weights", "ok", str(plan.weights))
-    elif case.model.weights is None:
-        yield _data("weights", "ok", "none: initialised at random from the seed")
+    if plan.weights is not None or case.model.weights is None:
+        yield _data("weights", "ok", str(plan.weights or "none: initialised at random from the seed"))
     elif case.model.weights_missing != "error":
         detail = f"{case.model.weights} is not there, so they are initialised at random from the seed"
         yield _data("weights", "note", detail, f"looked in {' or '.join(plan.looked_for['weights'])}")
@@ -153,9 +148,7 @@ def judge_machine(host: Host, plans: Sequence[Plan], used: Sequence[DeviceCheck]
             what = "generated data and evaluation images, at most"
             yield judge_disk("disk, cache", cache_folder(), need.images, what)
         for check in used:
-            free = check.free_memory
-            if free is None and check.info:
-                free = check.info.total_memory
+            free = check.info.total_memory if check.info and check.free_memory is None else check.free_memory
             if free is not None:
                 yield judge_memory(f"memory of {check.device}", free, need, 1)
             elif host.free_memory is not None:
@@ -187,11 +180,10 @@ def judge_memory(subject: str, free: int, need: Requirements, ranks: int) -> Fin
     Too little for the parameters, which are known, is a failure; too little for what a step keeps, a rough guess, a
     warning.
     """
-    level: Level = "ok"
-    if free < ranks * need.device:
-        level = "failure" if free < ranks * need.parameters else "warning"
+    short = free < ranks * need.device
+    level: Level = "failure" if free < ranks * need.parameters else "warning" if short else "ok"
     detail = f"{size_text(free)} free; about {size_text(ranks * need.device)} for training"
-    fix = "" if level == "ok" else "use train.accumulate, train.grad_checkpointing or a smaller train.batch_size"
+    fix = "use train.accumulate, train.grad_checkpointing or a smaller train.batch_size" if short else ""
     return _machine(subject, level, detail, fix)
 
 
@@ -199,40 +191,45 @@ def judge_load(host: Host) -> Finding:
     """Return whether other work keeps the processor, which feeds every device, busy."""
     if host.load is None:
         return _machine("load", "note", "this system does not report its load")
-    detail = f"{host.load:.1f} on {_cores(host.cores)} in the last minute"
-    if host.load > BUSY_SHARE * host.cores:
-        return _machine("load", "warning", detail, "wait for other programs, or stop them: they would distort times")
-    return _machine("load", "ok", detail)
+    busy = host.load > BUSY_SHARE * host.cores
+    fix = "wait for other programs, or stop them: they would distort times" if busy else ""
+    return _warn_if_fix("load", f"{host.load:.1f} on {_cores(host.cores)} in the last minute", fix)
 
 
 def judge_quota(host: Host) -> Finding:
     """Return whether a container limits the processor: with more threads than its share, all are paused in turn."""
     if host.quota is None or host.quota >= host.cores:
-        return _machine("processor", "ok", f"{_cores(host.cores)}, no container limit below that")
+        return _warn_if_fix("processor", f"{_cores(host.cores)}, no container limit below that")
     detail = f"{_cores(host.cores)}, of which the container may keep {host.quota:.1f} busy"
-    threads = max(1, int(host.quota))
-    fix = f"set OMP_NUM_THREADS={threads} and train.workers to match, or raise the container's limit"
-    return _machine("processor", "warning", detail, fix)
+    threads = f"OMP_NUM_THREADS={max(1, int(host.quota))}"
+    return _warn_if_fix(
+        "processor", detail, f"set {threads} and train.workers to match, or raise the container's limit"
+    )
 
 
 def judge_governors(host: Host) -> Finding:
     """Return whether the processor's clock rises only under load."""
     names = ", ".join(host.governors)
     if host.governors in ((), ("performance",)):
-        return _machine("governor", "ok", names or "the system shows none")
+        return _warn_if_fix("governor", names or "the system shows none")
     fix = "`cpupower frequency-set -g performance` keeps the clock up"
-    return _machine("governor", "warning", f"{names}: the clock follows the load", fix)
+    return _warn_if_fix("governor", f"{names}: the clock follows the load", fix)
 
 
 def judge_clock(host: Host) -> Finding:
     """Return whether the clock that measures times is fine enough, and the one that dates results is set."""
     if host.now < host.built - A_DAY:
         detail = "it is set to a time before clipbench was installed"
-        return _machine("clock", "warning", detail, "set it: results carry its date")
+        return _warn_if_fix("clock", detail, "set it: results carry its date")
     if host.tick > COARSE_TICK:
         detail = f"times advance in steps of {host.tick * 1e3:.1f} ms"
-        return _machine("clock", "warning", detail, "raise timing.window_steps, so that windows are long")
-    return _machine("clock", "ok", f"times advance in steps of {host.tick * 1e9:.0f} ns")
+        return _warn_if_fix("clock", detail, "raise timing.window_steps, so that windows are long")
+    return _warn_if_fix("clock", f"times advance in steps of {host.tick * 1e9:.0f} ns")
+
+
+def _warn_if_fix(subject: str, detail: str, fix: str = "") -> Finding:
+    """Return a warning where there is something to do, else ``ok``."""
+    return _machine(subject, "warning" if fix else "ok", detail, fix)
 
 
 def _cores(count: int) -> str:

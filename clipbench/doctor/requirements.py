@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass
 
 from clipbench.clip.config import ClipConfig
 from clipbench.suites.plan import Plan
@@ -36,8 +36,7 @@ class Requirements:
     @classmethod
     def largest(cls, several: Iterable[Requirements]) -> Requirements:
         """Return the largest of each kind: cases run one after the other."""
-        listed = list(several)
-        return cls(*(max(getattr(one, field.name) for one in listed) for field in fields(cls)))
+        return cls(*map(max, zip(*map(astuple, several), strict=True)))
 
 
 def requirements_of(plan: Plan) -> Requirements:
@@ -78,10 +77,6 @@ def kept_values(config: ClipConfig, checkpointing: bool) -> int:
     With ``checkpointing`` they keep the input of every block, and all values of one.
     """
     image_tokens = (config.image_size // config.patch_size) ** 2 + 1
-    towers = (
-        (image_tokens * config.vision_width, config.vision_layers),
-        (config.context_length * config.text_width, config.text_layers),
-    )
-    if checkpointing:
-        return sum(stream * (layers + KEPT) for stream, layers in towers)
-    return sum(stream * layers * KEPT for stream, layers in towers)
+    image = (image_tokens * config.vision_width, config.vision_layers)
+    text = (config.context_length * config.text_width, config.text_layers)
+    return sum(stream * (layers + KEPT if checkpointing else layers * KEPT) for stream, layers in (image, text))

@@ -7,14 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipbench.api import DatasetSpec
+from clipbench.api import ClipbenchError, DatasetSpec, ExitCode, UsageError
 from clipbench.api.registry import Registry, load_object
-from clipbench.errors import ClipbenchError, ExitCode, UsageError
 from clipbench.results.collect import read_file
 from clipbench.suites.loading import load_suite
 
 SUITE_ENDINGS = (".yaml", ".yml")
-ENDINGS = (*SUITE_ENDINGS, ".json")
 
 
 @dataclass(frozen=True)
@@ -50,26 +48,21 @@ def validate_paths(paths: Sequence[Path], registry: Registry, deep: bool = False
     return verdicts
 
 
-def worst_code(verdicts: Sequence[FileVerdict]) -> int:
-    """Return 0 where all are valid; 5 where data is refused, else 3 for a result or reference, else 2 for a suite."""
-    return max(verdict.exit_code for verdict in verdicts)
-
-
 def _verdicts(path: Path, layouts: Sequence[DatasetSpec], deep: bool) -> Iterator[FileVerdict]:
     if not os.path.exists(path):  # noqa: PTH110 -- a name that is too long is no file, and no error
         raise UsageError(f"{path}: no such file or folder")
     if not path.is_dir():
         yield _validate(path)
-        return
-    for folder, inside, names in os.walk(path):
+    for folder, inside, names in os.walk(path):  # nothing where it is a file
         place = Path(folder)
         spec = next((spec for spec in layouts if any(place.glob(str(spec.layout)))), None)
-        if spec is not None:
+        inside[:] = [] if spec else _visible(inside)
+        if spec:
             yield from _check_data(place, spec, deep)
-            inside.clear()
-            continue
-        inside[:] = _visible(inside)
-        yield from (_validate(place / name) for name in _visible(names) if Path(name).suffix in ENDINGS)
+        else:
+            yield from (
+                _validate(place / name) for name in _visible(names) if Path(name).suffix in (*SUITE_ENDINGS, ".json")
+            )
 
 
 def _visible(names: Sequence[str]) -> list[str]:
@@ -86,10 +79,7 @@ def _check_data(root: Path, spec: DatasetSpec, deep: bool) -> Iterator[FileVerdi
 def _validate(path: Path) -> FileVerdict:
     kind = "suite" if path.suffix in SUITE_ENDINGS else "result or reference"
     try:
-        if kind == "suite":
-            load_suite(path)
-        else:
-            kind = type(read_file(path)).__name__.lower()
+        kind = type(load_suite(path) if kind == "suite" else read_file(path)).__name__.lower()
     except ClipbenchError as error:
         return FileVerdict(path, kind, str(error), error.exit_code)
     return FileVerdict(path, kind, None, ExitCode.PASS)

@@ -10,9 +10,9 @@ from clipbench.api import Missing
 from clipbench.api.registry import Registry
 from clipbench.errors import UsageError, did_you_mean
 from clipbench.fetch.catalogue import Catalogue, Item
+from clipbench.files.bundled import shipped_suites
 from clipbench.suites.loading import find_suite, load_suite
 from clipbench.suites.plan import Plan, default_root, make_plan
-from clipbench.suites.shipped import shipped_suites
 
 Wanted = tuple[list[tuple[Item, Path]], list[Plan]]
 

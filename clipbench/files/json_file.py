@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
 MAX_BYTES = 512_000_000
 
 
-class JsonError(ValueError):
+class JsonError(Exception):
     """A file is not valid JSON; the message says why, without the file's name."""
 
 
@@ -20,11 +19,9 @@ def read_json(path: Path) -> Any:  # noqa: ANN401
     """Return one JSON document; raise JsonError for anything else, NaN, Infinity and repeated keys included."""
     text = _read_text(path)
     try:
-        return json.loads(text, parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats)
+        return json.loads(text, parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=refuse_repeats)
     except json.JSONDecodeError as error:
         raise JsonError(f"not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
-    except JsonError:
-        raise
     except ValueError as error:  # an integer of thousands of digits
         raise JsonError(f"not valid JSON: {error}") from None
     except RecursionError:
@@ -48,23 +45,16 @@ def write_json(path: Path, data: object) -> None:
     """Write under a temporary name in the same folder, sync, then rename: readers see the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        text.encode()
-    except UnicodeEncodeError:  # a file name, for example, may hold bytes that are not text
-        text = json.dumps(data, indent=1, allow_nan=False) + "\n"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        # A file name, for example, may hold bytes that are not text: they become JSON's own escapes.
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read; others read results too.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -79,7 +69,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise JsonError(f"not valid JSON: {name} is not a number of JSON")
 
 
-def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the keys and values of a JSON object; raise JsonError for a key that is given twice."""
     data = dict(pairs)
     if len(data) != len(pairs):
         names = [name for name, _ in pairs]

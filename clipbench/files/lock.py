@@ -13,8 +13,6 @@ from typing import IO
 from clipbench.errors import NotReadyError
 from clipbench.files.disk import writing
 
-PATIENCE = 30.0
-
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
@@ -61,7 +59,7 @@ def wait_for_lock(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
         yield
 
 
-def lock_for_life(path: Path, patience: float = PATIENCE) -> IO[str]:
+def lock_for_life(path: Path, patience: float = 30.0) -> IO[str]:
     """Hold ``path`` as long as the returned file is open.
 
     Waits ``patience`` seconds: a process whose parent was killed takes a moment to notice. Raises NotReadyError then.

@@ -8,33 +8,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clipbench.api import TensorRef
-from clipbench.errors import InvalidFileError
+from clipbench.api import InvalidFileError, TensorRef
+from clipbench.files.json_file import JsonError, refuse_repeats
 
-# numpy has no bfloat16: such tensors travel as two opaque bytes each.
-BFLOAT16 = np.dtype("V2")
-DTYPES: Mapping[str, np.dtype[Any]] = {
-    "BOOL": np.dtype("?"),
-    "U8": np.dtype("u1"),
-    "I8": np.dtype("i1"),
-    "U16": np.dtype("<u2"),
-    "I16": np.dtype("<i2"),
-    "U32": np.dtype("<u4"),
-    "I32": np.dtype("<i4"),
-    "U64": np.dtype("<u8"),
-    "I64": np.dtype("<i8"),
-    "F16": np.dtype("<f2"),
-    "BF16": BFLOAT16,
-    "F32": np.dtype("<f4"),
-    "F64": np.dtype("<f8"),
-}
+# The format's names of types, and numpy's. It has no bfloat16: such tensors travel as two opaque bytes each.
+FORMAT_NAMES = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "BF16", "F32", "F64")
+NUMPY_NAMES = ("?", "u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "V2", "<f4", "<f8")
+DTYPES: Mapping[str, np.dtype[Any]] = dict(zip(FORMAT_NAMES, map(np.dtype, NUMPY_NAMES), strict=True))
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 LENGTH_BYTES = 8
 ALIGNMENT = 8
@@ -47,9 +34,8 @@ def write_tensors(write: Callable[[memoryview], None], tensors: Mapping[str, Ten
 
     Raises ValueError for a tensor whose type or shape is not that of its TensorRef.
     """
-    order = _order(tensors)
-    write(memoryview(_header(tensors, order)))
-    for name in order:
+    write(memoryview(_header(tensors)))
+    for name in _order(tensors):
         ref = tensors[name]
         array = ref.read()
         if array.dtype != ref.dtype or array.shape != ref.shape or not array.flags.c_contiguous:
@@ -61,7 +47,7 @@ def write_tensors(write: Callable[[memoryview], None], tensors: Mapping[str, Ten
 
 def file_bytes(tensors: Mapping[str, TensorRef]) -> int:
     """Return the size of the file that ``write_tensors`` makes."""
-    return len(_header(tensors, _order(tensors))) + sum(map(_tensor_bytes, tensors.values()))
+    return len(_header(tensors)) + sum(map(_tensor_bytes, tensors.values()))
 
 
 def read_tensors(path: Path) -> dict[str, TensorRef]:
@@ -84,7 +70,7 @@ def read_tensors(path: Path) -> dict[str, TensorRef]:
     start = LENGTH_BYTES + length
     try:
         entries = _parse(header, size - start)
-    except ValueError as error:
+    except (JsonError, ValueError) as error:
         raise InvalidFileError(f"{path}: {DAMAGED}: {error}") from None
     return {
         name: TensorRef(dtype, shape, partial(_view, data, dtype, shape, start + begin))
@@ -108,33 +94,24 @@ def _tensor_bytes(ref: TensorRef) -> int:
     return math.prod(ref.shape) * ref.dtype.itemsize
 
 
-def _header(tensors: Mapping[str, TensorRef], order: Iterable[str]) -> bytes:
-    begin, ends = 0, {}
-    for name in order:
-        ends[name] = begin = begin + _tensor_bytes(tensors[name])
-    entries = {
-        name: {
-            "dtype": _dtype_name(name, ref.dtype),
-            "shape": list(ref.shape),
-            "data_offsets": [ends[name] - _tensor_bytes(ref), ends[name]],
-        }
-        for name, ref in tensors.items()
-    }
+def _header(tensors: Mapping[str, TensorRef]) -> bytes:
+    begin, entries = 0, dict[str, Any](tensors)  # in the order in which they were given
+    for name in _order(tensors):
+        ref = tensors[name]
+        if ref.dtype not in NAMES:
+            raise ValueError(f"tensor {name}: type {ref.dtype} has no place in a safetensors file")
+        end = begin + _tensor_bytes(ref)
+        entries[name] = {"dtype": NAMES[ref.dtype], "shape": list(ref.shape), "data_offsets": [begin, end]}
+        begin = end
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % ALIGNMENT)
     return len(text).to_bytes(LENGTH_BYTES, "little") + text
 
 
-def _dtype_name(name: str, dtype: np.dtype[Any]) -> str:
-    if dtype not in NAMES:
-        raise ValueError(f"tensor {name}: type {dtype} has no place in a safetensors file")
-    return NAMES[dtype]
-
-
 def _parse(header: bytes, size: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...], int]]:
     """Return type, shape and first byte of every tensor; raise ValueError unless they fill ``size`` bytes of data."""
     try:
-        entries = json.loads(header.decode(), object_pairs_hook=_unique)
+        entries = json.loads(header.decode(), object_pairs_hook=refuse_repeats)
     except RecursionError:
         raise ValueError("the header is nested too deeply") from None
     if not isinstance(entries, dict):
@@ -172,10 +149,3 @@ def _entry(name: str, entry: object) -> tuple[np.dtype[Any], tuple[int, ...], tu
 
 def _whole_numbers(values: object) -> bool:
     return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    entries = dict(pairs)
-    if len(entries) != len(pairs):
-        raise ValueError("a name is given twice")
-    return entries

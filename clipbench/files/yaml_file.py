@@ -29,13 +29,74 @@ _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which reads `1e-6` as a number too (YAML 1.1 asks for `1.0e-6`)."""
+    """The safe loader, which reads `1e-6` as a number too (YAML 1.1 asks for `1.0e-6`).
+
+    It notes where every key is written, and refuses repeated keys, tags and endless aliases.
+    """
+
+    def __init__(self, text: str, where: str, places: dict[KeyPath, Mark]) -> None:
+        super().__init__(text)
+        self.where, self.places, self.nodes = where, places, 0
 
     def fetch_flow_collection_start(self, token: type) -> None:
         """Refuse deeply nested brackets, for which PyYAML takes ever longer."""
         if self.flow_level >= MAX_DEPTH:
             raise ScannerError(None, None, "nested too deeply", self.get_mark())
         super().fetch_flow_collection_start(token)
+
+    def refuse(self, node: yaml.Node, why: str) -> UsageError:
+        """Return the error that names the place of ``node``."""
+        return UsageError(f"{self.where}{_at(node.start_mark)}: {why}")
+
+    def plain(self, node: yaml.Node, key: KeyPath) -> Any:  # noqa: ANN401
+        """Return the plain data that ``node`` stands for."""
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise self.refuse(node, f"more than {MAX_NODES:,} values once aliases are expanded")
+        if node.tag not in _TAGS:
+            raise self.refuse(node, f"tag {_short(node.tag)} is not allowed; write plain values")
+        if isinstance(node, yaml.MappingNode):
+            return self.plain_mapping(node, key)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.marked((*key, index), child, child) for index, child in enumerate(node.value)]
+        return self.plain_scalar(node)
+
+    def plain_mapping(self, node: yaml.MappingNode, key: KeyPath) -> dict[str, Any]:
+        """Return a mapping, whose keys are texts as they are written."""
+        data: dict[str, Any] = {}
+        for name_node, value_node in node.value:
+            if not isinstance(name_node, yaml.ScalarNode):
+                raise self.refuse(name_node, "a key must be plain text")
+            if name_node.value in data:
+                raise self.refuse(name_node, f"key '{_short(name_node.value)}' is given twice")
+            data[name_node.value] = self.marked((*key, name_node.value), name_node, value_node)
+        return data
+
+    def marked(self, key: KeyPath, place: yaml.Node, node: yaml.Node) -> Any:  # noqa: ANN401
+        """Return the value of ``node``; the messages on it name the line and column of ``place``."""
+        self.places[key] = (place.start_mark.line + 1, place.start_mark.column + 1)
+        return self.plain(node, key)
+
+    def plain_scalar(self, node: yaml.Node) -> Any:  # noqa: ANN401
+        """Return a text, number, truth value or None.
+
+        Refuses huge numbers, and what YAML 1.1 reads as another number than is meant: 010 as 8, 1:30 as 90.
+        """
+        text = _short(node.value)
+        try:
+            value = self.construct_object(node)
+        except yaml.MarkedYAMLError:
+            raise
+        except Exception:  # a text that is not of its tag's type: !!int x, or a date in month 13
+            raise self.refuse(node, f"{text} is not a value of the type {node.tag.rpartition(':')[2]}") from None
+        if type(value) is float and not math.isfinite(value):
+            raise self.refuse(node, f"{text} is not a finite number")
+        if type(value) is int and not _DECIMAL.fullmatch(node.value):
+            raise self.refuse(node, f"{text} would be read as {_short(str(value))}; write it in decimal")
+        if type(value) is int and abs(value) > MAX_INTEGER:
+            raise self.refuse(node, f"{text} is out of range")
+        # Anything else is a date: no key takes one, so it stays the text that was written.
+        return value if isinstance(value, (str, int, float, type(None))) else node.value
 
 
 _Loader.add_implicit_resolver(
@@ -53,16 +114,15 @@ class YamlFile:
 
     def where(self, key: KeyPath) -> str:
         """Return ``file:line:column`` of a key, or of the nearest enclosing one that is written in the file."""
-        for length in range(len(key), 0, -1):
-            if key[:length] in self.marks:
-                line, column = self.marks[key[:length]]
-                return f"{self.path}:{line}:{column}"
-        return f"{self.path}:1:1"
+        while key not in self.marks:
+            key = key[:-1]
+        line, column = self.marks[key]
+        return f"{self.path}:{line}:{column}"
 
 
 def read_yaml(path: Path) -> YamlFile:
     """Return one document; raise UsageError, with line and column, for anything that is not plain data."""
-    marks: dict[KeyPath, Mark] = {}
+    marks: dict[KeyPath, Mark] = {(): (1, 1)}
     return YamlFile(path, _parse(_read_text(path), str(path), marks), marks)
 
 
@@ -73,10 +133,9 @@ def parse_value(text: str, where: str) -> Any:  # noqa: ANN401
 
 def _read_text(path: Path) -> str:
     try:
-        if path.is_dir():
-            raise UsageError(f"{path}: is a folder; expected a YAML file")
         if path.exists() and not path.is_file():
-            raise UsageError(f"{path}: not a regular file; expected a YAML file")
+            what = "a folder" if path.is_dir() else "not a regular file"
+            raise UsageError(f"{path}: is {what}; expected a YAML file")
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(f"{path}: larger than {MAX_BYTES:,} bytes; expected a suite")
         content = path.read_bytes()
@@ -93,9 +152,9 @@ def _read_text(path: Path) -> str:
 def _parse(text: str, where: str, marks: dict[KeyPath, Mark]) -> Any:  # noqa: ANN401
     loader = None
     try:
-        loader = _Loader(text)
+        loader = _Loader(text, where, marks)
         node = loader.get_single_node()
-        return None if node is None else _Builder(loader, where, marks).build(node, ())
+        return None if node is None else loader.plain(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise UsageError(f"{where}{_at(mark)}: not valid YAML: {error.problem or error.context}") from None
@@ -106,70 +165,6 @@ def _parse(text: str, where: str, marks: dict[KeyPath, Mark]) -> Any:  # noqa: A
         raise UsageError(f"{where}: not valid YAML: {error}") from None
     except RecursionError:
         raise UsageError(f"{where}{_at(loader)}: nested too deeply") from None
-    finally:
-        if loader:
-            loader.dispose()
-
-
-class _Builder:
-    """Turns YAML nodes into plain data; notes lines, and refuses repeated keys, tags and endless aliases."""
-
-    def __init__(self, loader: _Loader, where: str, marks: dict[KeyPath, Mark]) -> None:
-        self.loader, self.where, self.marks, self.nodes = loader, where, marks, 0
-
-    def refuse(self, node: yaml.Node, why: str) -> UsageError:
-        return UsageError(f"{self.where}{_at(node.start_mark)}: {why}")
-
-    def build(self, node: yaml.Node, key: KeyPath) -> Any:  # noqa: ANN401
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise self.refuse(node, f"more than {MAX_NODES:,} values once aliases are expanded")
-        if node.tag not in _TAGS:
-            raise self.refuse(node, f"tag {_short(node.tag)} is not allowed; write plain values")
-        if isinstance(node, yaml.MappingNode):
-            return self.mapping(node, key)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.marked((*key, index), child, child) for index, child in enumerate(node.value)]
-        return self.scalar(node)
-
-    def mapping(self, node: yaml.MappingNode, key: KeyPath) -> dict[str, Any]:
-        data: dict[str, Any] = {}
-        for name_node, value_node in node.value:
-            if not isinstance(name_node, yaml.ScalarNode):
-                raise self.refuse(name_node, "a key must be plain text")
-            name = name_node.value
-            if name in data:
-                raise self.refuse(name_node, f"key '{_short(name)}' is given twice")
-            data[name] = self.marked((*key, name), name_node, value_node)
-        return data
-
-    def marked(self, key: KeyPath, place: yaml.Node, node: yaml.Node) -> Any:  # noqa: ANN401
-        """Return the value of ``node``; the messages on it name the line and column of ``place``."""
-        self.marks[key] = (place.start_mark.line + 1, place.start_mark.column + 1)
-        return self.build(node, key)
-
-    def scalar(self, node: yaml.Node) -> Any:  # noqa: ANN401
-        text = _short(node.value)
-        try:
-            value = self.loader.construct_object(node)
-        except yaml.MarkedYAMLError:
-            raise
-        except Exception:  # a text that is not of its tag's type: !!int x, or a date in month 13
-            raise self.refuse(node, f"{text} is not a value of the type {node.tag.rpartition(':')[2]}") from None
-        if isinstance(value, float) and not math.isfinite(value):
-            raise self.refuse(node, f"{text} is not a finite number")
-        if isinstance(value, int) and not isinstance(value, bool):
-            self.check_integer(node, value)
-        # Anything else is a date: no key takes one, so it stays the text that was written.
-        return value if value is None or isinstance(value, (str, int, float)) else node.value
-
-    def check_integer(self, node: yaml.Node, value: int) -> None:
-        """Refuse huge numbers, and what YAML 1.1 reads as another number than is meant: 010 as 8, 1:30 as 90."""
-        text = _short(node.value)
-        if not _DECIMAL.fullmatch(node.value):
-            raise self.refuse(node, f"{text} would be read as {_short(str(value))}; write it in decimal")
-        if abs(value) > MAX_INTEGER:
-            raise self.refuse(node, f"{text} is out of range")
 
 
 def _at(mark: yaml.Mark | _Loader | None) -> str:

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from clipbench.compare.measuring import figures_of, mean
+from clipbench.compare.comparing import figures_of, mean
 from clipbench.report.quantity import quantity
 from clipbench.results.baselines import Baseline
 
 SHOWN = ("recall_mean", "text_recall@1", "image_recall@1", "samples_per_second")
-FIELDS = ("name", "suite", "case", "device", "reason", "adopted", "by")
+FIELDS = ("name", "suite", "case", "device", "reason", "adopted", "by", "path", "runs")
 
 
 def baseline_summary(baseline: Baseline) -> dict[str, Any]:
     """Return all but the results themselves; metrics are means over them."""
-    return {
-        **{name: getattr(baseline, name) for name in FIELDS},
-        "path": str(baseline.path),
-        "runs": list(baseline.runs),
-        "metrics": _figures(baseline),
-        "history": list(baseline.history),
-    }
+    facts = {name: getattr(baseline, name) for name in FIELDS}
+    return {**facts, "metrics": _figures(baseline), "history": baseline.history}
 
 
 def adopted_text(baseline: Baseline) -> str:

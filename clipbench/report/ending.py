@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from clipbench.runs.job import LOG
-
-if TYPE_CHECKING:
-    from clipbench.runs.runner import Outcome
+from clipbench.runs.runner import Outcome
 
 
 def ending(outcomes: Sequence[Outcome]) -> str:

@@ -15,7 +15,6 @@ from clipbench.api import Missing
 from clipbench.fetch.catalogue import Catalogue, Item
 from clipbench.fetch.fetching import Job
 from clipbench.files.disk import size_text
-from clipbench.report.wrapping import WIDTH
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 # A plain log stays readable: one line in so many seconds for each file.
 PLAIN_SECONDS = 10.0
+WIDTH = 78
 
 
 def catalogue_text(catalogue: Catalogue) -> str:

@@ -40,9 +40,8 @@ def parse_outputs(texts: Sequence[str]) -> tuple[Output, ...]:
     if all(output.path for output in outputs):
         outputs.append(Output("table"))
     files = [output.path.resolve() for output in outputs if output.path and not _is_summary(output.path)]
-    for path in files:
-        if files.count(path) > 1:
-            raise UsageError(f"--format: {path} is named twice; the second would replace the first")
+    if twice := [path for path in files if files.count(path) > 1]:
+        raise UsageError(f"--format: {twice[0]} is named twice; the second would replace the first")
     return tuple(outputs)
 
 
@@ -137,7 +136,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
 def _verdict(verdict: Verdict, comparison: Comparison) -> dict[str, Any]:
     return {
         **{name: getattr(verdict, name) for name in VERDICT_FIELDS},
-        "warning": verdict.warning,
+        "warning": verdict.label == "warn",
         "reason": wording.reason(verdict, comparison),
         "detail": wording.detail(verdict),
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
@@ -15,13 +15,9 @@ from clipbench.compare.verdicts import Comparison, Judgement, Verdict
 from clipbench.report import wording
 from clipbench.report.quantity import allowed_text, difference_text, quantity
 
-# A test case is known by class and name from build to build, so neither has the run's id in it.
-PACKAGE = "clipbench"
-RESULT = "result"
 FACTS = ("suite", "case", "device", "precision", "world_size", "epoch", "status")
-# Totals of an element, by XPath; the schema of CI servers has ``skipped`` for a suite alone.
-TOTALS = {"tests": "testcase", "failures": "testcase/failure", "errors": "testcase/error"}
-SKIPPED = {"skipped": "testcase/skipped"}
+# Totals of an element by the tag that is counted; the schema of CI servers has ``skipped`` for a suite alone.
+TOTALS = {"tests": "testcase", "failures": "failure", "errors": "error", "skipped": "skipped"}
 # What XML 1.0 cannot hold.
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -38,25 +34,26 @@ def junit(judgement: Judgement) -> str:
         _add_problems(root, "refused files", judgement.problems)
     if not len(root):
         _add_problems(root, "results", ["there is no result"])
-    for suite in root:
-        _count([suite], suite, TOTALS | SKIPPED)
-    _count(root, root, TOTALS)
+    for element in (*root, root):
+        for attribute, tag in TOTALS.items():
+            element.set(attribute, str(len(element.findall(f".//{tag}"))))
+    del root.attrib["skipped"]
     ElementTree.indent(root, " ")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{clean(ElementTree.tostring(root, encoding="unicode"))}\n'
 
 
 def _add_comparison(root: Element, comparison: Comparison, name: str, strict: bool) -> None:
-    suite = SubElement(root, "testsuite", name=clean(comparison.title))
+    suite = SubElement(root, "testsuite", name=comparison.title)
     properties = SubElement(suite, "properties")
     facts = {"runs": " ".join(comparison.runs), **{key: getattr(comparison, key) for key in FACTS}}
     facts["against"] = comparison.against.name if comparison.against else None
     for key, value in facts.items():
         if value is not None:
-            SubElement(properties, "property", name=key, value=clean(str(value)))
-    whole = _add_case(suite, name, RESULT)
+            SubElement(properties, "property", name=key, value=str(value))
+    whole = _add_case(suite, name, "result")
     if comparison.unjudged:
-        reasons = wording.comparison_reasons(comparison)
-        _add(whole, "error", comparison.status, reasons[0] if reasons else comparison.status, "\n".join(reasons))
+        reasons = wording.comparison_reasons(comparison) or [comparison.status]
+        SubElement(whole, "error", type=comparison.status, message=reasons[0]).text = "\n".join(reasons)
     for verdict in comparison.verdicts:
         why = wording.reason(verdict, comparison) or verdict.label
         _add_verdict(_add_case(suite, name, verdict.metric), verdict, why, strict)
@@ -73,30 +70,23 @@ def _add_verdict(case: Element, verdict: Verdict, why: str, strict: bool) -> Non
     if verdict.level(strict) == "error":
         # A failure is a figure that is not as it should be; an error, no figure to judge.
         kind = "error" if verdict.status == "missing" else "failure"
-        _add(case, kind, verdict.label, why, "\n".join(lines))
+        SubElement(case, kind, type=verdict.label, message=why).text = "\n".join(lines)
         return
     if verdict.status in ("ungated", "not comparable", "inconclusive"):
-        _add(case, "skipped", verdict.label, why)
-    SubElement(case, "system-out").text = clean("\n".join(lines))
+        SubElement(case, "skipped", type=verdict.label, message=why)
+    SubElement(case, "system-out").text = "\n".join(lines)
 
 
 def _add_problems(root: Element, name: str, problems: Sequence[str]) -> None:
     suite = SubElement(root, "testsuite", name=name)
     for number, problem in enumerate(problems, start=1):
-        _add(_add_case(suite, name, f"{name} {number}"), "error", name, problem, problem)
+        case = _add_case(suite, name, f"{name} {number}")
+        SubElement(case, "error", type=name, message=problem).text = problem
 
 
 def _add_case(suite: Element, class_name: str, name: str) -> Element:
-    return SubElement(suite, "testcase", classname=clean(f"{PACKAGE}.{class_name}"), name=clean(name))
-
-
-def _add(case: Element, kind: str, label: str, message: str, text: str | None = None) -> None:
-    SubElement(case, kind, type=label, message=clean(message)).text = None if text is None else clean(text)
-
-
-def _count(suites: Iterable[Element], element: Element, totals: Mapping[str, str]) -> None:
-    for attribute, path in totals.items():
-        element.set(attribute, str(sum(len(suite.findall(path)) for suite in suites)))
+    """Add a test case; it is known by class and name from build to build, so neither has the run's id in it."""
+    return SubElement(suite, "testcase", classname=f"clipbench.{class_name}", name=name)
 
 
 def clean(text: str) -> str:

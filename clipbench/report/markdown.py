@@ -11,9 +11,7 @@ from clipbench.report.quantity import NONE, allowed_text, difference_text, quant
 
 # GitHub refuses a comment of 65,536 characters and a summary of a megabyte.
 ROWS, DETAILS = 100, 20
-SIGNS: dict[Level, str] = {"none": "✅", "notice": "ℹ️", "warning": "⚠️", "error": "❌"}
-LOUDEST: tuple[Level, ...] = ("error", "warning", "notice", "none")
-SHOWN = ("recall_mean", "samples_per_second")
+SIGNS: dict[Level, str] = {"error": "❌", "warning": "⚠️", "notice": "ℹ️", "none": "✅"}  # the worst first
 OVERVIEW_HEADER = ("verdict", "result", "device", "against", "recall mean", "pairs/s")
 DETAIL_HEADER = ("verdict", "metric", "value", "compared with", "difference", "still passes")
 DIFFERENCES_HEADER = ("what differs", "here", "there", "rules out")
@@ -23,7 +21,7 @@ RULES_OUT = {"all": "everything", "speed": "speed", "nothing": NONE}
 def markdown(judgement: Judgement) -> str:
     """Return the whole judgement; of many results the worst first, and how many are left out."""
     strict = judgement.strict
-    ranked = sorted(judgement.comparisons, key=lambda comparison: LOUDEST.index(comparison.level(strict)))
+    ranked = sorted(judgement.comparisons, key=lambda comparison: list(SIGNS).index(comparison.level(strict)))
     sign = SIGNS["error" if judgement.exit_code else "none"]
     blocks = [f"### {sign} clipbench compare: {escape(wording.verdict_line(judgement))}"]
     if judgement.problems:
@@ -69,7 +67,7 @@ def _overview(comparison: Comparison, strict: bool) -> list[str]:
         code(comparison.title),
         escape(wording.machine(comparison.device, comparison.precision, comparison.world_size)),
         code(comparison.against.name) if comparison.against else NONE,
-        *(_value_and_difference(verdicts.get(name)) for name in SHOWN),
+        *(_value_and_difference(verdicts.get(name)) for name in ("recall_mean", "samples_per_second")),
     ]
 
 
@@ -103,8 +101,8 @@ def _metric(verdict: Verdict, strict: bool) -> list[str]:
 
 def _difference(difference: Difference) -> list[str]:
     """Return the row of one difference."""
-    texts = (difference.path, difference.ours, difference.theirs)
-    return [*map(code, texts), "allowed" if difference.allowed else RULES_OUT[difference.blocks]]
+    rules_out = "allowed" if difference.allowed else RULES_OUT[difference.blocks]
+    return [code(difference.path), code(difference.ours), code(difference.theirs), rules_out]
 
 
 def _list(lines: Sequence[str]) -> str:
@@ -114,9 +112,8 @@ def _list(lines: Sequence[str]) -> str:
 def _value_and_difference(verdict: Verdict | None) -> str:
     if verdict is None or verdict.value is None:
         return NONE
-    if verdict.difference is None:
-        return quantity(verdict.value)
-    return f"{quantity(verdict.value)} ({difference_text(verdict)})"
+    difference = "" if verdict.difference is None else f" ({difference_text(verdict)})"
+    return quantity(verdict.value) + difference
 
 
 def _html(text: str) -> str:

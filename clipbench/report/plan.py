@@ -10,6 +10,9 @@ from clipbench.api.plain import leaves, to_plain
 from clipbench.suites.loading import Suite
 from clipbench.suites.plan import Plan, cache_folder
 
+# Fields of a plan that JSON has as they are.
+SHOWN = ("missing", "warnings", "train_images", "val_images", "steps_per_epoch", "steps")
+
 
 def plan_data(suite: Suite, plans: Sequence[Plan]) -> dict[str, Any]:
     """Return what ``clipbench show --format json`` prints."""
@@ -22,12 +25,7 @@ def plan_data(suite: Suite, plans: Sequence[Plan]) -> dict[str, Any]:
             "cache": cache_folder(),
             "looked_for": plan.looked_for,
             "found": {"vocabulary": plan.vocabulary.is_file(), "weights": plan.weights},
-            "missing": plan.missing,
-            "warnings": plan.warnings,
-            "train_images": plan.train_images,
-            "val_images": plan.val_images,
-            "steps_per_epoch": plan.steps_per_epoch,
-            "steps": plan.steps,
+            **{name: getattr(plan, name) for name in SHOWN},
             "learning_rate": plan.learning_rates,
         }
         for plan in plans

@@ -8,7 +8,6 @@ from clipbench.compare.verdicts import Verdict
 
 NONE = "-"
 MINUS = "\N{MINUS SIGN}"
-Form = Callable[..., str]  # (value or None, sign) -> text
 
 
 def quantity(value: float | None, sign: str = "", width: int = 12, small: float = 0.1) -> str:
@@ -38,13 +37,13 @@ def figure(value: float | None, unit: str = "", sign: str = "") -> str:
     return text.replace("-", MINUS) if "e" not in text else text
 
 
-def difference_text(verdict: Verdict, form: Form = quantity) -> str:
+def difference_text(verdict: Verdict, form: Callable[..., str] = quantity) -> str:
     """Return value minus reference, with half the width of its 95 % interval where that is known."""
     error = "" if verdict.difference is None or verdict.error is None else f" ± {form(verdict.error)}"
     return form(verdict.difference, sign="+") + error
 
 
-def allowed_text(verdict: Verdict, form: Form = quantity, minus: str = "-") -> str:
+def allowed_text(verdict: Verdict, form: Callable[..., str] = quantity, minus: str = "-") -> str:
     """Return how much worse passes, with the sign that worse has."""
     sign = "" if verdict.tolerance is None else minus if verdict.direction == "higher" else "+"
     return sign + form(verdict.tolerance)

@@ -6,6 +6,7 @@ Plain ASCII and 79 columns, so that it fits the narrowest terminal and any log; 
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Iterator
 
 from rich.console import Console, Group, RenderableType
@@ -15,7 +16,6 @@ from rich.text import Text
 from clipbench.compare.verdicts import Comparison, Judgement, Verdict
 from clipbench.report import wording
 from clipbench.report.quantity import NONE, quantity
-from clipbench.report.wrapping import wrapped
 from clipbench.results.metrics import RECALL_AT
 
 SHORT = {**{f"recall@{k}": f"R@{k}" for k in RECALL_AT}, "recall_mean": "mean"}
@@ -36,7 +36,6 @@ GATE_WORDS = {
     "ungated": "none",
 }
 STYLES = {"pass": "green", "fail": "bold red", "missing": "bold red", "failed case": "bold red"}
-UNDECIDED = "yellow"
 MOST_DIFFERENCES = 8
 WHOLE_RUN = ("seconds_to_quality", "epochs_to_quality", "loss_curve")
 LEGEND = (
@@ -55,10 +54,10 @@ def print_table(judgement: Judgement) -> None:
 
 def table_text(judgement: Judgement) -> str:
     """Return what a terminal of 79 columns without colour shows."""
-    text = io.StringIO()
-    console = Console(file=text, width=79, highlight=False, color_system=None, force_terminal=False)
-    console.print(comparison_report(judgement))
-    return text.getvalue()
+    console = Console(file=io.StringIO(), width=79, highlight=False, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(comparison_report(judgement))
+    return capture.get()
 
 
 def comparison_report(judgement: Judgement) -> Group:
@@ -164,8 +163,20 @@ def _notes(comparison: Comparison) -> Iterator[str]:
 
 
 def _style(status: str) -> str:
-    return "" if status == "ungated" else STYLES.get(status, UNDECIDED)
+    return "" if status == "ungated" else STYLES.get(status, "yellow")
 
 
-def _bullet(line: str) -> RenderableType:
+def _bullet(line: str) -> Text:
     return wrapped(f"- {line}", indent=2)
+
+
+def wrapped(line: str, indent: int = 0) -> Text:
+    """Return ``line`` broken between words only, every part indented: a path is never cut, so that it can be copied.
+
+    Print it with ``crop=False``: a word that is too long for a line stands out of it.
+    """
+    margin = " " * indent
+    parts = textwrap.wrap(
+        line, 78, initial_indent=margin, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+    )
+    return Text("\n".join(parts), no_wrap=True, overflow="ignore")

@@ -12,18 +12,25 @@ from rich.text import Text
 
 from clipbench.compare.trend import Measurement, Trend
 from clipbench.report.quantity import quantity
-from clipbench.report.wrapping import wrapped
+from clipbench.report.terminal import wrapped
 
 BLOCKS, PLAIN = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 GAP = "x"
 SPARK_WIDTH, FIGURE_WIDTH = 50, 8
-ROWS = 20
 
 
 def print_trends(trends: Sequence[Trend], problems: Sequence[str], rows: int | None = None) -> None:
-    """Print the newest ``rows`` (None: 20) measurements of each trend, and the files that were refused."""
-    report = trend_report(trends, problems, spark_levels(sys.stdout.encoding), rows or ROWS)
-    Console(highlight=False).print(report, crop=False)
+    """Print a block for each trend, with its newest ``rows`` measurements (None: 20), then refused files."""
+    levels = spark_levels(sys.stdout.encoding)
+    parts: list[RenderableType] = [] if trends else [Text("no results", style="bold")]
+    for trend in trends:
+        line = sparkline([measurement.value for measurement in trend.measurements], levels)
+        parts.append(Text(trend.series.label, style="bold", overflow="fold"))
+        parts.append(Text(f"{trend.metric}, {trend.unit}, {trend.direction} is better", style="dim"))
+        parts += [Text(f"{line}  {_range(trend)}"), _table(trend, rows or 20), Text()]
+    if problems:
+        parts += [Text("refused files", style="bold red"), *(wrapped(f"- {problem}") for problem in problems)]
+    Console(highlight=False).print(Group(*parts), crop=False)
 
 
 def spark_levels(encoding: str | None) -> str:
@@ -47,19 +54,6 @@ def sparkline(values: Sequence[float | None], levels: str = BLOCKS, width: int =
         return levels[round(share * (len(levels) - 1))]
 
     return "".join(GAP if cell is None else level(cell) for cell in cells)
-
-
-def trend_report(trends: Sequence[Trend], problems: Sequence[str], levels: str = BLOCKS, rows: int = ROWS) -> Group:
-    """Return a block for each trend, then refused files."""
-    parts: list[RenderableType] = [] if trends else [Text("no results", style="bold")]
-    for trend in trends:
-        line = sparkline([measurement.value for measurement in trend.measurements], levels)
-        parts.append(Text(trend.series.label, style="bold", overflow="fold"))
-        parts.append(Text(f"{trend.metric}, {trend.unit}, {trend.direction} is better", style="dim"))
-        parts += [Text(f"{line}  {_range(trend)}"), _table(trend, rows), Text()]
-    if problems:
-        parts += [Text("refused files", style="bold red"), *(wrapped(f"- {problem}") for problem in problems)]
-    return Group(*parts)
 
 
 def _table(trend: Trend, rows: int) -> Table:

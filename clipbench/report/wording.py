@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
 from clipbench.compare.verdicts import (
     Against,
@@ -20,14 +19,14 @@ from clipbench.compare.verdicts import (
 )
 from clipbench.errors import ExitCode, did_you_mean
 
-MEANINGS: Mapping[ExitCode, str] = {
+MEANINGS = {
     ExitCode.PASS: "every result passes",
     ExitCode.GATE_FAILED: "a gate failed",
     ExitCode.NOT_COMPARABLE: "something could not be compared, or a file was refused",
     ExitCode.CASE_FAILED: "a case failed, or there is no result",
 }
 # Why a verdict is not a plain pass. {apart}: the difference and how sure it is; {limit}: the cause's limit.
-REASONS: Mapping[Cause, str] = {
+REASONS = {
     Cause.CASE_FAILED: "{ended}",
     Cause.UNMATCHED: "{unmatched}",
     Cause.NO_FIGURE: "the {kind} has no such figure",

@@ -7,15 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from clipbench.api.plain import from_plain, to_plain
-from clipbench.api.result import Result
-from clipbench.errors import InvalidFileError, NotReadyError, UsageError, did_you_mean
+from clipbench.api import InvalidFileError, NotReadyError, Result, UsageError, did_you_mean, from_plain, to_plain
 from clipbench.files import schemas
 from clipbench.files.json_file import write_json
-from clipbench.results.document import KINDS, VERSIONS, read_document, results_digest
+from clipbench.results.document import kind_and_version, read_document, results_digest
 from clipbench.results.result import result_data
 
-KIND = KINDS["baseline"]
 FOLDER = Path("results", "baseline")
 
 
@@ -59,8 +56,7 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
     """
     results = [result_data(result) for result in baseline.results]
     document = {key: value for key, value in to_plain(replace(baseline, results=())).items() if key != "path"}
-    document |= {"kind": KIND, "schema_version": VERSIONS["baseline"]}
-    document |= {"results_sha256": results_digest(results), "results": results}
+    document |= {**kind_and_version("baseline"), "results_sha256": results_digest(results), "results": results}
     for _, message in schemas.problems("baseline", document):
         raise UsageError(f"--name {baseline.name}: {message}")
     try:
@@ -71,7 +67,7 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
 
 def read_baseline(path: Path) -> Baseline:
     """Return one baseline from disk; raise InvalidFileError for anything else, and for one that was edited."""
-    return parse_baseline(read_document(path, KIND), path)
+    return parse_baseline(read_document(path, "baseline"), path)
 
 
 def parse_baseline(document: Mapping[str, Any], path: Path) -> Baseline:

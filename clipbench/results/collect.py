@@ -8,29 +8,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from clipbench.api.result import QueryRanks, Result
-from clipbench.errors import InvalidFileError, UsageError
-from clipbench.results import baselines, references
-from clipbench.results import result as result_file
-from clipbench.results.baselines import Baseline
+from clipbench.api import InvalidFileError, QueryRanks, Result, UsageError
+from clipbench.results.baselines import Baseline, parse_baseline
 from clipbench.results.document import read_document
-from clipbench.results.references import Reference, add_reference
+from clipbench.results.references import Reference, add_reference, parse_reference
+from clipbench.results.result import parse_result
 
 PARSERS: Mapping[str, Callable[..., Result | Reference | Baseline]] = {
-    result_file.KIND: result_file.parse_result,
-    references.KIND: references.parse_reference,
-    baselines.KIND: baselines.parse_baseline,
+    "clipbench.result": parse_result,
+    "clipbench.reference": parse_reference,
+    "clipbench.baseline": parse_baseline,
 }
 
 
 @dataclass(frozen=True)
 class Collection:
-    """What was found under some paths; ``problems`` name each file that was refused, and why."""
+    """What was found under some paths; ``problems`` name each file that was refused, and why.
+
+    ``baselines`` None: none were asked for.
+    """
 
     results: tuple[Result, ...] = ()
     references: Mapping[str, Reference] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
-    baselines: tuple[Baseline, ...] = ()
+    baselines: tuple[Baseline, ...] | None = ()
 
 
 def read_file(path: Path) -> Result | Reference | Baseline:
@@ -73,22 +74,20 @@ def compact(result: Result) -> Result:
     if ranks is None:
         return result
     try:
-        text, image, owner = (array("i", values) for values in (ranks.text, ranks.image, ranks.image_of_text))
+        arrays = (array("i", values) for values in (ranks.text, ranks.image, ranks.image_of_text))
+        return replace(result, query_ranks=QueryRanks(ranks.epoch, *arrays))
     except OverflowError:
         return result
-    return replace(result, query_ranks=QueryRanks(ranks.epoch, text, image, owner))
 
 
 def _files(path: Path, problems: list[str]) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-
-    def refuse(error: OSError) -> None:
-        problems.append(f"{error.filename}: cannot be read: {error.strerror}")
-
-    for folder, inner, names in os.walk(path, onerror=refuse):
+    refused = list[OSError]()
+    for folder, inner, names in os.walk(path, onerror=refused.append):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in sorted(names):
             if name.endswith(".json") and not name.startswith("."):
                 yield Path(folder, name)
+    problems.extend(f"{error.filename}: cannot be read: {error.strerror}" for error in refused)

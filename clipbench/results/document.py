@@ -12,14 +12,13 @@ from clipbench.errors import InvalidFileError
 from clipbench.files import schemas
 from clipbench.files.json_file import JsonError, read_json
 
-KINDS = {name: f"clipbench.{name}" for name in ("result", "reference", "baseline")}
 VERSIONS = {"result": 2, "reference": 1, "baseline": 2}
 
 
 def read_document(path: Path, expected: str | None = None) -> dict[str, Any]:
     """Return a result, reference or baseline as plain data of today's version; raise InvalidFileError for all else.
 
-    ``expected`` is the one kind that is accepted, such as ``clipbench.result``. The digests that results and baselines
+    ``expected`` is the one of the three that is accepted. The digests that results and baselines
     carry are checked against the file as it was written.
     """
     try:
@@ -27,8 +26,8 @@ def read_document(path: Path, expected: str | None = None) -> dict[str, Any]:
     except JsonError as error:
         raise InvalidFileError(f"{path}: {error}") from None
     name = _name_of(path, data)
-    if expected not in (None, data["kind"]):
-        raise InvalidFileError(f"{path}: is a {data['kind']}; expected a {str(expected).partition('.')[2]}")
+    if expected not in (None, name):
+        raise InvalidFileError(f"{path}: is a {data['kind']}; expected a {expected}")
     version = data.get("schema_version")
     version = version if type(version) is int else 0
     if version > VERSIONS[name]:
@@ -44,13 +43,17 @@ def read_document(path: Path, expected: str | None = None) -> dict[str, Any]:
     return document
 
 
+def kind_and_version(name: str) -> dict[str, Any]:
+    """Return the keys that every file of clipbench has: its kind and today's version of its schema."""
+    return {"kind": f"clipbench.{name}", "schema_version": VERSIONS[name]}
+
+
 def _name_of(path: Path, data: object) -> str:
+    kinds = {f"clipbench.{name}": name for name in VERSIONS}
     kind = data.get("kind") if isinstance(data, dict) else None
-    name = next((name for name, known in KINDS.items() if known == kind), None)
-    if name is None:
-        expected = " or ".join(KINDS.values())
-        raise InvalidFileError(f"{path}: not a file of clipbench; expected the key 'kind' with {expected}")
-    return name
+    if not isinstance(kind, str) or kind not in kinds:
+        raise InvalidFileError(f"{path}: not a file of clipbench; expected the key 'kind' with {' or '.join(kinds)}")
+    return kinds[kind]
 
 
 def digest_of(result: Mapping[str, Any]) -> str:
@@ -71,7 +74,7 @@ def _sha256(text: str) -> str:
 def _check_integrity(path: Path, data: Mapping[str, Any]) -> None:
     if "digest" in data and data["digest"] != digest_of(data):
         raise InvalidFileError(f"{path}: edited or damaged: its content is not what its digest was taken of")
-    if data["kind"] == KINDS["baseline"] and data["results_sha256"] != results_digest(data["results"]):
+    if "results_sha256" in data and data["results_sha256"] != results_digest(data["results"]):
         raise InvalidFileError(
             f"{path}: its results are not those that were adopted (results_sha256 differs); "
             "restore the file, or adopt a result with: clipbench baseline set"

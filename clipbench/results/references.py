@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipbench.api.plain import ABSENT, finite, to_plain, value_at
-from clipbench.api.result import Direction, Result
-from clipbench.errors import InvalidFileError, UsageError
+from clipbench.api import ABSENT, Direction, InvalidFileError, Result, UsageError
+from clipbench.api.plain import finite, from_plain, to_plain, value_at
 from clipbench.files.bundled import bundled
-from clipbench.results.document import KINDS, read_document
+from clipbench.results.document import read_document
 
-KIND = KINDS["reference"]
 # Paths of results that are called otherwise since version 0.2.0; references that others wrote keep their meaning.
-RENAMED = {"config.ranks": "config.world_size", "environment.device.ranks": "environment.device.world_size"}
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What a result must have: dotted path into it -> a value, a list of allowed values, or ``{"not": either}``."""
-
-    required: Mapping[str, Any] = field(default_factory=dict)
-
-    def unmet(self, result: Result) -> list[tuple[str, str, str]]:
-        """Return (path, the result's value, the required one) for each condition not met; an absent path meets none."""
-        actual = {path: to_plain(value_at(result, path, ABSENT)) for path in self.required}
-        return [
-            (path, describe(actual[path]), _describe_required(required))
-            for path, required in self.required.items()
-            if actual[path] is ABSENT or not _is_met(required, actual[path])
-        ]
+_RENAMED = {"config.ranks": "config.world_size", "environment.device.ranks": "environment.device.world_size"}
 
 
 @dataclass(frozen=True)
@@ -40,14 +22,15 @@ class ReferenceMetric:
     """One published figure in ``unit``; ``tolerance``, in the same unit, is how much worse still passes.
 
     ``direction`` says which way is better. ``tolerance`` None: shown, not gated. Worse than ``warn`` passes with a
-    warning; better by more than ``better``, else by more than the tolerance, is reported.
+    warning; better by more than ``better``, else by more than the tolerance, is reported. ``conditions`` as in
+    Reference.
     """
 
     value: float
     unit: str
     direction: Direction
     tolerance: float | None
-    conditions: Conditions = Conditions()
+    conditions: Mapping[str, Any] = field(default_factory=dict)
     warn: float | None = None
     better: float | None = None
 
@@ -58,7 +41,8 @@ class Reference:
 
     ``device``, ``precision``, ``batch_size`` and ``epochs`` describe how they were measured; None is not known.
     ``target`` is the overall recall mean that the time to quality is taken to; ``loss_curve`` is the train loss of
-    every epoch from the first, empty where none was published.
+    every epoch from the first, empty where none was published. ``conditions`` are what a result must have: dotted path
+    into it -> a value, a list of allowed values, or ``{"not": either}``.
     """
 
     name: str
@@ -70,7 +54,7 @@ class Reference:
     batch_size: int | None
     epochs: float | None
     metrics: Mapping[str, ReferenceMetric]
-    conditions: Conditions
+    conditions: Mapping[str, Any]
     notes: tuple[str, ...]
     path: Path = field(compare=False)
     target: float | None = None
@@ -109,7 +93,7 @@ def add_reference(known: dict[str, Reference], reference: Reference) -> None:
 
 def read_reference(path: Path) -> Reference:
     """Return one reference from disk; raise InvalidFileError that says what is wrong with anything else."""
-    return parse_reference(read_document(path, KIND), path)
+    return parse_reference(read_document(path, "reference"), path)
 
 
 def parse_reference(document: Mapping[str, Any], path: Path) -> Reference:
@@ -117,36 +101,48 @@ def parse_reference(document: Mapping[str, Any], path: Path) -> Reference:
 
     Raises InvalidFileError for a number that is not finite, and for a warning level beyond the tolerance.
     """
-    plain = {item.name: document[item.name] for item in fields(Reference) if item.name in document}
-    metrics = {name: _metric(path, name, data) for name, data in document["metrics"].items()}
-    lists = {key: tuple(document.get(key, ())) for key in ("notes", "loss_curve")}
-    return Reference(**{**plain, **lists, "metrics": metrics, "conditions": _conditions(document), "path": path})
+    metrics = {name: _metric(f"{path}: metrics.{name}", data) for name, data in document["metrics"].items()}
+    changes = {"metrics": metrics, "conditions": _conditions(document), "path": path}
+    return from_plain(Reference, {"notes": (), **document, **changes})
 
 
-def _conditions(data: Mapping[str, Any]) -> Conditions:
-    return Conditions({RENAMED.get(path, path): required for path, required in data.get("conditions", {}).items()})
+def _conditions(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {_RENAMED.get(path, path): required for path, required in data.get("conditions", {}).items()}
 
 
-def _metric(path: Path, name: str, data: Mapping[str, Any]) -> ReferenceMetric:
-    def number(key: str, value: object) -> float:
-        known = finite(value)
-        if known is None:
-            raise InvalidFileError(f"{path}: metrics.{name}.{key}: expected a finite number, got {str(value)[:20]}")
-        return known
-
-    def amount(key: str) -> float | None:
+def _metric(where: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain data of a ReferenceMetric; amounts that are relative to its value become absolute."""
+    value = _number(f"{where}.value", data["value"])
+    amounts: dict[str, float | None] = dict.fromkeys(("tolerance", "warn", "better"))
+    for key in amounts:
         for way, size in (data.get(key) or {}).items():
             # An infinite tolerance would pass everything.
-            scale = abs(value) if way == "relative" else 1.0
-            return number(f"{key}.{way}", number(f"{key}.{way}", size) * scale)
-        return None
-
-    value = number("value", data["value"])
-    tolerance, warn = amount("tolerance"), amount("warn")
+            amounts[key] = _number(f"{where}.{key}.{way}", size, abs(value) if way == "relative" else 1.0)
+    tolerance, warn = amounts["tolerance"], amounts["warn"]
     if warn is not None and (tolerance is None or warn > tolerance):
-        raise InvalidFileError(f"{path}: metrics.{name}.warn: expected less than the tolerance, or it never warns")
-    conditions = _conditions(data)
-    return ReferenceMetric(value, data["unit"], data["direction"], tolerance, conditions, warn, amount("better"))
+        raise InvalidFileError(f"{where}.warn: expected less than the tolerance, or it never warns")
+    return {**data, **amounts, "value": value, "conditions": _conditions(data)}
+
+
+def _number(where: str, value: object, scale: float = 1.0) -> float:
+    number = finite(value)
+    scaled = None if number is None else finite(number * scale)
+    if scaled is None:
+        raise InvalidFileError(f"{where}: expected a finite number, got {str(value)[:20]}")
+    return scaled
+
+
+# --- conditions ---------------------------------------------------------------------------------------------------
+
+
+def unmet_conditions(conditions: Mapping[str, Any], result: Result) -> list[tuple[str, str, str]]:
+    """Return (path, the result's value, the required one) for each condition not met; an absent path meets none."""
+    actual = {path: to_plain(value_at(result, path, ABSENT)) for path in conditions}
+    return [
+        (path, describe(actual[path]), _describe_required(required))
+        for path, required in conditions.items()
+        if actual[path] is ABSENT or not _is_met(required, actual[path])
+    ]
 
 
 def _is_met(required: Any, value: object) -> bool:  # noqa: ANN401

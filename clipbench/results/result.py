@@ -8,23 +8,20 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from clipbench import __version__
-from clipbench.api import events
-from clipbench.api.config import Case
-from clipbench.api.plain import from_plain, to_plain
+from clipbench.api import Case, ClipbenchError, InvalidFileError, events, from_plain, to_plain
 from clipbench.api.result import CaseError, Result, SourceVersion, Status
-from clipbench.errors import ClipbenchError
 from clipbench.files import schemas
 from clipbench.files.disk import writing
 from clipbench.files.json_file import write_json
-from clipbench.results.document import KINDS, VERSIONS, digest_of, read_document
+from clipbench.results.document import digest_of, kind_and_version, read_document
 from clipbench.results.environment import source_version
 from clipbench.results.metrics import summarise
 
-KIND = KINDS["result"]
-EventT = TypeVar("EventT", bound=events.Event)
+# Fields of a result that an event reports under the same name.
+REPORTED = ("environment", "probes", "dataset", "weights", "text_truncated", "bad_images", "model", "query_ranks")
 
 
 def utc_now() -> str:
@@ -56,12 +53,12 @@ def build_result(
 
     Every kind of event may be absent, so that a crashed case keeps all that it had reported.
     """
-    environment, inputs = _last(log, events.EnvironmentRead), _last(log, events.InputsRead)
-    probed, ranked = _last(log, events.DeviceProbed), _last(log, events.QueriesRanked)
-    # At the end with what the steps have changed in it: a scaler's state, say.
-    model = _last(log, events.TrainingFinished) or _last(log, events.LearnerBuilt)
-    start = _last(log, events.TrainingStarted) or events.TrainingStarted(())
-    epochs = (*start.epochs, *(event.record for event in log if isinstance(event, events.EpochFinished)))
+    # Events have the names of the result's fields; the last one counts. A model's state changes with the steps, say.
+    reported: dict[str, Any] = {**dict.fromkeys(REPORTED), "attempts": ()}
+    for event in log:
+        reported |= {name: value for name, value in vars(event).items() if name in reported}
+    earlier = next((event.epochs for event in reversed(log) if isinstance(event, events.TrainingStarted)), ())
+    epochs = (*earlier, *(event.record for event in log if isinstance(event, events.EpochFinished)))
     return Result(
         run_id=run_id,
         suite=case.suite,
@@ -73,25 +70,13 @@ def build_result(
         clipbench=SourceVersion(__version__, *source_version()),
         config=case.to_dict(),
         config_sha256=case.sha256(),
-        environment=environment.environment if environment else None,
-        dataset=inputs.dataset if inputs else None,
-        weights=inputs.weights if inputs else None,
-        model=model.model if model else None,
         seed=case.seed,
-        text_truncated=inputs.text_truncated if inputs else None,
         epochs=epochs,
         metrics=summarise(epochs),
-        query_ranks=ranked.query_ranks if ranked else None,
         error=error,
-        attempts=start.attempts,
-        probes=probed.probes if probed else None,
-        bad_images=inputs.bad_images if inputs else None,
         warnings=(*warnings, *(event.text for event in log if isinstance(event, events.Warned))),
+        **reported,
     )
-
-
-def _last(log: Sequence[events.Event], kind: type[EventT]) -> EventT | None:
-    return next((event for event in reversed(log) if isinstance(event, kind)), None)
 
 
 # --- files --------------------------------------------------------------------------------------------------------
@@ -99,7 +84,7 @@ def _last(log: Sequence[events.Event], kind: type[EventT]) -> EventT | None:
 
 def result_data(result: Result) -> dict[str, Any]:
     """Return ``result`` as it is stored, with its digest (result.schema.json)."""
-    data = {"kind": KIND, "schema_version": VERSIONS["result"], **to_plain(result)}
+    data = {**kind_and_version("result"), **to_plain(result)}
     # As it will be read: the digest is of what JSON makes of keys that are numbers.
     plain = json.loads(json.dumps(data, allow_nan=False))
     return {**plain, "digest": digest_of(plain)}
@@ -121,9 +106,13 @@ def write_result(folder: Path, result: Result) -> Path:
 
 def read_result(path: Path) -> Result:
     """Return one result from disk; raise InvalidFileError that says what is wrong with anything else."""
-    return parse_result(read_document(path, KIND), path)
+    return parse_result(read_document(path, "result"), path)
 
 
-def parse_result(document: Mapping[str, Any], _path: Path) -> Result:
-    """Return a document that its schema has accepted, as a Result."""
+def parse_result(document: Mapping[str, Any], path: Path) -> Result:
+    """Return a document that its schema has accepted, as a Result; raise InvalidFileError for ranks that are floats."""
+    ranks = document["query_ranks"] or {}
+    for key in ("text", "image", "image_of_text"):
+        if not set(map(type, ranks.get(key, ()))) <= {int}:
+            raise InvalidFileError(f"{path}: not a valid result: query_ranks.{key}: expected integers")
     return from_plain(Result, document)

@@ -5,40 +5,28 @@ from __future__ import annotations
 import os
 import sys
 
-from clipbench.api import Device, DeviceSpec, Engine, Missing, Precision
+from clipbench.api import Device, Engine, Missing, Precision
 from clipbench.api.registry import Registry, load_object
 from clipbench.errors import UsageError
 from clipbench.results.environment import usable_cores
 
 
-def check_device(registry: Registry, engine_name: str, device_name: str) -> Missing | None:
-    """Return why a case on this engine and device cannot run here, or None."""
-    spec = registry.engines.get(engine_name, "engine")
-    engine: Engine = load_object(spec.load)()
+def find_device(registry: Registry, engine_name: str, name: str) -> Device | Missing:
+    """Return the named device, or for ``auto`` the available one with the highest priority.
+
+    Where there is none, or the engine cannot be used, it is Missing, which says why.
+    """
+    engine: Engine = load_object(registry.engines.get(engine_name, "engine").load)()
     if problem := engine.problem():
         return Missing(f"engine {engine_name}", f"Python {sys.executable}", problem)
     reasons = []
-    for device in _candidates(registry, engine_name, device_name):
-        reason = load_object(device.load)().unavailable()
-        if reason is None:
-            return None
-        reasons.append(f"{device.name}: {reason}")
-    return Missing(f"device {device_name}", "this machine", "; ".join(reasons) or "no plugin offers one")
-
-
-def _candidates(registry: Registry, engine: str, device: str) -> list[DeviceSpec]:
-    if device == "auto":
-        return registry.devices_of(engine)
-    return [registry.devices.get(device, "device")]
-
-
-def pick_device(registry: Registry, engine: str, name: str) -> Device:
-    """Return the named device, or for ``auto`` the available one with the highest priority."""
-    for spec in _candidates(registry, engine, name):
+    for spec in registry.devices_of(engine_name) if name == "auto" else [registry.devices.get(name, "device")]:
         device: Device = load_object(spec.load)()
-        if device.unavailable() is None:
+        reason = device.unavailable()
+        if reason is None:
             return device
-    raise UsageError(f"device: '{name}' is not available")  # check_device has reported why, and ended the process
+        reasons.append(f"{spec.name}: {reason}")
+    return Missing(f"device {name}", "this machine", "; ".join(reasons) or "no plugin offers one")
 
 
 def pick_precision(device: Device, requested: str) -> Precision:

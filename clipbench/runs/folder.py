@@ -25,12 +25,14 @@ UNFINISHED = ("running", "interrupted", "failed")
 
 
 @dataclass(frozen=True)
-class RunRecord:
-    """What ``run.json`` says: the case, when its run began, and its ``status`` since ``updated``.
+class RunFolder:
+    """The folder of one run, and what ``run.json`` in it says: the case, when the run began, its ``status``.
 
-    A status is running, interrupted, failed, completed or replaced. ``process`` on ``host`` is the command's.
+    A status is running, interrupted, failed, completed or replaced, since ``updated``. ``process`` on ``host`` is the
+    command's.
     """
 
+    path: Path
     run_id: str
     suite: str
     case: str
@@ -39,18 +41,6 @@ class RunRecord:
     updated: str = ""
     process: int | None = None
     host: str | None = None
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """The folder of one run."""
-
-    path: Path
-    record: RunRecord
-
-    @property
-    def run_id(self) -> str:
-        return self.record.run_id
 
     @property
     def checkpoints(self) -> Path:
@@ -68,10 +58,12 @@ class RunFolder:
     def mark(self, status: str) -> RunFolder:
         """Write that the run now has ``status``; return the folder with its new record."""
         now, host = utc_now(), socket.gethostname()
-        record = replace(self.record, status=status, updated=now, process=os.getpid(), host=host)
+        marked = replace(self, status=status, updated=now, process=os.getpid(), host=host)
+        record = to_plain(marked)
+        del record["path"]
         with writing("the run's own record", self.path, 1000):
-            write_json(self.path / RECORD, to_plain(record))
-        return RunFolder(self.path, record)
+            write_json(self.path / RECORD, record)
+        return marked
 
     def begin_attempt(self) -> RunFolder:
         """Remove what an earlier attempt has left that this one must not read."""
@@ -105,29 +97,27 @@ class RunFolder:
 
 def new_run_folder(out: Path, case: Case) -> RunFolder:
     """Make the folder of a run that begins now."""
-    record = RunRecord(new_run_id(case), case.suite, case.name, utc_now())
-    path = out / WORK / record.run_id
+    run_id = new_run_id(case)
+    path = out / WORK / run_id
     with writing("the run's own folder", path, 0):
         path.mkdir(parents=True)
-    return RunFolder(path, record).mark("running")
+    return RunFolder(path, run_id, case.suite, case.name, utc_now()).mark("running")
 
 
 def run_folders(out: Path) -> list[RunFolder]:
     """Return every run that keeps something under ``out``, the oldest first; other folders are left out."""
-    folders = [_read(path.parent) for path in (out / WORK).glob(f"*/{RECORD}")]
-    return sorted(folders, key=lambda folder: (folder.record.started, folder.run_id))
-
-
-def _read(path: Path) -> RunFolder:
-    try:
-        return RunFolder(path, from_plain(RunRecord, read_json(path / RECORD)))
-    except (JsonError, TypeError) as error:
-        raise ClipbenchError(f"{path / RECORD}: {error}; remove that folder") from None
+    folders = []
+    for path in (out / WORK).glob(f"*/{RECORD}"):
+        try:
+            folders.append(from_plain(RunFolder, {**read_json(path), "path": path.parent}))
+        except (JsonError, TypeError) as error:
+            raise ClipbenchError(f"{path}: {error}; remove that folder") from None
+    return sorted(folders, key=lambda folder: (folder.started, folder.run_id))
 
 
 def unfinished(out: Path, case: Case) -> RunFolder | None:
     """Return the newest run of this suite's case that did not complete and has a checkpoint, or None."""
-    key = (case.suite, case.name)
-    mine = [run for run in run_folders(out) if (run.record.suite, run.record.case) == key]
-    resumable = [run for run in mine if run.record.status in UNFINISHED and run.has_checkpoint()]
-    return resumable[-1] if resumable else None
+    for run in reversed(run_folders(out)):
+        if (run.suite, run.case) == (case.suite, case.name) and run.status in UNFINISHED and run.has_checkpoint():
+            return run
+    return None

@@ -39,19 +39,14 @@ def outer_launch(environ: Mapping[str, str] = os.environ) -> Launch | None:
     """
     if "RANK" in environ and "WORLD_SIZE" in environ:
         return Launch(world_of(environ), "torchrun", {})
-    if "SLURM_STEP_NUM_TASKS" in environ and "SLURM_PROCID" in environ:
-        size = _number(environ, "SLURM_STEP_NUM_TASKS", "1")
-        world = World(_number(environ, "SLURM_PROCID"), _number(environ, "SLURM_LOCALID"), size)
-        if size > 1:
-            return Launch(world, "srun", _slurm_variables(environ, world))
-    return None
-
-
-def _slurm_variables(environ: Mapping[str, str], world: World) -> dict[str, str]:
-    """Return what torchrun would have set, from what srun has set: the ranks meet at the first node."""
+    size = _number(environ, "SLURM_STEP_NUM_TASKS", "1")
+    if "SLURM_PROCID" not in environ or size <= 1:
+        return None
+    world = World(_number(environ, "SLURM_PROCID"), _number(environ, "SLURM_LOCALID"), size)
+    # What torchrun would have set, from what srun has set: the ranks meet at the first node.
     nodes = environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_JOB_NODELIST") or "localhost"
     job = _number(environ, "SLURM_JOB_ID") + _number(environ, "SLURM_STEP_ID")
-    return {
+    variables = {
         "RANK": str(world.rank),
         "LOCAL_RANK": str(world.local_rank),
         "WORLD_SIZE": str(world.size),
@@ -59,6 +54,7 @@ def _slurm_variables(environ: Mapping[str, str], world: World) -> dict[str, str]
         "MASTER_ADDR": environ.get("MASTER_ADDR", first_node(nodes)),
         "MASTER_PORT": environ.get("MASTER_PORT", str(FIRST_PORT + job % PORTS)),
     }
+    return Launch(world, "srun", variables)
 
 
 def first_node(nodes: str) -> str:

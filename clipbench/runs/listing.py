@@ -10,7 +10,7 @@ from pathlib import Path
 from clipbench.api import Result
 from clipbench.results.collect import collect
 from clipbench.results.metrics import BEST_METRIC
-from clipbench.runs.folder import RunFolder, RunRecord, run_folders
+from clipbench.runs.folder import RunFolder, run_folders
 from clipbench.training import checkpoints
 from clipbench.training.checkpointing import peek
 
@@ -42,7 +42,7 @@ def find_runs(out: Path) -> tuple[list[Run], tuple[str, ...]]:
     runs = {result.run_id: _of_result(out, result) for result in collected.results}
     replaced = []
     for folder in run_folders(out):
-        if folder.record.status == "replaced":
+        if folder.status == "replaced":
             replaced.append(_of_folder(folder, None))
         else:
             runs[folder.run_id] = _of_folder(folder, runs.get(folder.run_id))
@@ -65,10 +65,9 @@ def _of_result(out: Path, result: Result) -> Run:
 
 def _of_folder(folder: RunFolder, run: Run | None) -> Run:
     """Return the run of a folder; ``run`` is what its result says, if it has one."""
-    record = folder.record
-    status = "killed" if record.status == "running" and not _is_alive(record) else record.status
-    run_id = folder.path.name if status == "replaced" else record.run_id
-    run = replace(run or Run(run_id, record.case, status, record.started), status=status)
+    status = "killed" if folder.status == "running" and not _is_alive(folder) else folder.status
+    run_id = folder.path.name if status == "replaced" else folder.run_id
+    run = replace(run or Run(run_id, folder.case, status, folder.started), status=status)
     saved = checkpoints.folders(folder.checkpoints)
     if not saved:
         return run
@@ -83,16 +82,14 @@ def _of_folder(folder: RunFolder, run: Run | None) -> Run:
     )
 
 
-def _is_alive(record: RunRecord) -> bool:
+def _is_alive(folder: RunFolder) -> bool:
     """Return whether the process that runs it is there; one on another machine is taken to be."""
-    if record.host != socket.gethostname():
+    if folder.host != socket.gethostname():
         return True
-    if record.process is None:
+    if folder.process is None:
         return False
     try:
-        os.kill(record.process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
+        os.kill(folder.process, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True

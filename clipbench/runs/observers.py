@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from clipbench.api import Case, Missing, Observer, ObserverSpec
-from clipbench.api import events as e
+from clipbench.api import Case, Missing, Observer, ObserverSpec, events
 from clipbench.api.registry import Registry, load_object
 from clipbench.suites.loading import Suite
 
@@ -24,7 +23,7 @@ class Observers:
     def __init__(self, display: Observer | None = None) -> None:
         self._observers: dict[str, Observer] = {"the progress display": display} if display else {}
 
-    def handle(self, event: e.Event) -> None:
+    def handle(self, event: events.Event) -> None:
         """Pass ``event`` on to every observer."""
         for name, observer in list(self._observers.items()):
             try:
@@ -43,14 +42,11 @@ class Observers:
         try:
             yield
         finally:
-            self._close(specs)
+            self.close(specs)
 
-    def close(self) -> None:
-        """Close all observers."""
-        self._close(list(self._observers))
-
-    def _close(self, names: Iterable[str]) -> None:
-        for name in names:
+    def close(self, names: Iterable[str] | None = None) -> None:
+        """Close the observers that ``names`` lists, or all."""
+        for name in list(self._observers if names is None else names):
             observer = self._observers.pop(name, None)
             try:
                 if observer is not None:
@@ -67,12 +63,12 @@ class _Deferred:
 
     def __init__(self, spec: ObserverSpec, case: Case, run_id: str, folder: Path) -> None:
         self._spec, self._arguments = spec, (case, run_id, folder)
-        self._pending: list[e.Event] = []
+        self._pending: list[events.Event] = []
         self._observer: Observer | None = None
 
-    def handle(self, event: e.Event) -> None:
+    def handle(self, event: events.Event) -> None:
         self._pending.append(event)
-        if self._observer is None and isinstance(event, (e.TrainingStarted, e.CaseFinished)):
+        if self._observer is None and isinstance(event, (events.TrainingStarted, events.CaseFinished)):
             self._observer = load_object(self._spec.load)(*self._arguments)
         while self._observer is not None and self._pending:
             self._observer.handle(self._pending.pop(0))

@@ -66,5 +66,6 @@ def _killed(event: e.RankKilled, trace: str | None) -> CaseError:
 
 def _died(end: ProcessEnd) -> CaseError:
     code = ExitCode.NOT_READY if end.returncode == ExitCode.NOT_READY else ExitCode.CASE_FAILED
-    message = f"the case's process ended with {end.description} and no report"
+    how = f"signal {signal.Signals(-end.returncode).name}" if end.returncode < 0 else f"exit code {end.returncode}"
+    message = f"the case's process ended with {how} and no report"
     return CaseError("ProcessDied", message, int(code), end.log)

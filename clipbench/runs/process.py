@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from clipbench.api import events as e
 from clipbench.api.plain import from_plain
@@ -40,12 +40,6 @@ class ProcessEnd:
     def of(self, kind: type[EventT]) -> list[EventT]:
         """Return the events of one class, in order."""
         return [event for event in self.events if isinstance(event, kind)]
-
-    @property
-    def description(self) -> str:
-        """The exit code in words."""
-        code = self.returncode
-        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def run_job(
@@ -104,19 +98,12 @@ def run_job(
 @contextmanager
 def counted_signals(received: list[int]) -> Iterator[None]:
     """Add each SIGINT and SIGTERM to ``received`` instead of dying of it."""
-
-    def count(number: int, _frame: object) -> None:
-        received.append(number)
-
-    before: dict[signal.Signals, Any] = {}
-    with suppress(ValueError):  # not in the main thread
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, count)
-    try:
+    with ExitStack() as stack:
+        with suppress(ValueError):  # not in the main thread
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before = signal.signal(number, lambda number, _frame: received.append(number))
+                stack.callback(signal.signal, number, before)
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _killed_rank(report: Path) -> list[e.RankKilled]:

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from clipbench.api import events, exit_with_parent
+from clipbench.api import Missing, events, exit_with_parent
 from clipbench.api.registry import load_registry
 from clipbench.errors import ExitCode
 from clipbench.results.events import EventWriter
 from clipbench.runs.build import run_case
-from clipbench.runs.devices import check_device
+from clipbench.runs.devices import find_device
 from clipbench.runs.job import EVENTS, STOP, Job
 from clipbench.runs.launch import world_of
 from clipbench.runs.reporter import Reporter
@@ -27,8 +27,9 @@ def main(arguments: Sequence[str]) -> int:
     reporter = Reporter(world_of(), EventWriter(job.folder / EVENTS))
     try:
         registry = load_registry()
-        missing = [item for engine, device in job.checks if (item := check_device(registry, engine, device))]
-        reporter.emit(events.DevicesChecked(tuple(missing)))
+        devices = [find_device(registry, engine, device) for engine, device in job.checks]
+        missing = tuple(device for device in devices if isinstance(device, Missing))
+        reporter.emit(events.DevicesChecked(missing))
         if missing:
             return ExitCode.NOT_READY
         if job.case is not None:

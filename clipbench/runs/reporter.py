@@ -69,12 +69,6 @@ def case_error(error: Exception, rank: int) -> CaseError:
         is_disk = isinstance(error, OSError) and error.errno in DISK_ERRORS
         code = ExitCode.NOT_READY if is_disk else ExitCode.CASE_FAILED
     failed = error if isinstance(error, CaseFailedError) else CaseFailedError("")
-    return CaseError(
-        type=type(error).__name__,
-        message=str(error) or type(error).__name__,
-        exit_code=int(code),
-        traceback=traceback.format_exc(),
-        rank=rank,
-        checkpoint=str(failed.checkpoint) if failed.checkpoint else None,
-        details=failed.details or None,
-    )
+    name, checkpoint = type(error).__name__, str(failed.checkpoint) if failed.checkpoint else None
+    trace, details = traceback.format_exc(), failed.details or None
+    return CaseError(name, str(error) or name, int(code), trace, rank, checkpoint, details)

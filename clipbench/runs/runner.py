@@ -10,8 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipbench.api import Case, Engine, Missing, Observer, Result
-from clipbench.api import events as e
+from clipbench.api import Case, Engine, Missing, Observer, Result, events
 from clipbench.api.registry import Registry, load_object
 from clipbench.errors import CaseFailedError, ExitCode, NotReadyError, StoppedError, UsageError
 from clipbench.files.lock import locked
@@ -57,13 +56,13 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
         observers = Observers(display)
         stack.callback(observers.close)
         for warning in dict.fromkeys(warning for plan in plans for warning in plan.warnings):
-            observers.handle(e.Notice(f"warning: {warning}"))
+            observers.handle(events.Notice(f"warning: {warning}"))
         stack.enter_context(locked(out / WORK))
-        progress = stack.enter_context(SuiteProgress.open(out / WORK, suite, restart))
+        progress = stack.enter_context(SuiteProgress(out / WORK, suite, restart))
         for plan in plans:
             if completed := progress.result_of(plan.case):
                 text = f"case {plan.case.name} was completed before the interruption: {completed[1]}"
-                observers.handle(e.Notice(text))
+                observers.handle(events.Notice(text))
                 outcomes.append(Outcome(*completed, folder=None))
                 continue
             folder = _open_folder(out, plan.case, restart, observers)
@@ -106,11 +105,11 @@ def _open_folder(out: Path, case: Case, restart: bool, observers: Observers) -> 
     """Return the folder of the unfinished run to resume, or a new one."""
     found = unfinished(out, case)
     if found is not None and restart:
-        observers.handle(e.Notice(f"the unfinished run is kept as {found.set_aside()}"))
+        observers.handle(events.Notice(f"the unfinished run is kept as {found.set_aside()}"))
         found = None
     if found is None:
         return new_run_folder(out, case)
-    observers.handle(e.Notice(f"resuming run {found.run_id}, started {found.record.started}"))
+    observers.handle(events.Notice(f"resuming run {found.run_id}, started {found.started}"))
     return found
 
 
@@ -120,30 +119,27 @@ def _run_case(
     """Run one case to a result on disk."""
     case, run_id, launch = plan.case, folder.run_id, outer_launch()
     folder = folder.begin_attempt()
-    job = Job(
-        folder=folder.path,
-        parent=os.getpid(),
-        checks=checks or ((case.engine, case.device),),
-        case=case,
-        checkpoints=folder.checkpoints,
-        started=folder.record.updated,
-        tuning=folder.tuning(),
-    )
+    checks = checks or ((case.engine, case.device),)
+    started, tuning = folder.updated, folder.tuning()
+    job = Job(folder.path, os.getpid(), checks, case, folder.checkpoints, started, tuning)
     launcher = SINGLE_PROCESS if launch or case.world_size == 1 else _launcher(registry, case, folder)
     variables = launch.variables if launch else thread_variables(case.world_size)
     with observers.of_case(registry, case, run_id, out / run_id):
-        observers.handle(e.CaseStarted(case, run_id, out / run_id))
+        observers.handle(events.CaseStarted(case, run_id, out / run_id))
         end = run_job(job, launcher, variables, observers.handle)
         _raise_refusals(end, folder)
         status, error = verdict_of_run(end)
-        result = build_result(case, run_id, folder.record.started, end.events, status, error, plan.warnings)
+        result = build_result(case, run_id, folder.started, end.events, status, error, plan.warnings)
         path = write_result(out, result)
-        observers.handle(e.CaseFinished(result, path))
+        observers.handle(events.CaseFinished(result, path))
     folder = folder.mark(status)
     if result.completed:
         folder.complete(case.checkpoint.keep)
     if status == "interrupted" and error is not None:
-        raise StoppedError(_farewell(path, folder), ExitCode(error.exit_code))
+        text = f"interrupted; the result so far: {path}"
+        if folder.has_checkpoint():
+            text += f"\ncheckpoints: {folder.checkpoints}\nthe same command resumes the run from there"
+        raise StoppedError(text, ExitCode(error.exit_code))
     return Outcome(result, path, folder.path if folder.path.exists() else None)
 
 
@@ -158,20 +154,13 @@ def _raise_refusals(end: ProcessEnd, folder: RunFolder) -> None:
         if not folder.has_checkpoint():
             folder.complete("none")
         raise NotReadyError(list_missing(missing))
-    if refusals := end.of(e.ResumeRefused):
+    if refusals := end.of(events.ResumeRefused):
         folder.mark("interrupted")
         listed = "".join(f"\n- {reason}" for reason in refusals[0].reasons)
         raise UsageError(
             f"{folder.path}: the unfinished run of this case cannot be resumed, because it was started otherwise:"
             f"{listed}\nrun it as it was started, or start anew with --restart, which keeps this one under another name"
         )
-
-
-def _farewell(path: Path, folder: RunFolder) -> str:
-    lines = [f"interrupted; the result so far: {path}"]
-    if folder.has_checkpoint():
-        lines += [f"checkpoints: {folder.checkpoints}", "the same command resumes the run from there"]
-    return "\n".join(lines)
 
 
 # --- what is missing ------------------------------------------------------------------------------------------------
@@ -210,7 +199,7 @@ def _check_devices(checks: Checks) -> list[Missing]:
     end = _run_in_temporary_folder(checks, max_signals=1)
     if end.signals:
         raise KeyboardInterrupt
-    if not end.of(e.DevicesChecked):
+    if not end.of(events.DevicesChecked):
         raise CaseFailedError(f"the devices could not be checked: {_failure_message(end) or end.log}")
     return _missing(end)
 
@@ -224,17 +213,18 @@ def _run_in_temporary_folder(
 
 
 def _missing(end: ProcessEnd) -> list[Missing]:
-    return [item for checked in end.of(e.DevicesChecked) for item in checked.missing]
+    return [item for checked in end.of(events.DevicesChecked) for item in checked.missing]
 
 
 def _failure_message(end: ProcessEnd) -> str | None:
-    return next((failure.error.message for failure in end.of(e.RankFailed) if not failure.is_cause), None)
+    return next((failure.error.message for failure in end.of(events.RankFailed) if not failure.is_cause), None)
 
 
 def _check_writable(out: Path) -> None:
     try:
         (out / WORK).mkdir(parents=True, exist_ok=True)
+        reason = None if os.access(out, os.W_OK) else "no permission"
     except OSError as error:
-        raise NotReadyError(f"--out {out}: cannot be written to ({error.strerror}); choose another folder") from None
-    if not os.access(out, os.W_OK):
-        raise NotReadyError(f"--out {out}: cannot be written to (no permission); choose another folder")
+        reason = error.strerror or str(error)
+    if reason is not None:
+        raise NotReadyError(f"--out {out}: cannot be written to ({reason}); choose another folder")

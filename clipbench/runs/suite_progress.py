@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +20,25 @@ class SuiteProgress:
     """The cases that one command over one suite has completed, in a file until the command has ended.
 
     A command that ends, whatever its verdict, removes the file: the next one runs every case again. One that was
-    interrupted or killed leaves it for the next that asks for the very same cases.
+    interrupted or killed leaves it for the next that asks for the very same cases, unless that is to ``restart``.
     """
 
-    def __init__(self, path: Path, cases: dict[str, str], completed: dict[str, str]) -> None:
-        self._path, self._cases, self._completed = path, cases, completed
-
-    @classmethod
-    @contextmanager
-    def open(cls, folder: Path, suite: Suite, restart: bool) -> Iterator[SuiteProgress]:
-        """Yield the progress of ``suite``, with what an interrupted command has completed unless ``restart``."""
-        path = folder / f"session-{suite.name}.json"
+    def __init__(self, folder: Path, suite: Suite, restart: bool) -> None:
+        self._path = folder / f"session-{suite.name}.json"
         code = f"{__version__} {source_version()[0]}"
-        cases = {case.name: f"{case.sha256()} {code}" for case in suite.cases}
+        self._cases = {case.name: f"{case.sha256()} {code}" for case in suite.cases}
         earlier: Any = None
         with suppress(JsonError):
-            earlier = read_json(path)
-        is_same = not restart and value_at(earlier, "cases") == cases
-        try:
-            yield cls(path, cases, dict(earlier["done"]) if is_same else {})
-        except (StoppedError, KeyboardInterrupt):
-            raise
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        path.unlink(missing_ok=True)
+            earlier = read_json(self._path)
+        is_same = not restart and value_at(earlier, "cases") == self._cases
+        self._completed: dict[str, str] = dict(earlier["done"]) if is_same else {}
+
+    def __enter__(self) -> SuiteProgress:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if not isinstance(error, (StoppedError, KeyboardInterrupt)):
+            self._path.unlink(missing_ok=True)
 
     def result_of(self, case: Case) -> tuple[Result, Path] | None:
         """Return the result of a case that was completed before, where it is still there and whole."""

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from clipbench.api.config import Case
+from clipbench.files.bundled import shipped_suites
 from clipbench.suites.loading import load_suite
 from clipbench.suites.plan import Plan, default_root
-from clipbench.suites.shipped import shipped_suites
 
 
 def fetch_command(plans: Sequence[Plan]) -> str:

@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clipbench.api.config import Case
-from clipbench.errors import UsageError
+from clipbench.api import Case, UsageError, from_plain
 from clipbench.files import schemas
+from clipbench.files.bundled import shipped_suites
 from clipbench.files.schemas import dotted
 from clipbench.files.yaml_file import KeyPath, YamlFile, parse_value, read_yaml
-from clipbench.suites.shipped import shipped_suites
 
 MAX_CASES = 1000
 # Keys of suites of version 0.1.0 that are called otherwise now.
@@ -53,17 +52,14 @@ class Suite:
 def find_suite(name: str) -> Path:
     """Return the file that ``name`` means: a path, or the name of a suite that ships with clipbench.
 
-    Raises UsageError where it is neither.
+    A file goes before a suite, and a suite before a folder, which reading refuses. Raises UsageError for anything else.
     """
     path = Path(name)
-    if os.path.isfile(path):  # noqa: PTH113 -- a name that is too long is no file, and no error
-        return path
     shipped = {file.stem: file for file in shipped_suites()}
-    if name in shipped:
+    if name in shipped and not os.path.isfile(path):  # noqa: PTH113 -- a name that is too long is no file, and no error
         return shipped[name]
     if os.path.exists(path):  # noqa: PTH110
-        what = "a folder" if path.is_dir() else "not a regular file"
-        raise UsageError(f"{name}: is {what}; expected a YAML file")
+        return path
     if path.stem in shipped:
         raise UsageError(f"{name}: no such file; to run the suite that ships, use: clipbench run {path.stem}")
     raise UsageError(f"{name}: no such file, and not the name of a suite that ships ({', '.join(sorted(shipped))})")
@@ -78,12 +74,10 @@ def load_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
     if not isinstance(file.data, dict):
         raise UsageError(f"{path}: expected keys and values of a suite, got {type(file.data).__name__}")
     _check(file, file.data, {})
-    data = copy.deepcopy(file.data)
-    origin: dict[KeyPath, str] = {}
+    data, origin = copy.deepcopy(file.data), dict[KeyPath, str]()
     for text in overrides:
         key, value = parse_override(text)
-        origin[key] = f"--set {text}"
-        _set(data, key, value, origin[key])
+        _set(data, key, value, f"--set {text}", origin)
         _check(file, data, origin)
     matrix: dict[str, list[Any]] = data.pop("matrix", {})
     # A key that the command line sets has that value in every case, whatever the suite's matrix says.
@@ -110,7 +104,9 @@ def _schema_of(key: KeyPath) -> schemas.Schema | None:
     return schema
 
 
-def _set(data: dict[str, Any], key: KeyPath, value: Any, where: str) -> None:  # noqa: ANN401
+def _set(data: dict[str, Any], key: KeyPath, value: Any, where: str, origin: dict[KeyPath, str]) -> None:  # noqa: ANN401
+    """Set a key of ``data``, and note in ``origin`` where it was set."""
+    origin[key] = where
     section: Any = data
     for depth, part in enumerate(key[:-1]):
         section = section.setdefault(part, {})
@@ -145,22 +141,15 @@ def _combinations(file: YamlFile, matrix: Mapping[str, list[Any]]) -> list[dict[
 
 
 def _case(file: YamlFile, base: dict[str, Any], choice: Mapping[str, Any]) -> Case:
-    data = copy.deepcopy(base)
-    origin: dict[KeyPath, str] = {}
+    data, origin = copy.deepcopy(base), dict[KeyPath, str]()
     for name, value in choice.items():
-        key = tuple(name.split("."))
-        origin[key] = file.where(("matrix", name))
-        _set(data, key, value, origin[key])
+        _set(data, tuple(name.split(".")), value, file.where(("matrix", name)), origin)
     _check(file, data, origin)
     data = schemas.fill_defaults(schemas.load_schema("suite"), data)
-    label = ",".join(f"{key}={_label(value)}" for key, value in choice.items())
+    label = ",".join(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in choice.items())
     data |= {"suite": data["name"], "name": f"{data['name']}@{label}" if label else data["name"]}
     try:
-        return Case.from_dict(data)
+        return from_plain(Case, data)
     except UsageError as error:  # limits in the wrong order
         key = ("train", *str(error).partition(":")[0].split("."))
         raise UsageError(f"{file.where(key)}: train.{error}") from None
-
-
-def _label(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

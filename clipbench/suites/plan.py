@@ -9,18 +9,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import Dataset, DatasetRequest, DeviceSpec, Missing, ModelSpec
-from clipbench.api.config import Case
+from clipbench.api import Case, Dataset, DatasetRequest, DeviceSpec, Missing, ModelSpec, UsageError
 from clipbench.api.registry import Registry, load_object
 from clipbench.clip.config import OPENAI_VOCABULARY, ClipConfig
 from clipbench.clip.openai_weights import FETCHED, PUBLISHED, archive_name, published_warning
-from clipbench.errors import UsageError
 from clipbench.files.hashing import sha256_of
 from clipbench.suites.schedule import learning_rates
 from clipbench.suites.weight_files import NAMES, cached_model, find_weight_file, hub_name
-
-DATA_VARIABLE = "CLIPBENCH_DATA"
-CACHE_VARIABLE = "CLIPBENCH_CACHE"
 
 
 @dataclass(frozen=True)
@@ -68,12 +63,12 @@ def data_root(case: Case) -> Path:
 
 def default_root() -> Path:
     """Return ``CLIPBENCH_DATA``, else ``./data``; absolute."""
-    return Path(os.environ.get(DATA_VARIABLE) or "data").expanduser().absolute()
+    return Path(os.environ.get("CLIPBENCH_DATA") or "data").expanduser().absolute()
 
 
 def cache_folder() -> Path:
     """Return where generated data is kept: ``CLIPBENCH_CACHE``, else ``clipbench`` in the user's cache."""
-    if chosen := os.environ.get(CACHE_VARIABLE):
+    if chosen := os.environ.get("CLIPBENCH_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "clipbench"
 
@@ -93,10 +88,11 @@ def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
     _check_batch(case, train_images)
     train = case.train
     rates = learning_rates(train.schedule, lr=train.lr, batch_size=train.batch_size, epochs=train.epochs)
+    chosen: dict[str, Any] = {"text_activation": case.model.text_activation, "eval_resize": case.eval.resize}
     return Plan(
         case=case,
         model=model,
-        config=_model_config(case, model),
+        config=replace(model.config, **{name: value for name, value in chosen.items() if value}),
         dataset=dataset,
         root=root,
         vocabulary=vocabulary.path or Path(vocabulary.looked_in[0]),
@@ -126,7 +122,6 @@ def _check_engine(key: str, spec: DeviceSpec | ModelSpec, case: Case) -> None:
 
 
 def _open_dataset(case: Case, registry: Registry, root: Path, checked: bool) -> Dataset:
-    spec = registry.datasets.get(case.dataset.name, "dataset.name")
     request = DatasetRequest(
         root=root,
         # A run that only evaluates needs no training pairs.
@@ -137,7 +132,7 @@ def _open_dataset(case: Case, registry: Registry, root: Path, checked: bool) -> 
         on_bad_image=case.dataset.on_bad_image,
         checked=checked,
     )
-    dataset: Dataset = load_object(spec.load)(request)
+    dataset: Dataset = load_object(registry.datasets.get(case.dataset.name, "dataset.name").load)(request)
     return dataset
 
 
@@ -161,11 +156,6 @@ def _check_batch(case: Case, train_images: int | None) -> None:
 
 def _divisors(number: int) -> str:
     return ", ".join(str(n) for n in range(1, number + 1) if number % n == 0)
-
-
-def _model_config(case: Case, model: ModelSpec) -> ClipConfig:
-    chosen: dict[str, Any] = {"text_activation": case.model.text_activation, "eval_resize": case.eval.resize}
-    return replace(model.config, **{name: value for name, value in chosen.items() if value})
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clipbench.clip.captions import clean_caption
-from clipbench.clip.config import Resize
 from clipbench.clip.transforms import Augment, eval_transform, train_transform
 from clipbench.results.environment import usable_cores
 from clipbench.training.sampling import Stream, draw_caption, rng
 
-if TYPE_CHECKING:
-    from clipbench.api import EpochRecord, Split
+if TYPE_CHECKING:  # loader processes import this module and need none of these
+    from clipbench.api import ClipConfig, EpochRecord, Split
     from clipbench.clip.tokenizer import Tokenizer
 
 MAX_WORKERS = 8
@@ -62,14 +61,14 @@ class TrainFetch:
     split: Split
     captions: CaptionTokens
     seed: int
-    size: int
     augment: Augment
-    resize: Resize
+    config: ClipConfig
 
     def __call__(self, key: Key) -> tuple[np.ndarray, ...]:
         epoch, index = key
         draws = rng(self.seed, Stream.AUGMENTATION, epoch, index)
-        pixels = train_transform(self.split.image(index), self.size, draws, self.augment, self.resize)
+        image, size = self.split.image(index), self.config.image_size
+        pixels = train_transform(image, size, draws, self.augment, self.config.eval_resize)
         choice = draw_caption(self.seed, epoch, index, self.captions.count(index))
         return pixels, self.captions.tokens[self.captions.offsets[index] + choice]
 
@@ -79,11 +78,10 @@ class EvalFetch:
     """A validation image: pixels uint8 (size, size, 3)."""
 
     split: Split
-    size: int
-    resize: Resize
+    config: ClipConfig
 
     def __call__(self, index: int) -> tuple[np.ndarray, ...]:
-        return (eval_transform(self.split.image(index), self.size, self.resize),)
+        return (eval_transform(self.split.image(index), self.config.image_size, self.config.eval_resize),)
 
 
 def worker_count(configured: int | None) -> int:

@@ -6,42 +6,36 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from clipbench.api import Learner, events
+from clipbench.api.config import CheckpointConfig
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.errors import CaseFailedError, InvalidFileError
 from clipbench.results.metrics import BEST_METRIC
 from clipbench.training import checkpoints
 from clipbench.training.state import RunState, SavedRun
 
-if TYPE_CHECKING:
-    from clipbench.api import Learner
-    from clipbench.api.config import CheckpointConfig
-
 
 @dataclass
 class Checkpointer:
     """Saves checkpoints under ``root``; with ``root`` None, as on ranks other than the first, it saves nothing.
 
-    ``identity`` is what a run must have to be resumed from them. ``latest`` is the folder of the last one. ``saved`` is
-    called with each new folder. ``clock`` gives seconds.
+    ``identity`` is what a run must have to be resumed from them. ``latest`` is the folder of the last one. ``emit``
+    reports each new one.
     """
 
     root: Path | None
     config: CheckpointConfig
     identity: Mapping[str, Any]
     latest: Path | None = None
-    saved: Callable[[Path], None] = lambda _folder: None
-    clock: Callable[[], float] = time.monotonic
-    _last_time: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._last_time = self.clock()
+    emit: Callable[[events.Event], None] = lambda _event: None
+    _last_time: float = field(init=False, default_factory=time.monotonic)
 
     def due(self) -> bool:
         """Return whether ``checkpoint.minutes`` have passed since the last checkpoint."""
         minutes = self.config.minutes
-        return self.root is not None and minutes is not None and self.clock() - self._last_time >= minutes * 60
+        return self.root is not None and minutes is not None and time.monotonic() - self._last_time >= minutes * 60
 
     def save_epoch(self, learner: Learner, state: RunState) -> None:
         """Save where ``checkpoint.epochs`` asks for it after the epoch that has just ended."""
@@ -59,8 +53,8 @@ class Checkpointer:
         progress = to_plain(SavedRun(self.identity, state))
         name = f"step-{state.steps_done:08d}"
         self.latest = checkpoints.save(self.root, name, learner.state(), progress, _score(state))
-        self._last_time = self.clock()
-        self.saved(self.latest)
+        self._last_time = time.monotonic()
+        self.emit(events.CheckpointSaved(str(self.latest)))
         return self.latest
 
     def check_parameters(self, learner: Learner, when: str = "") -> None:

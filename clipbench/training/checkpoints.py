@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,8 +47,7 @@ def save(root: Path, name: str, state: LearnerState, progress: Mapping[str, Any]
     DiskError where the disk refuses, with what was saved before as it was; ValueError for what JSON cannot hold.
     """
     folder, partial = root / name, root / f".{name}{PARTIAL}"
-    texts = {"values": dict(state.values), "progress": dict(progress), "score": score}
-    document = _json_bytes({"kind": KIND, "schema_version": SCHEMA_VERSION, **texts})
+    document = _document(values=dict(state.values), progress=dict(progress), score=score)
     with writing("the checkpoint", folder, file_bytes(state.tensors) + len(document)):
         try:
             # Not its parents: where they have vanished, something is wrong with the disk.
@@ -58,9 +57,12 @@ def save(root: Path, name: str, state: LearnerState, progress: Mapping[str, Any]
             with HashedFile.create(partial / TENSORS) as tensors:
                 write_tensors(tensors.write, state.tensors)
             with HashedFile.create(partial / STATE) as text:
-                text.write(memoryview(document))
+                text.write(document)
             with HashedFile.create(partial / MANIFEST) as manifest:
-                manifest.write(memoryview(_manifest_of({TENSORS: tensors, STATE: text})))
+                files = {TENSORS: tensors, STATE: text}
+                manifest.write(
+                    _document(files={name: {"bytes": f.bytes, "sha256": f.sha256()} for name, f in files.items()})
+                )
             sync_folder(partial)
             _put_in_place(partial, folder)
         except BaseException:
@@ -92,10 +94,8 @@ def load(folder: Path) -> Checkpoint:
 
     Raises InvalidFileError that names the file and what is wrong with it, NotReadyError where it may not be read.
     """
-    for name, (size, sha256) in _manifest(folder).items():
-        path = folder / name
+    for path, sha256 in _files(folder):
         try:
-            _check_size(path, size)
             actual = sha256_of(path)
         except OSError as error:
             raise NotReadyError(f"{path}: cannot be read ({error.strerror}); {NEXT}") from error
@@ -111,14 +111,14 @@ def folders(root: Path) -> list[Path]:
     One that was being replaced counts where its successor did not arrive.
     """
     try:
-        names = {path.name for path in root.iterdir() if path.is_dir()}
+        paths = [path for path in root.iterdir() if path.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise NotReadyError(f"{root}: cannot be read ({error.strerror}); {NEXT}") from error
-    replaced = {name[1 : -len(REPLACED)]: root / name for name in names if name.endswith(REPLACED) and name[0] == "."}
-    places = {**replaced, **{name: root / name for name in names if name[0] != "."}}
-    return [places[name] for name in sorted(places)]
+    found = {path.stem[1:]: path for path in paths if path.name[0] == "." and path.suffix == REPLACED}
+    found |= {path.name: path for path in paths if path.name[0] != "."}
+    return [found[name] for name in sorted(found)]
 
 
 def best(root: Path) -> Path | None:
@@ -158,15 +158,14 @@ def _put_in_place(partial: Path, folder: Path) -> None:
 def _sweep(root: Path) -> None:
     """Put back what was being replaced when its successor did not arrive, and remove all other leftovers."""
     for path in sorted(root.iterdir()):
-        if not path.name.startswith(".") or not path.is_dir():
+        if path.name[0] != "." or not path.is_dir():
             continue
-        if path.name.endswith(REPLACED):
-            folder = root / path.name[1 : -len(REPLACED)]
-            if folder.exists():
-                _remove(path)
-            else:
-                path.rename(folder)
-        elif path.name.endswith((PARTIAL, REMOVED)):
+        folder = root / path.stem[1:]
+        if path.suffix == REPLACED and not folder.exists():
+            path.rename(folder)
+        elif path.suffix == REPLACED:
+            _remove(path)
+        elif path.suffix in (PARTIAL, REMOVED):
             shutil.rmtree(path)
 
 
@@ -179,22 +178,21 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(doomed)
 
 
-def _manifest_of(files: Mapping[str, HashedFile]) -> bytes:
-    entries = {name: {"bytes": file.bytes, "sha256": file.sha256()} for name, file in files.items()}
-    return _json_bytes({"kind": KIND, "schema_version": SCHEMA_VERSION, "files": entries})
-
-
-def _manifest(folder: Path) -> dict[str, tuple[int, str]]:
-    """Return size and sha256 of every file, as the manifest has them."""
-    path = folder / MANIFEST
-    listed = _checked_json(path)
-    files = listed.get("files")
+def _files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each file, there in its full length, with its sha256 as the manifest has it."""
+    manifest = folder / MANIFEST
+    files = _checked_json(manifest).get("files")
     if not isinstance(files, dict) or set(files) != {TENSORS, STATE}:
-        raise InvalidFileError(f"{path}: expected {TENSORS} and {STATE} under 'files'; {NEXT}")
+        raise InvalidFileError(f"{manifest}: expected {TENSORS} and {STATE} under 'files'; {NEXT}")
     for name, entry in files.items():
-        if not isinstance(value_at(entry, "bytes"), int) or not isinstance(value_at(entry, "sha256"), str):
-            raise InvalidFileError(f"{path}: {name}: expected 'bytes' and 'sha256'; {NEXT}")
-    return {name: (entry["bytes"], entry["sha256"]) for name, entry in files.items()}
+        path, size, sha256 = folder / name, value_at(entry, "bytes"), value_at(entry, "sha256")
+        if not isinstance(size, int) or not isinstance(sha256, str):
+            raise InvalidFileError(f"{manifest}: {name}: expected 'bytes' and 'sha256'; {NEXT}")
+        if not path.is_file():
+            raise InvalidFileError(f"{path}: missing; {NEXT}")
+        if (actual := path.stat().st_size) != size:
+            raise InvalidFileError(f"{path}: {actual:,} bytes long, its manifest says {size:,}; {NEXT}")
+        yield path, sha256
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -225,21 +223,12 @@ def _checked_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def _check_size(path: Path, size: int) -> None:
-    if not path.is_file():
-        raise InvalidFileError(f"{path}: missing; {NEXT}")
-    if (actual := path.stat().st_size) != size:
-        raise InvalidFileError(f"{path}: {actual:,} bytes long, its manifest says {size:,}; {NEXT}")
-
-
 def _whole(folder: Path) -> bool:
     """Return whether all files are there in their full length; their content is verified when it is read."""
     try:
-        for name, (size, _) in _manifest(folder).items():
-            _check_size(folder / name, size)
+        return bool(list(_files(folder)))
     except (InvalidFileError, OSError):
         return False
-    return True
 
 
 def _score(folder: Path) -> float | None:
@@ -250,5 +239,7 @@ def _score(folder: Path) -> float | None:
     return float(score) if isinstance(score, int | float) else None
 
 
-def _json_bytes(data: object) -> bytes:
-    return (json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+def _document(**entries: object) -> memoryview:
+    """Return the bytes of a JSON file of a checkpoint."""
+    data = {"kind": KIND, "schema_version": SCHEMA_VERSION, **entries}
+    return memoryview((json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipbench.api import Window
-
-if TYPE_CHECKING:
-    from clipbench.api import Device, Group
+from clipbench.api import Device, Group, Window
 
 
 class SingleRank:
@@ -41,34 +38,25 @@ class SingleRank:
 class WindowReport:
     """What one rank sends to the others at the end of a window.
 
-    ``steps``, ``seconds`` and ``data_wait`` are those of its Window, 0 in the warm-up. ``stop``: it was asked to stop.
-    ``save``: a checkpoint is due. ``flops`` are of all its steps since its process started.
+    ``window`` is its Window, all 0 in the warm-up. ``stop``: it was asked to stop. ``save``: a checkpoint is due.
+    ``flops`` are of all its steps since its process started.
     """
 
-    steps: int
-    seconds: float
-    data_wait: float
+    window: Window
     stop: bool
     save: bool
     flops: float
 
     def exchange(self, group: Group) -> list[WindowReport]:
-        """Return the reports of all ranks, in rank order; called by every rank after the same step."""
-        return [WindowReport.unpack(row) for row in group.all_gather(self.pack())]
+        """Return the reports of all ranks, in rank order; called by every rank after the same step.
 
-    @property
-    def window(self) -> Window:
-        return Window(self.steps, self.seconds, self.data_wait)
-
-    def pack(self) -> np.ndarray:
-        """Return the report as float64 (6,), so that it can cross any collective back end."""
-        return np.array(astuple(self), np.float64)
-
-    @classmethod
-    def unpack(cls, row: np.ndarray) -> WindowReport:
-        """Return the report that ``pack`` gave ``row`` for."""
-        steps, seconds, data_wait, stop, save, flops = row.tolist()
-        return cls(int(steps), seconds, data_wait, bool(stop), bool(save), flops)
+        They cross as float64 (6,), which any collective back end takes.
+        """
+        rows = group.all_gather(np.array([*self.window, self.stop, self.save, self.flops], np.float64))
+        return [
+            WindowReport(Window(int(steps), seconds, data_wait), bool(stop), bool(save), flops)
+            for steps, seconds, data_wait, stop, save, flops in (row.tolist() for row in rows)
+        ]
 
 
 class MemoryPeaks(NamedTuple):
@@ -80,14 +68,7 @@ class MemoryPeaks(NamedTuple):
 
 def gather_memory(group: Group, device: Device, host: int | None) -> list[MemoryPeaks]:
     """Return the memory peaks of all ranks, in rank order; this rank's are read from ``device``, and ``host``."""
-    own = np.array([-1 if peak is None else peak for peak in (device.peak_memory(), host)], np.int64)
-    rows = [[peak if peak >= 0 else None for peak in row.tolist()] for row in group.all_gather(own)]
-    return [MemoryPeaks(*row) for row in rows]
-
-
-def broadcast(group: Group, value: Any) -> Any:  # noqa: ANN401
-    """Return the ``value`` of rank 0 on every rank. It must fit JSON; the values of other ranks are ignored."""
-    return gather_values(group, value)[0]
+    return [MemoryPeaks(*peaks) for peaks in gather_values(group, [device.peak_memory(), host])]
 
 
 def gather_values(group: Group, value: Any) -> list[Any]:  # noqa: ANN401

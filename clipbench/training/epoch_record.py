@@ -5,38 +5,20 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from clipbench.api import EpochRecord
 from clipbench.api.plain import finite
-from clipbench.api.result import EpochSeconds, RankRecord
+from clipbench.api.result import EpochRecord, EpochSeconds, RankRecord
 from clipbench.errors import CaseFailedError
 from clipbench.training.collectives import MemoryPeaks
+from clipbench.training.evaluation import Evaluation
+from clipbench.training.hardware import Hardware
 from clipbench.training.state import EpochProgress
-from clipbench.training.throughput import measure, slowest_rank, slowest_windows
-
-if TYPE_CHECKING:
-    from clipbench.api import DeviceInfo
-    from clipbench.training.evaluation import Evaluation
+from clipbench.training.throughput import measure, slowest_windows
 
 NO_STEPS = "no step was taken after the warm-up"
 UNTRAINED = "nothing was trained"
 NOT_EVALUATED = "not evaluated after this epoch"
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """What a run computes on: the device of one rank, and the host of every rank.
-
-    ``peak_flops`` are of one device in the precision in use. ``timing_unreliable_reason`` says why its times cannot be
-    trusted, if so.
-    """
-
-    info: DeviceInfo
-    hosts: tuple[str, ...]
-    peak_flops: float | None = None
-    timing_unreliable_reason: str | None = None
 
 
 def epoch_record(
@@ -60,6 +42,7 @@ def epoch_record(
     per_card = per_second and per_second / math.ceil(ranks / info.devices_per_card)
     mfu, mfu_reason = _mfu(progress, batch_size, per_second, hardware)
     device_memory, host_memory = (_highest(peaks) for peaks in zip(*memory, strict=True))
+    per_rank = _rank_records(progress, memory, batch_size, hardware.hosts)
     record = EpochRecord(
         epoch=epoch,
         steps=progress.steps,
@@ -80,8 +63,8 @@ def epoch_record(
         mfu=mfu,
         grad_norm=_mean(progress.grad_norms),
         skipped_steps=progress.skipped_steps,
-        slowest_rank=slowest_rank(progress.windows_of_ranks),
-        per_rank=_rank_records(progress, memory, batch_size, hardware.hosts) if progress.steps else (),
+        slowest_rank=_slowest(per_rank),
+        per_rank=per_rank if progress.steps else (),
     )
     reasons = _reasons(record, evaluation, mfu_reason, hardware.timing_unreliable_reason)
     return replace(record, reasons={name: reason for name, reason in reasons.items() if getattr(record, name) is None})
@@ -110,13 +93,18 @@ def _reasons(
 def _rank_records(
     progress: EpochProgress, memory: Sequence[MemoryPeaks], batch_size: int, hosts: Sequence[str]
 ) -> tuple[RankRecord, ...]:
-    records = []
     windows_of_ranks = progress.windows_of_ranks or [[] for _ in hosts]
-    for rank, (host, windows, peaks) in enumerate(zip(hosts, windows_of_ranks, memory, strict=True)):
-        throughput = measure(windows, batch_size)
-        seconds = sum(window.seconds for window in windows) if windows else None
-        records.append(RankRecord(rank, host, seconds, throughput.data_wait, throughput.step_seconds, *peaks))
-    return tuple(records)
+    measured = [measure(windows, batch_size) for windows in windows_of_ranks]
+    return tuple(
+        RankRecord(rank, host, own.seconds, own.data_wait, own.step_seconds, *peaks)
+        for rank, (host, own, peaks) in enumerate(zip(hosts, measured, memory, strict=True))
+    )
+
+
+def _slowest(ranks: Sequence[RankRecord]) -> int | None:
+    """Return the first rank whose windows took longest in sum; None where nothing was timed."""
+    timed = [rank for rank in ranks if rank.seconds]
+    return max(timed, key=lambda rank: rank.seconds or 0.0).rank if timed else None
 
 
 def _mfu(

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from clipbench.api import QueryRanks, World
+from clipbench.api import Case, Learner, QueryRanks
 from clipbench.errors import CaseFailedError
 from clipbench.training.batches import CaptionTokens, EvalFetch, worker_count
-from clipbench.training.collectives import SingleRank
+from clipbench.training.hardware import Hardware
 from clipbench.training.image_cache import ImageCache
 from clipbench.training.retrieval import ranks_from_features, recall_metrics, validation_loss
 from clipbench.training.sampling import Stream, draw_caption
-
-if TYPE_CHECKING:
-    from clipbench.api import Case, Device, Engine, Group, Learner
 
 # Features cross from rank to rank in pieces of so many bytes: a rank that ranks nothing never holds more.
 GATHER_BYTES = 8 << 20
@@ -28,23 +25,13 @@ COLLAPSED = 1e-5
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Recalls in percent, the loss (None with ``loss_reason``), the ``seconds`` taken, and the rank of every query.
-
-    Ranks count from 0: ``text_ranks`` (images,), ``image_ranks`` and ``image_of_text`` (captions,), all int64.
-    """
+    """Recalls in percent, the loss (None with ``loss_reason``), the ``seconds`` taken, and the rank of every query."""
 
     recall: dict[str, float]
     loss: float | None
     loss_reason: str | None
     seconds: float
-    text_ranks: np.ndarray
-    image_ranks: np.ndarray
-    image_of_text: np.ndarray
-
-    def query_ranks(self, epoch: int) -> QueryRanks:
-        """Return the ranks as a result of ``epoch`` has them."""
-        ranks = (self.text_ranks, self.image_ranks, self.image_of_text)
-        return QueryRanks(epoch, *(array.tolist() for array in ranks))
+    query_ranks: QueryRanks
 
 
 @dataclass
@@ -55,26 +42,24 @@ class Evaluator:
     one process and many give the same features. ``check`` is called between batches, and may raise to stop.
     """
 
-    engine: Engine
-    device: Device
+    hardware: Hardware
     fetch: EvalFetch
     captions: CaptionTokens
     case: Case
     cache: ImageCache
-    world: World = field(default_factory=World)
-    group: Group = field(default_factory=SingleRank)
     check: Callable[[], None] = lambda: None
 
-    @property
-    def workers(self) -> int:
-        """Loader processes of this rank."""
-        return worker_count(self.case.train.workers)
-
-    def __call__(self, learner: Learner) -> Evaluation | None:
-        """Return the evaluation on the first rank, and None on the others, which have encoded their share."""
+    def __call__(self, learner: Learner, epoch: int) -> Evaluation | None:
+        """Return the evaluation after ``epoch`` on the first rank, and None on the others, which encode their share."""
         started = time.perf_counter()
-        images = self._encode_images(learner)
-        texts = self._encode_texts(learner)
+        own = slice(self.hardware.world.rank, None, self.hardware.world.size)
+        batches = _batches(np.arange(len(self.fetch.split)), self.case.eval.image_batch)
+        images = self._encode(learner, learner.encode_images, self._pixels(batches[own]), batches)
+        tokens = self.captions.tokens
+        # Captions of like length share a batch: a batch is as long as its longest.
+        order = np.argsort((tokens != 0).sum(axis=1), kind="stable")
+        batches = _batches(order, self.case.eval.text_batch)
+        texts = self._encode(learner, learner.encode_texts, (tokens[batch] for batch in batches[own]), batches)
         if images is None or texts is None:
             return None
         check_not_collapsed("image", images)
@@ -84,34 +69,25 @@ class Evaluator:
         loss, reason = self._loss(images, texts, learner.logit_scale())
         recall = recall_metrics(text_ranks, image_ranks)
         seconds = time.perf_counter() - started
-        return Evaluation(recall, loss, reason, seconds, text_ranks, image_ranks, image_of_text)
+        query_ranks = QueryRanks(epoch, text_ranks.tolist(), image_ranks.tolist(), image_of_text.tolist())
+        return Evaluation(recall, loss, reason, seconds, query_ranks)
 
-    def _encode_images(self, learner: Learner) -> np.ndarray | None:
-        batches = _batches(np.arange(len(self.fetch.split)), self.case.eval.image_batch)
-        features = self._encode(learner.encode_images, self._pixels(_share(batches, self.world)))
-        return self._gather(learner, features, batches)
-
-    def _encode_texts(self, learner: Learner) -> np.ndarray | None:
-        tokens = self.captions.tokens
-        # Captions of like length share a batch: a batch is as long as its longest.
-        order = np.argsort((tokens != 0).sum(axis=1), kind="stable")
-        batches = _batches(order, self.case.eval.text_batch)
-        own = (tokens[batch] for batch in _share(batches, self.world))
-        return self._gather(learner, self._encode(learner.encode_texts, own), batches)
-
-    def _encode(self, encode: Callable[[Any], Any], batches: Iterable[Any]) -> list[Any]:
+    def _encode(
+        self, learner: Learner, encode: Callable[[Any], Any], own: Iterable[Any], batches: Sequence[np.ndarray]
+    ) -> np.ndarray | None:
+        """Encode this rank's ``own`` share of ``batches``; return all ranks' features on the first rank, else None."""
         features = []
-        for batch in batches:
+        for batch in own:
             features.append(encode(batch))
             self.check()
-        return features
+        return self._gather(learner.gather(features) if features else None, batches)
 
     def _pixels(self, batches: Sequence[np.ndarray]) -> Iterator[Any]:
         """Yield the pixels of this rank's batches: transformed once, then from the cache if all of them fit into it."""
         if self.cache.complete:
             yield from self.cache.batches()
             return
-        loader = self.engine.loader(self.fetch, self.workers, self.device)
+        loader = self.hardware.engine.loader(self.fetch, worker_count(self.case.train.workers), self.hardware.device)
         try:
             for (pixels,) in loader.batches([batch.tolist() for batch in batches]):
                 self.cache.add(np.asarray(pixels))
@@ -120,18 +96,19 @@ class Evaluator:
         finally:
             loader.close()
 
-    def _gather(self, learner: Learner, features: Sequence[Any], batches: Sequence[np.ndarray]) -> np.ndarray | None:
+    def _gather(self, own: np.ndarray | None, batches: Sequence[np.ndarray]) -> np.ndarray | None:
         """Return the features of all ranks' batches in the order of their indices on the first rank, else None."""
-        indices = [_indices(batches, rank, self.world.size) for rank in range(self.world.size)]
-        own = learner.gather(features) if features else None
-        widths = self.group.all_gather(np.array([0 if own is None else own.shape[1]]))
+        world, group = self.hardware.world, self.hardware.group
+        shares = [batches[rank :: world.size] for rank in range(world.size)]
+        indices = [np.concatenate([np.empty(0, np.int64), *share]) for share in shares]
+        widths = group.all_gather(np.array([0 if own is None else own.shape[1]]))
         width = int(max(array[0] for array in widths))
         if own is None:  # fewer batches than ranks
             own = np.empty((0, width), np.float32)
-        gathered = np.empty((sum(map(len, indices)), width), np.float32) if self.world.rank == 0 else None
+        gathered = np.empty((sum(map(len, indices)), width), np.float32) if world.rank == 0 else None
         piece = max(1, GATHER_BYTES // (4 * width))
         for start in range(0, max(map(len, indices)), piece):
-            pieces = self.group.all_gather(own[start : start + piece])
+            pieces = group.all_gather(own[start : start + piece])
             if gathered is not None:
                 for rank_indices, rank_rows in zip(indices, pieces, strict=True):
                     gathered[rank_indices[start : start + piece]] = rank_rows
@@ -168,13 +145,3 @@ def check_not_collapsed(kind: str, features: np.ndarray) -> None:
 
 def _batches(indices: np.ndarray, size: int) -> list[np.ndarray]:
     return [indices[start : start + size] for start in range(0, len(indices), size)]
-
-
-def _share(batches: Sequence[np.ndarray], world: World) -> Sequence[np.ndarray]:
-    return batches[world.rank :: world.size]
-
-
-def _indices(batches: Sequence[np.ndarray], rank: int, world_size: int) -> np.ndarray:
-    """Return the indices in all batches of one rank, in its order."""
-    share = _share(batches, World(rank, 0, world_size))
-    return np.concatenate(share) if share else np.empty(0, np.int64)

@@ -41,11 +41,6 @@ class ImageCache:
 
     def finish(self) -> None:
         """Note that all batches were added: ``complete`` says whether they can be had from here."""
-        if self._file is not None:
-            try:
-                self._file.flush()
-            except OSError:
-                self.drop()
         self.complete = not self._given_up
 
     def batches(self) -> Iterator[np.ndarray]:
@@ -72,5 +67,6 @@ class ImageCache:
         if self._file is None:
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 -- lives as long as this
         self._file.write(np.ascontiguousarray(pixels).data)
+        self._file.flush()
         self._batches.append((self._written, pixels.shape))
         self._written += math.prod(pixels.shape)

@@ -6,32 +6,25 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
-from clipbench.api import Window, events
+from clipbench.api import Batch, Learner, Loader, Window, events
 from clipbench.errors import CaseFailedError
 from clipbench.results.environment import peak_host_memory, usable_cores
-from clipbench.training.batches import starvation_warning
+from clipbench.suites.plan import Plan
+from clipbench.training.batches import starvation_warning, worker_count
+from clipbench.training.checkpointing import Checkpointer
 from clipbench.training.collectives import WindowReport, any_rank, barrier, gather_memory
-from clipbench.training.epoch_record import Hardware, epoch_record
+from clipbench.training.epoch_record import epoch_record
 from clipbench.training.evaluation import Evaluation, Evaluator
+from clipbench.training.hardware import Hardware
 from clipbench.training.sampling import epoch_batches, rank_batches
 from clipbench.training.state import RunState
 from clipbench.training.step_reports import StepRecorder, learning_rate
 from clipbench.training.stop import Stopped, StopRequest
 from clipbench.training.throughput import WindowTimer
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from clipbench.api import Batch, Device, Group, Learner, Loader, World
-    from clipbench.suites.plan import Plan
-    from clipbench.training.checkpointing import Checkpointer
-
-Emit = Callable[[events.Event], None]
-NO_WINDOW = Window(0, 0.0, 0.0)  # in the warm-up
 
 
 @dataclass
@@ -42,9 +35,6 @@ class Loop:
     """
 
     plan: Plan
-    world: World
-    group: Group
-    device: Device
     hardware: Hardware
     learner: Learner
     loader: Loader | None
@@ -52,40 +42,40 @@ class Loop:
     state: RunState
     checkpointer: Checkpointer
     stop: StopRequest
-    emit: Emit
+    emit: Callable[[events.Event], None]
     _timer: WindowTimer = field(init=False)
     _recorder: StepRecorder = field(init=False)
     _flops_counted: float = field(init=False, default=0.0)
     _epoch_started: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        timing = self.plan.case.timing
-        self._timer = WindowTimer(timing.warmup_steps, timing.window_steps)
+        self._timer = WindowTimer(self.plan.case.timing)
         self._recorder = StepRecorder(self.plan, self.learner, self.state, self.checkpointer)
 
     def run(self) -> None:
         """Train and evaluate every epoch that is left; report each, and the query ranks of the last evaluation."""
-        state, warned, batch_size = self.state, False, self.plan.case.train.batch_size
+        state, hardware, train, warned = self.state, self.hardware, self.plan.case.train, False
         for epoch, steps in epochs_left(self.plan, len(state.epochs)):
             number, rate = (epoch + 1, learning_rate(self.plan, epoch, 0)) if steps else (0, None)
-            self.device.reset_peak_memory()
-            self.group.at(f"epoch {epoch + 1}, start")
+            hardware.device.reset_peak_memory()
+            hardware.group.at(f"epoch {epoch + 1}, start")
             if steps:
                 self._train(epoch, steps)
             evaluation = self._evaluate(number) if self._evaluation_due(epoch) else None
             if evaluation is not None:
-                state.query_ranks = evaluation.query_ranks(number)
-            memory = gather_memory(self.group, self.device, peak_host_memory())
-            record = epoch_record(number, state.progress, rate, evaluation, memory, batch_size, self.hardware)
+                state.query_ranks = evaluation.query_ranks
+            memory = gather_memory(hardware.group, hardware.device, peak_host_memory())
+            record = epoch_record(number, state.progress, rate, evaluation, memory, train.batch_size, hardware)
             state.finish_epoch(record)
             self.emit(events.EpochFinished(record))
             # Once: what is true of one epoch is mostly true of the next.
-            if not warned and (warning := starvation_warning(record, self.evaluator.workers, usable_cores())):
+            warning = starvation_warning(record, worker_count(train.workers), usable_cores())
+            if warning and not warned:
                 self.emit(events.Warned(warning))
                 warned = True
             if steps:
                 self.checkpointer.save_epoch(self.learner, state)
-                if any_rank(self.group, self.stop.asked()) and state.steps_done < (self.plan.steps or 0):
+                if any_rank(hardware.group, self.stop.asked()) and state.steps_done < (self.plan.steps or 0):
                     raise Stopped(self.checkpointer.save(self.learner, state))
         if state.query_ranks is not None:
             self.emit(events.QueriesRanked(state.query_ranks))
@@ -93,23 +83,24 @@ class Loop:
     def _train(self, epoch: int, steps: int) -> None:
         """Take the steps of an epoch that are left; save, or stop, at the end of a window where a rank asks for it."""
         case, learner, timer, progress = self.plan.case, self.learner, self._timer, self.state.progress
+        world, group = self.hardware.world, self.hardware.group
         assert self.loader is not None and self.plan.train_images is not None
         self._epoch_started = time.perf_counter() - progress.seconds
         first_step = progress.steps
         order = epoch_batches(case.seed, epoch, self.plan.train_images, case.train.batch_size)[:steps]
-        own = rank_batches(order[first_step:], self.world.rank, self.world.size)
+        own = rank_batches(order[first_step:], world.rank, world.size)
         learner.synchronize()
         timer.restart()
         batches = self.loader.batches([[(epoch, int(index)) for index in row] for row in own])
         for step in range(first_step, steps):
-            self.group.at(f"epoch {epoch + 1}, step {step + 1}, waiting for its data")
+            group.at(f"epoch {epoch + 1}, step {step + 1}, waiting for its data")
             with timer.waiting_for_data():
                 pixels, tokens = self._next_batch(batches, epoch, order)
-            self.group.at(f"epoch {epoch + 1}, step {step + 1}")
+            group.at(f"epoch {epoch + 1}, step {step + 1}")
             learner.train_step(pixels, tokens, learning_rate(self.plan, epoch, step))
             # Several ranks stop together, at the end of a window; a single one need not wait for that.
             is_last = step == steps - 1
-            if not (timer.step() or is_last or (self.world.size == 1 and self.stop.asked())):
+            if not (timer.step() or is_last or (world.size == 1 and self.stop.asked())):
                 continue
             learner.synchronize()
             reports = self._end_window(epoch, order)
@@ -117,7 +108,7 @@ class Loop:
                 raise Stopped(self._save())
             if reports[0].save and not is_last:  # at the end of an epoch, it is saved with its evaluation
                 self._save()
-                barrier(self.group)
+                barrier(group)
                 timer.restart()
         progress.seconds = time.perf_counter() - self._epoch_started
         self.checkpointer.check_parameters(learner, f" after epoch {epoch + 1}")
@@ -128,7 +119,7 @@ class Loop:
             return next(batches)
         except Exception as error:
             # One of several ranks cannot save alone: their learners report steps together.
-            if self.world.size == 1:
+            if self.hardware.world.size == 1:
                 self.learner.synchronize()
                 self._recorder.record(epoch, order)
                 checkpoint = self._save()
@@ -140,12 +131,12 @@ class Loop:
 
     def _end_window(self, epoch: int, order: np.ndarray) -> list[WindowReport]:
         """Record what the steps have reported and what every rank has timed; return the reports of all ranks."""
-        progress, is_reliable = self.state.progress, self.hardware.timing_unreliable_reason is None
-        window = self._timer.end_window() or NO_WINDOW
+        progress, hardware = self.state.progress, self.hardware
+        window = self._timer.end_window() or Window(0, 0.0, 0.0)  # in the warm-up
         flops = self.learner.flops() or 0.0
         self._recorder.record(epoch, order)
-        reports = WindowReport(*window, self.stop.asked(), self.checkpointer.due(), flops).exchange(self.group)
-        is_timed = is_reliable and window.seconds > 0
+        reports = WindowReport(window, self.stop.asked(), self.checkpointer.due(), flops).exchange(hardware.group)
+        is_timed = hardware.timing_unreliable_reason is None and window.seconds > 0
         if is_timed:
             progress.add_windows([report.window for report in reports])
         total = sum(report.flops for report in reports)
@@ -163,9 +154,9 @@ class Loop:
     def _evaluate(self, number: int) -> Evaluation | None:
         """Return the evaluation after epoch ``number``; None on ranks other than the first."""
         self.emit(events.EvaluationStarted(number))
-        self.group.at(f"epoch {number}, evaluation")
+        self.hardware.group.at(f"epoch {number}, evaluation")
         try:
-            return self.evaluator(self.learner)
+            return self.evaluator(self.learner, number)
         except Stopped:
             # Its steps are not lost: a resumed run begins with this evaluation.
             raise Stopped(self.checkpointer.save(self.learner, self.state) if number else None) from None

@@ -18,6 +18,7 @@ from clipbench.results.metrics import RECALL_AT
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
+Reduction = Literal["sum", "mean"]
 
 
 def ranks_from_features(
@@ -61,9 +62,7 @@ def recall_metrics(text_ranks: Ints, image_ranks: Ints) -> dict[str, float]:
     return metrics
 
 
-def contrastive_loss(
-    image_features: Floats, text_features: Floats, logit_scale: float, reduction: Literal["sum", "mean"]
-) -> float:
+def contrastive_loss(image_features: Floats, text_features: Floats, logit_scale: float, reduction: Reduction) -> float:
     """Return CLIP's loss of one batch of pairs, row i of images with row i of texts, in float64.
 
     Cross-entropy over image -> text and over text -> image, logits = exp(``logit_scale``) x cosine; ``reduction`` is of
@@ -77,12 +76,7 @@ def contrastive_loss(
 
 
 def validation_loss(
-    image_features: Floats,
-    text_features: Floats,
-    logit_scale: float,
-    *,
-    batch_size: int,
-    reduction: Literal["sum", "mean"],
+    image_features: Floats, text_features: Floats, logit_scale: float, *, batch_size: int, reduction: Reduction
 ) -> float | None:
     """Return the mean loss over consecutive batches of pairs, the remainder dropped; None with less than one batch.
 

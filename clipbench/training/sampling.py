@@ -33,7 +33,7 @@ def rng(seed: int, stream: Stream, epoch: int = 0, index: int = 0) -> np.random.
     the upper words of its counter, so two generators never share a number, and making one takes microseconds.
     """
     # A generator counts up in the first word, which leaves it 2^64 blocks before it would meet its neighbour.
-    bits = np.random.Philox(key=_words(seed, stream), counter=_words(0, index, epoch, 0))
+    bits = np.random.Philox(key=np.array([seed, stream], np.uint64), counter=np.array([0, index, epoch, 0], np.uint64))
     return np.random.Generator(bits)
 
 
@@ -74,7 +74,3 @@ def draw_caption(seed: int, epoch: int, index: int, count: int, stream: Stream =
     ``stream`` is CAPTION for training, VALIDATION_CAPTION for the validation loss.
     """
     return int(rng(seed, stream, epoch, index).random() * count)
-
-
-def _words(*values: int) -> npt.NDArray[np.uint64]:
-    return np.array(values, dtype=np.uint64)

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from clipbench.api import EpochRecord, QueryRanks, Window
 from clipbench.api.plain import leaves
-from clipbench.api.result import Attempt
+from clipbench.api.result import Attempt, EpochRecord, QueryRanks, Window
 
 
 @dataclass

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipbench.api import StepReport
+from clipbench.api import Learner, StepReport
 from clipbench.api.plain import finite
 from clipbench.errors import CaseFailedError
+from clipbench.suites.plan import Plan
 from clipbench.suites.schedule import learning_rate_at
-
-if TYPE_CHECKING:
-    from clipbench.api import Learner
-    from clipbench.suites.plan import Plan
-    from clipbench.training.checkpointing import Checkpointer
-    from clipbench.training.state import RunState
+from clipbench.training.checkpointing import Checkpointer
+from clipbench.training.state import RunState
 
 
 def learning_rate(plan: Plan, epoch: int, step: int) -> float:
@@ -77,16 +73,10 @@ class StepRecorder:
         indices = order[step].tolist()
         scaler = "" if scaler_scale is None else f", gradient scale {scaler_scale:g}"
         shown = ", ".join(map(str, indices[:8])) + (f" and {len(indices) - 8} more" if len(indices) > 8 else "")
-        return CaseFailedError(
+        text = (
             f"{problem} at epoch {epoch + 1}, step {step + 1} (learning rate {rate:.3g}, logit scale {scale:.3f}"
-            f"{scaler}, images {shown}); the last good checkpoint: {self.checkpointer.latest or 'none yet'}",
-            {
-                "epoch": epoch + 1,
-                "step": step + 1,
-                "learning_rate": rate,
-                "logit_scale": finite(scale),
-                "scaler_scale": scaler_scale,
-                "indices": indices,
-            },
-            self.checkpointer.latest,
+            f"{scaler}, images {shown}); the last good checkpoint: {self.checkpointer.latest or 'none yet'}"
         )
+        details = {"epoch": epoch + 1, "step": step + 1, "learning_rate": rate, "logit_scale": finite(scale)}
+        details |= {"scaler_scale": scaler_scale, "indices": indices}
+        return CaseFailedError(text, details, self.checkpointer.latest)

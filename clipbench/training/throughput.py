@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clipbench.api import Window
+from clipbench.api.config import TimingConfig
 
 
 @dataclass
 class WindowTimer:
-    """Times steps in windows; the first ``warmup_steps`` of a process are taken but left out of every figure.
+    """Times steps in windows; the first ``timing.warmup_steps`` of a process are taken but left out of every figure.
 
     ``clock`` returns seconds; it is read after the caller has synchronised the device.
     """
 
-    warmup_steps: int
-    window_steps: int
+    timing: TimingConfig
     clock: Callable[[], float] = time.perf_counter
     _steps: int = field(default=0, init=False)
     _window_steps: int = field(default=0, init=False)
@@ -42,22 +42,23 @@ class WindowTimer:
         """Count a step; return True when its window is full: the caller synchronises, then calls ``end_window``."""
         self._steps += 1
         self._window_steps += 1
-        return self._steps == self.warmup_steps or self._window_steps >= self.window_steps
+        return self._steps == self.timing.warmup_steps or self._window_steps >= self.timing.window_steps
 
     def end_window(self) -> Window | None:
         """Return the window that ends now and start the next; None for an empty one or one of the warm-up."""
         window = Window(self._window_steps, self.clock() - self._started, self._data_wait)
         self.restart()
-        return window if window.steps and self._steps > self.warmup_steps else None
+        return window if window.steps and self._steps > self.timing.warmup_steps else None
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """What windows add up to; all None where there was no window after the warm-up.
+    """What windows add up to, ``seconds`` in all; all None where there was no window after the warm-up.
 
     ``data_wait`` is a share of 0..1, ``step_seconds`` has percentiles of the windows' mean step times.
     """
 
+    seconds: float | None = None
     samples_per_second: float | None = None
     data_wait: float | None = None
     step_seconds: Mapping[str, float] | None = None
@@ -70,20 +71,12 @@ def measure(windows: Sequence[Window], batch_size: int) -> Throughput:
         return Throughput()
     steps = sum(window.steps for window in windows)
     step_times = np.asarray([window.seconds / window.steps for window in windows])
-    percentiles = {f"p{p}": float(np.percentile(step_times, p)) for p in (5, 50, 95)}
-    return Throughput(
-        samples_per_second=steps * batch_size / seconds,
-        data_wait=min(1.0, sum(window.data_wait for window in windows) / seconds),
-        step_seconds=percentiles | {"max": float(step_times.max())},
-    )
+    step_seconds = {f"p{p}": float(np.percentile(step_times, p)) for p in (5, 50, 95)}
+    step_seconds["max"] = float(step_times.max())
+    data_wait = min(1.0, sum(window.data_wait for window in windows) / seconds)
+    return Throughput(seconds, steps * batch_size / seconds, data_wait, step_seconds)
 
 
 def slowest_windows(windows_of_ranks: Sequence[Sequence[Window]]) -> tuple[Window, ...]:
     """Return, of each window, that of the rank that took longest; ranks have the same number of windows."""
     return tuple(max(same, key=lambda window: window.seconds) for same in zip(*windows_of_ranks, strict=True))
-
-
-def slowest_rank(windows_of_ranks: Sequence[Sequence[Window]]) -> int | None:
-    """Return the first rank whose windows took longest in sum; None where nothing was timed."""
-    seconds = [sum(window.seconds for window in windows) for windows in windows_of_ranks]
-    return seconds.index(max(seconds)) if seconds and max(seconds) > 0 else None

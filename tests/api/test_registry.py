@@ -16,7 +16,7 @@ class FoundPoint:
 
     def __init__(self, name, value, distribution):
         self.name, self.value = name, value
-        self.dist = types.SimpleNamespace(name=distribution, version="1.0")
+        self.dist = type("Distribution", (), {"name": distribution, "version": "1.0"})
 
     def load(self):
         return importlib.import_module(self.value)

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from clipbench.compare.gate import Inputs, as_baselines
-from clipbench.compare.history import Point, Series, bands, commits_of, judge_history
-from clipbench.compare.series import SeriesKey, group_by_series, newest_of_each
+from clipbench.compare.gate import as_baselines
+from clipbench.compare.history import Point, Series, commits_of, judge_history
+from clipbench.compare.trend import SeriesKey, group_by_series, newest_of_each
 from clipbench.compare.verdicts import Verdict
+from clipbench.results.collect import Collection
 from tests.compare.test_deciding import figure, figures
 from tests.support.made_results import changed, failed, made_result
 
@@ -20,12 +21,13 @@ def dated(run_id, day, **changes):
 
 def inputs(*results, baselines=None, **reference):
     reference = figures({"recall_mean": figure(93.0)}, **reference)
-    return Inputs(results, {"figures": reference}, baselines)
+    return Collection(results, {"figures": reference}, baselines=baselines)
 
 
-def point(index, reference=None, tolerance=None, seed=0):
-    verdict = Verdict("recall_mean", "pass", "percent", "higher", 90.0, reference, tolerance)
-    return Point(str(index), f"2026-01-{index + 1:02d}", f"c{index // 2}", seed, "pass", {"recall_mean": verdict})
+def point(index, reference=None, tolerance=None):
+    verdict = Verdict("recall_mean", "percent", "higher", 90.0, reference, tolerance)
+    result = changed(dated(str(index), index + 1), "clipbench.commit", f"c{index // 2}")
+    return Point(result, "pass", {"recall_mean": verdict})
 
 
 # --- series -------------------------------------------------------------------------------------------------------
@@ -44,9 +46,9 @@ def test_a_case_that_never_got_a_device_has_a_series_of_its_own():
 
 
 def test_the_newest_of_every_seed_holds_now():
-    points = [point(0), point(1, seed=1), point(2), point(3, seed=1)]
-    assert [one.run_id for one in newest_of_each([points])] == ["3", "2"]
-    assert len(newest_of_each([points, points])) == 4
+    results = [dated(str(index), index + 1, seed=index % 2) for index in range(4)]
+    assert [one.run_id for one in newest_of_each([results])] == ["3", "2"]
+    assert len(newest_of_each([results, results])) == 4
 
 
 @pytest.mark.parametrize("texts", [("2026-01-01T00:00:00.5Z", "2026-01-01T00:00:00Z")])
@@ -61,9 +63,10 @@ def test_times_sort_with_and_without_a_fraction_of_a_second(texts):
 
 def test_a_band_holds_until_the_reference_changes():
     points = [point(0, 90.0, 1.0), point(1, 90.0, 1.0), point(2), point(3, 91.0), point(4, 91.0)]
-    found = [(band.start, band.reference, band.low, band.high) for band in bands(points, "recall_mean")]
+    series = Series(KEY, tuple(points))
+    found = [(band.start, band.reference, band.low, band.high) for band in series.bands("recall_mean")]
     assert found == [(0, 90.0, 89.0, 91.0), (2, None, None, None), (3, 91.0, None, None)]
-    assert bands(points, "unknown") == ()
+    assert series.bands("unknown") == ()
 
 
 def test_commits_are_named_once_in_their_order():
@@ -79,7 +82,7 @@ def test_every_result_is_judged_and_broken_runs_measure_nothing():
     assert [one.status for one in series.points] == ["pass", "fail", "failed case"]
     assert series.points[0].verdicts["recall_mean"].label == "pass" and series.points[2].verdicts == {}
     assert [c.runs for c in history.judgement.comparisons] == [("a",), ("b",), ("c",)]
-    assert history.newest == [series.points[2]]
+    assert history.newest == (series.points[2],)
 
 
 def test_sampling_errors_are_computed_for_runs_in_full_alone():
@@ -95,7 +98,7 @@ def test_the_newest_results_and_those_in_full_are_compared_with_the_baseline_too
     both = ["baseline", "reference"]
     assert kinds == {"old": ["reference"], "middle": both, "new": both, "seed": both}
     (series,) = history.series
-    assert {one.run_id: one.status for one in series.points}["new"] == "fail"
+    assert {one.result.run_id: one.status for one in series.points}["new"] == "fail"
     (band,) = series.bands("recall_mean")
     assert (band.start, band.reference) == (0, results[0].value("recall_mean"))
     assert band.reference - band.low == 0.5

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from clipbench.compare.deciding import compare
+from clipbench.compare.comparing import compare
 from clipbench.compare.gate import as_baselines
-from clipbench.compare.matching import Terms, find_baseline, group_repeats, match_baselines, match_reference
+from clipbench.compare.matching import Terms, find_baseline, group_repeats, match_baselines, match_reference, unmet
 from clipbench.compare.verdicts import Unmatched
 from clipbench.results.baselines import Baseline
 from tests.compare.test_deciding import figures
@@ -38,6 +38,13 @@ def test_the_named_reference_comes_before_the_results_own():
 @pytest.mark.parametrize(("terms", "target"), [(None, 90.0), (Terms(target=80.0), 80.0)])
 def test_the_target_is_the_references_unless_one_is_given(terms, target):
     assert match_reference(made_result(), {"figures": figures(target=90.0)}, "figures", terms).target == target
+
+
+def test_a_condition_that_is_not_met_rules_out_everything_whatever_it_is_about():
+    conditions = {"config.train.compile": "default", "run_id": "another"}
+    compiling, run = unmet(conditions, made_result(), Terms(frozenset({"settings"})))
+    assert (compiling.name, compiling.blocks, compiling.allowed) == ("settings", "all", True)
+    assert (run.name, run.blocks, run.allowed) == ("recipe", "all", False)
 
 
 # --- baselines ----------------------------------------------------------------------------------------------------

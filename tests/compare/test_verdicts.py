@@ -15,8 +15,10 @@ from clipbench.compare.verdicts import (
     Verdict,
     VerdictStatus,
     overall,
+    status_of,
     worst,
 )
+from tests.support.judgements import CAUSES, CAUSES_OF
 
 DOCS = Path(__file__).parents[2] / "docs" / "comparing.md"
 CODES = {
@@ -29,11 +31,17 @@ CODES = {
     "no baseline": 3,
     "failed case": 4,
 }
-WARNING = Verdict("recall_mean", "pass", "percent", "higher", 90.0, 90.4, 1.0, cause=Cause.WARN, limit=0.3)
+WARNING = Verdict("recall_mean", "percent", "higher", 90.0, 90.4, 1.0, cause=Cause.WARN, limit=0.3)
 
 
 def ended(status, *verdicts):
     return Comparison(("run",), "suite", "case", None, None, 1, None, None, status, verdicts)
+
+
+def test_every_cause_gives_one_status():
+    assert {cause for causes in CAUSES_OF.values() for cause in causes} == {None, *Cause}
+    for status, causes in CAUSES_OF.items():
+        assert {status_of(cause) for cause in causes} == {status}
 
 
 def exit_code(comparisons, problems=(), strict=False):
@@ -105,12 +113,12 @@ def test_the_worst_of_several_comparisons_counts():
     ],
 )
 def test_one_gate_that_fails_fails_the_result(statuses, status):
-    assert overall([Verdict("a", one, "", "higher", None) for one in statuses]) == status
+    assert overall([Verdict("a", "", "higher", None, cause=CAUSES[one]) for one in statuses]) == status
 
 
 def test_a_difference_is_only_there_where_both_figures_are_comparable():
     def difference(value, reference, status="pass"):
-        return Verdict("a", status, "", "higher", value, reference).difference
+        return Verdict("a", "", "higher", value, reference, cause=CAUSES[status]).difference
 
     assert difference(3.0, 1.0) == 2.0
     assert difference(None, 1.0) is difference(1.0, None) is difference(3.0, 1.0, "not comparable") is None

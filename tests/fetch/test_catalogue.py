@@ -9,8 +9,8 @@ import pytest
 from clipbench.clip.config import OPENAI_VOCABULARY
 from clipbench.clip.openai_weights import PUBLISHED, archive_name
 from clipbench.fetch.catalogue import load_catalogue
+from clipbench.files.bundled import shipped_suites
 from clipbench.suites.loading import load_suite
-from clipbench.suites.shipped import shipped_suites
 
 CATALOGUE = load_catalogue()
 FILES = {file.name: file for item in CATALOGUE.values() for file in item.files}

@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clipbench.api.result import EpochMetrics, Metric, Metrics
-from clipbench.report.page.charts import EPOCH_CHARTS, MOST_RUNS, RUN_COLOURS, STATUS_MARKS, history_chart
+from clipbench.report.page.charts import EPOCH_CHARTS, MOST_RUNS, PARTS, history_chart
 from clipbench.report.page.runs import labels
 from clipbench.report.page.stills import fewer_colours
 from clipbench.report.page.template import embedded
 from tests.support.report_results import HOSTILE, make_result
 
 PNG = b"\x89PNG\r\n\x1a\n"
+RUN_COLOURS = PARTS["picture"]["run_colours"]
+STATUS_COLOURS = dict(zip(PARTS["shared"]["statuses"], PARTS["picture"]["status_colours"], strict=True))
 
 
 class Page(HTMLParser):
@@ -112,7 +114,7 @@ def test_one_failure_in_three_hundred_results_is_red_in_the_picture():
     rows = [{"x": x, "value": 90, "status": "fail" if x == 99 else "pass", "band": False} for x in range(300)]
     drawn = vl_convert.vegalite_to_png(history_chart("date", "", "", fixed=True, rows=rows), scale=1)
     with Image.open(io.BytesIO(fewer_colours(drawn))) as picture:
-        assert has_colour(picture, STATUS_MARKS["fail"][1])
+        assert has_colour(picture, STATUS_COLOURS["fail"])
 
 
 def test_what_differs_is_marked_in_words(page):
@@ -238,7 +240,8 @@ def test_the_template_ships_in_the_wheel():
     from hatchling.builders.wheel import WheelBuilder
 
     shipped = {file.distribution_path for file in WheelBuilder(str(Path(__file__).parents[2])).recurse_included_files()}
-    assert {f"clipbench/report/page/page.{ending}" for ending in ("html", "css", "js")} <= shipped
+    names = ("page.html", "page.css", "page.js", "charts.json")
+    assert {f"clipbench/report/page/{name}" for name in names} <= shipped
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["1", "2", "x-1"])), unique=True, max_size=8))

@@ -9,7 +9,8 @@ from rich.console import Console
 from clipbench.api import Fingerprint, events
 from clipbench.api.result import CaseError, DatasetUsed, WeightsUsed
 from clipbench.report import progress as shown
-from clipbench.report.progress import LiveProgress, NoProgress, PlainProgress, make_progress
+from clipbench.report.live import LiveProgress
+from clipbench.report.progress import NoProgress, PlainProgress, make_progress
 from clipbench.results.result import build_result
 from clipbench.suites.loading import find_suite, load_suite
 from tests.support.empty_record import EMPTY_RECORD

@@ -24,14 +24,14 @@ def comparison_table(comparisons):
 
 
 def passing(metric, value=85.9, reference=85.7):
-    return Verdict(metric, "pass", "percent", "higher", value, reference, 1.5, error=2.1)
+    return Verdict(metric, "percent", "higher", value, reference, 1.5, error=2.1)
 
 
-SPEED = Verdict("samples_per_second", "ungated", "pairs/s", "higher", 412.3, cause=Cause.NO_FIGURE)
+SPEED = Verdict("samples_per_second", "pairs/s", "higher", 412.3, cause=Cause.NO_FIGURE)
 PASSING = (*(passing(name) for name in RECALL_NAMES), SPEED)
-LOST = Verdict("text_recall@1", "fail", "percent", "higher", 70.0, 85.7, 1.5, cause=Cause.TOLERANCE, limit=1.5)
-GONE = Verdict("text_recall@5", "missing", "percent", "higher", None, 97.3, 1.0, cause=Cause.NO_VALUE, note="no data")
-OTHER = Verdict("image_recall@1", "not comparable", "percent", "higher", 71.0, 71.78, 1.0, cause=Cause.CONDITIONS)
+LOST = Verdict("text_recall@1", "percent", "higher", 70.0, 85.7, 1.5, cause=Cause.TOLERANCE, limit=1.5)
+GONE = Verdict("text_recall@5", "percent", "higher", None, 97.3, 1.0, cause=Cause.NO_VALUE, note="no data")
+OTHER = Verdict("image_recall@1", "percent", "higher", 71.0, 71.78, 1.0, cause=Cause.CONDITIONS)
 
 
 def comparison(status="pass", verdicts=PASSING, run_id="run-1", **others):
@@ -89,7 +89,7 @@ def test_words_tell_what_colours_tell():
 def test_what_is_neither_pass_nor_fail_has_words_of_its_own():
     causes = {"better": Cause.BETTER, "inconclusive": Cause.CHANCE, "pass": Cause.WARN}
     verdicts = [
-        Verdict(name, status, "percent", "higher", 90.0, 85.0, 1.0, 0.6, cause, 1.0, 0.04)
+        Verdict(name, "percent", "higher", 90.0, 85.0, 1.0, 0.6, cause, 1.0, 0.04)
         for name, (status, cause) in zip(RECALL_NAMES, causes.items(), strict=False)
     ]
     shown = comparison("inconclusive", verdicts, against=BASELINE)
@@ -114,8 +114,8 @@ def test_what_differs_is_said_and_what_was_allowed():
 
 def test_figures_of_a_whole_run_are_shown_with_their_gate():
     verdicts = (
-        Verdict("seconds_to_quality", "missing", "s", "lower", None, 10.0, cause=Cause.NO_VALUE, note="never reached"),
-        Verdict("loss_curve", "pass", "percent", "lower", 1.5, 0.0, 5.0),
+        Verdict("seconds_to_quality", "s", "lower", None, 10.0, cause=Cause.NO_VALUE, note="never reached"),
+        Verdict("loss_curve", "percent", "lower", 1.5, 0.0, 5.0),
     )
     text = rendered(comparison_table([comparison("fail", verdicts)]))
     assert "seconds_to_quality (s): -, reference 10, gate MISS" in text
@@ -123,7 +123,7 @@ def test_figures_of_a_whole_run_are_shown_with_their_gate():
 
 
 def test_metrics_that_the_reference_does_not_know_are_listed_as_ungated():
-    unknown = Verdict("val_loss", "ungated", "nats", "lower", 0.25, cause=Cause.NO_FIGURE)
+    unknown = Verdict("val_loss", "nats", "lower", 0.25, cause=Cause.NO_FIGURE)
     text = rendered(comparison_table([comparison(verdicts=(*PASSING, unknown))]))
     assert "ungated: val_loss (nats) 0.25" in text
 
@@ -138,7 +138,7 @@ def test_a_result_without_reference_shows_its_own_numbers():
 
 
 def test_a_gated_figure_without_a_column_is_shown_too():
-    verdicts = (Verdict("val_loss", "fail", "nats", "lower", 0.5, 0.25, 0.1, cause=Cause.TOLERANCE),)
+    verdicts = (Verdict("val_loss", "nats", "lower", 0.5, 0.25, 0.1, cause=Cause.TOLERANCE),)
     assert "val_loss (nats): 0.5, reference 0.25, gate FAIL" in rendered(
         comparison_table([comparison("fail", verdicts)])
     )

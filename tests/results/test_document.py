@@ -12,7 +12,7 @@ from clipbench.errors import InvalidFileError
 from clipbench.files import schemas
 from clipbench.results.baselines import read_baseline, write_baseline
 from clipbench.results.document import digest_of, read_document
-from clipbench.results.references import parse_reference
+from clipbench.results.references import parse_reference, unmet_conditions
 from clipbench.results.result import read_result, result_data, write_result
 
 OLD = Path(__file__).parent / "version_1"
@@ -100,4 +100,4 @@ def test_a_reference_that_names_ranks_means_the_world_size():
     document = json.loads((Path(__file__).parents[2] / "results" / "reference" / "quickstart.json").read_text())
     for size, unmet in ((1, []), (4, [("config.world_size", "1", "4")])):
         reference = parse_reference({**document, "conditions": {"config.ranks": size}}, Path("mine.json"))
-        assert reference.conditions.unmet(result) == unmet
+        assert unmet_conditions(reference.conditions, result) == unmet

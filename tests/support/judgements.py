@@ -47,7 +47,7 @@ def verdict(metric="recall_mean", status="pass", **changes):
     values = {"value": 90.0, "reference": 90.91, "tolerance": 1.0, "error": 0.61, "limit": 1.0}
     values |= {"cause": CAUSES[status], "note": "not measured" if status == "missing" else None}
     values |= {"differences": (SPLIT,)} if status == "not comparable" else {}
-    return Verdict(metric, status, unit, direction, **{**values, **changes})
+    return Verdict(metric, unit, direction, **{**values, **changes})
 
 
 def comparison(*verdicts, status=None, **changes):
@@ -126,7 +126,6 @@ def verdicts(draw):
     status = draw(st.sampled_from(sorted(CAUSES_OF)))
     return Verdict(
         metric=draw(texts),
-        status=status,
         unit=draw(texts),
         direction=draw(st.sampled_from(["higher", "lower"])),
         value=draw(numbers),

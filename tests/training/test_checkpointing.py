@@ -1,9 +1,11 @@
 """When a run is saved, and what a checkpoint says of it."""
 
+import time
 from dataclasses import replace
 
 import pytest
 
+from clipbench.api import events
 from clipbench.api.config import CheckpointConfig
 from clipbench.errors import CaseFailedError
 from clipbench.training import checkpoints
@@ -23,27 +25,28 @@ class Learner:
         return state_of(1, size=2)
 
 
-def checkpointer(root, clock=lambda: 0.0, epochs=1, minutes=10.0):
-    return Checkpointer(root, CheckpointConfig(epochs, minutes, "all"), {"suite": {"seed": 0}}, clock=clock)
+def checkpointer(root, epochs=1, minutes=10.0):
+    return Checkpointer(root, CheckpointConfig(epochs, minutes, "all"), {"suite": {"seed": 0}})
 
 
-def test_a_checkpoint_is_due_after_so_many_minutes():
-    now = [0.0]
-    saver = checkpointer("somewhere", clock=lambda: now[0])
+def test_a_checkpoint_is_due_after_so_many_minutes(monkeypatch):
+    now = time.monotonic()
+    saver, elsewhere, never = checkpointer("somewhere"), checkpointer(None), checkpointer("somewhere", minutes=None)
     assert not saver.due()
-    now[0] = 600.0
-    assert saver.due()
-    assert not checkpointer(None, clock=lambda: now[0], minutes=0.0).due()
-    assert not checkpointer("somewhere", minutes=None).due()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 599)
+    assert not saver.due()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 610)
+    assert saver.due() and not elsewhere.due() and not never.due()
 
 
 def test_epochs_are_saved_as_often_as_asked_with_the_recall_as_score(tmp_path):
-    state, folders = RunState(), []
-    saver = replace(checkpointer(tmp_path, epochs=2), saved=folders.append)
+    state, reported = RunState(), []
+    saver = replace(checkpointer(tmp_path, epochs=2), emit=reported.append)
     for epoch, recall in ((1, 10.0), (2, 30.0), (3, 50.0), (4, 20.0)):
         state.finish_epoch(replace(EMPTY_RECORD, epoch=epoch, steps=5, recall={"recall_mean": recall}))
         saver.save_epoch(Learner(), state)
-    assert [folder.name for folder in folders] == ["step-00000010", "step-00000020"]
+    folders = [tmp_path / "step-00000010", tmp_path / "step-00000020"]
+    assert reported == [events.CheckpointSaved(str(folder)) for folder in folders]
     assert checkpoints.best(tmp_path).name == "step-00000010"
     assert saver.latest == folders[-1]
     assert peek(saver.latest).state == state and peek(saver.latest).identity == {"suite": {"seed": 0}}

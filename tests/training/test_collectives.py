@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from clipbench.api import Window
 from clipbench.training.collectives import (
     MemoryPeaks,
     SingleRank,
     WindowReport,
     any_rank,
-    broadcast,
     gather_memory,
     gather_values,
 )
@@ -29,19 +29,18 @@ class Device:
 
 
 def test_a_single_rank_receives_what_it_sends():
-    assert broadcast(SingleRank(), {"a": [1, None]}) == {"a": [1, None]}
-    assert gather_values(SingleRank(), "host") == ["host"]
+    assert gather_values(SingleRank(), {"a": [1, None]}) == [{"a": [1, None]}]
     assert gather_memory(SingleRank(), Device(), None) == [MemoryPeaks(7, None)]
 
 
 def test_the_report_of_a_window_crosses_as_an_array():
-    report = WindowReport(20, 1.25, 0.1 + 0.2, False, True, 1e18)
-    assert report.pack().dtype == np.float64
-    assert WindowReport.unpack(report.pack()) == report
-    other = WindowReport(20, 2.5, 0.0, True, False, 3.0)
-    assert report.exchange(Pair(other.pack())) == [report, other]
+    report = WindowReport(Window(20, 1.25, 0.1 + 0.2), False, True, 1e18)
+    other = WindowReport(Window(20, 2.5, 0.0), True, False, 3.0)
+    exchanged = report.exchange(Pair([20, 2.5, 0, 1, 0, 3]))
+    assert exchanged == [report, other]
+    assert [type(value) for value in exchanged[1].window] == [int, float, float] and exchanged[1].stop is True
 
 
 def test_a_flag_of_any_rank_counts_and_memory_is_of_each():
     assert any_rank(Pair([True]), False) and not any_rank(Pair([False]), False)
-    assert gather_memory(Pair([-1, 5]), Device(), 3) == [MemoryPeaks(7, 3), MemoryPeaks(None, 5)]
+    assert gather_memory(Pair(list(b"[null, 5]")), Device(), 3) == [MemoryPeaks(7, 3), MemoryPeaks(None, 5)]

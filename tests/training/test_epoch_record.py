@@ -2,15 +2,15 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from clipbench.api import DeviceInfo, Window
+from clipbench.api import DeviceInfo, QueryRanks, Window
 from clipbench.errors import CaseFailedError
 from clipbench.training.collectives import MemoryPeaks
-from clipbench.training.epoch_record import Hardware, epoch_record
+from clipbench.training.epoch_record import epoch_record
 from clipbench.training.evaluation import Evaluation
 from clipbench.training.state import EpochProgress
+from tests.support.empty_record import HARDWARE
 
 INFO = DeviceInfo("card", 8, devices_per_card=4)
 # Rank 1 takes longer in the first window, rank 0 in the second, rank 2 in sum.
@@ -28,7 +28,8 @@ def record(ranks=3, peak=None, flops=0.0, info=INFO, windows=WINDOWS, evaluation
     progress = EpochProgress(
         **{"steps": 20, "losses": [1.0] * 20, "flops": flops, "windows_of_ranks": windows[:ranks], **more}
     )
-    hardware = Hardware(info, tuple(f"host{n}" for n in range(ranks)), peak)
+    hosts = tuple(f"host{n}" for n in range(ranks))
+    hardware = replace(HARDWARE, info=info, hosts=hosts, peak_flops=peak)
     return epoch_record(1, progress, 1e-4, evaluation, memory or [PEAKS] * ranks, 32, hardware)
 
 
@@ -75,7 +76,7 @@ def test_nothing_timed_is_nothing_claimed():
     assert found.samples_per_second is None and found.slowest_rank is None and found.windows == ()
 
 
-EVALUATION = Evaluation({"recall_mean": 50.0}, 2.5, None, 1.5, np.arange(2), np.arange(3), np.array([0, 1, 1]))
+EVALUATION = Evaluation({"recall_mean": 50.0}, 2.5, None, 1.5, QueryRanks(1, [0, 1], [0, 1, 2], [0, 1, 1]))
 
 
 def test_memory_is_the_highest_of_all_ranks_and_unknown_where_one_is():
@@ -106,7 +107,7 @@ def test_every_value_that_is_none_has_its_reason():
 
 
 def test_untrained_weights_have_an_evaluation_and_no_figure_of_training():
-    hardware = Hardware(INFO, ("host0",), 1e12)
+    hardware = replace(HARDWARE, info=INFO, peak_flops=1e12)
     found = epoch_record(0, EpochProgress(), None, EVALUATION, [PEAKS], 32, hardware)
     assert (found.epoch, found.steps, found.per_rank, found.peak_memory_bytes) == (0, 0, (), 5)
     untrained = {name for name, reason in found.reasons.items() if reason == "nothing was trained"}

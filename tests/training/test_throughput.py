@@ -3,7 +3,8 @@
 import pytest
 
 from clipbench.api import Window
-from clipbench.training.throughput import Throughput, WindowTimer, measure, slowest_rank, slowest_windows
+from clipbench.api.config import TimingConfig
+from clipbench.training.throughput import Throughput, WindowTimer, measure, slowest_windows
 
 
 class Clock:
@@ -29,7 +30,7 @@ def run(timer, clock, steps, step_seconds, wait_seconds=0.0):
 
 def timer_of(**config):
     clock = Clock()
-    return WindowTimer(clock=clock, **config), clock
+    return WindowTimer(TimingConfig(**config), clock), clock
 
 
 def test_warm_up_is_left_out():
@@ -65,11 +66,10 @@ def test_waiting_is_a_share_of_the_window():
 
 
 def test_no_window_no_figure():
-    assert measure([], 8) == Throughput(None, None, None)
+    assert measure([], 8) == Throughput(None, None, None, None)
 
 
-def test_the_slowest_rank_of_each_window_and_in_sum():
+def test_the_slowest_rank_of_each_window():
     windows = [[Window(10, 2.0, 0.1), Window(10, 4.0, 0.2)], [Window(10, 3.0, 0.3), Window(10, 3.5, 0.1)]]
     assert slowest_windows(windows) == ((10, 3.0, 0.3), (10, 4.0, 0.2))
-    assert slowest_rank(windows) == 1
-    assert slowest_rank([[], []]) is None and slowest_windows([[], []]) == ()
+    assert slowest_windows([[], []]) == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,8 +34,7 @@ EXPECTED: Mapping[str, str] = {
 def load_schema(kind: str) -> Schema:
     """Return the JSON Schema of ``kind``: suite, result, reference, baseline or comparison."""
     text = resources.files(__name__).joinpath(f"{kind}.schema.json").read_text(encoding="utf-8")
-    schema: Schema = json.loads(text)
-    return schema
+    return json.loads(text)  # type: ignore[no-any-return]
 
 
 @functools.cache
@@ -44,25 +43,50 @@ def _validator(kind: str) -> Validator:
     from jsonschema.validators import extend
 
     # JSON Schema takes 1e3 for an integer; Python, which counts with it, does not.
-    types = Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    )
-    validator: Validator = extend(Draft202012Validator, type_checker=types)(  # type: ignore[no-untyped-call]
-        load_schema(kind)
-    )
-    return validator
+    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    strict = extend(Draft202012Validator, type_checker=types)  # type: ignore[no-untyped-call]
+    return strict(load_schema(kind))  # type: ignore[no-any-return]
+
+
+class _Whole:
+    """The keyword ``whole`` of the fast check, which takes 3.0 for an integer: a float is refused."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def validate(self, value: object) -> None:
+        """Raise ValueError for a float."""
+        if isinstance(value, float):
+            raise ValueError("not a whole number")
+
+
+def _with_whole(schema: Any, item: bool = False) -> Any:  # noqa: ANN401
+    """Return ``schema`` with the keyword ``whole`` beside each type integer, but not for every item of a list."""
+    if isinstance(schema, list):
+        return [_with_whole(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    marked = {key: _with_whole(inner, key == "items") for key, inner in schema.items() if key != "$id"}
+    return marked if item or "integer" not in schema.get("type", ()) else {**marked, "whole": True}
 
 
 @functools.cache
-def _fast_check(kind: str) -> Callable[[Any], bool]:
-    from clipbench.files.schemas.fast_path import compiled
+def _fast_validator(kind: str) -> Any:  # noqa: ANN401
+    import jsonschema_rs
 
-    return compiled(load_schema(kind))
+    return jsonschema_rs.validator_for(_with_whole(load_schema(kind)), keywords={"whole": _Whole})
+
+
+def is_valid(kind: str, data: Any) -> bool:  # noqa: ANN401
+    """Return whether ``data`` is surely valid, in a thousandth of the time that jsonschema takes for a result."""
+    try:
+        return bool(_fast_validator(kind).is_valid(data))
+    except ValueError:  # half a surrogate pair, a number of hundreds of digits, data nested too deeply
+        return False
 
 
 def problems(kind: str, data: Any) -> Iterator[Problem]:  # noqa: ANN401
     """Yield every way in which ``data`` breaks the schema of ``kind``: the key path, and a sentence for a person."""
-    if _fast_check(kind)(data):
+    if is_valid(kind, data):
         return
     for error in sorted(_validator(kind).iter_errors(data), key=lambda error: list(map(str, error.absolute_path))):
         yield from _problems_of(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import functools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,15 +10,13 @@ from typing import Any
 
 from clipbench.api.plain import leaves, to_plain
 from clipbench.api.result import Result
+from clipbench.compare.comparing import ordered
 from clipbench.compare.history import Band, History, Series, commits_of
-from clipbench.compare.measuring import ordered
-from clipbench.compare.series import age
-from clipbench.compare.verdicts import Comparison, Verdict
+from clipbench.compare.trend import age
 from clipbench.report.page.charts import Chart
 from clipbench.report.page.runs import Run, shortened
 from clipbench.report.page.words import metric_words, unit_words, when
-from clipbench.report.quantity import MINUS, allowed_text, difference_text, figure
-from clipbench.report.wording import reason
+from clipbench.report.quantity import figure
 from clipbench.results.metrics import RECALL_NAMES
 
 # Rows that differ between any two runs, which means nothing.
@@ -53,25 +50,6 @@ def difference_rows(run: Run) -> list[Row]:
         for verdict in run.comparisons[0].verdicts
         if verdict.metric in RECALL_NAMES and verdict.difference is not None
     ]
-
-
-def verdict_row(verdict: Verdict, comparison: Comparison) -> Row:
-    """Return one metric of a result for its table, every cell in words."""
-    form = functools.partial(figure, unit=verdict.unit)
-    return {
-        "metric": metric_words(verdict.metric),
-        "name": verdict.metric,
-        "unit": unit_words(verdict.unit),
-        "value": form(verdict.value),
-        "reference": form(verdict.reference),
-        "compared": verdict.reference is not None,
-        "difference": difference_text(verdict, form),
-        "apart": form(verdict.difference, sign="+"),
-        "allowed": allowed_text(verdict, form, MINUS),
-        "status": verdict.status,
-        "label": verdict.label,
-        "reason": reason(verdict, comparison) if verdict.status != "ungated" else None,
-    }
 
 
 # --- environment and configuration --------------------------------------------------------------------------------
@@ -132,7 +110,7 @@ def _worded(value: object) -> str:
 def history_data(history: History) -> dict[str, Any]:
     """Return every series for the page, by columns: what many results share is there once."""
     points = [point for series in history.series for point in series.points]
-    commits = commits_of(sorted(points, key=age))
+    commits = commits_of(sorted(points, key=lambda point: age(point.result)))
     statuses = sorted({point.status for point in points})
     gates = sorted({verdict.label for point in points for verdict in point.verdicts.values()})
     return {
@@ -149,9 +127,9 @@ def _series(series: Series, commits: Sequence[str | None], statuses: Sequence[st
     numbers = {commit: number for number, commit in enumerate(commits)}
     return {
         "name": series.key.label,
-        "runs": [point.run_id for point in points],
-        "seconds": [int(_time(point.started).timestamp()) for point in points],
-        "commit": [numbers[point.commit] for point in points],
+        "runs": [point.result.run_id for point in points],
+        "seconds": [int(_time(point.result.started).timestamp()) for point in points],
+        "commit": [numbers[point.result.clipbench.commit] for point in points],
         "status": [statuses.index(point.status) for point in points],
         "metrics": [_metric(series, name, gates) for name in measured],
     }

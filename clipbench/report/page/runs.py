@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +10,13 @@ from dataclasses import dataclass
 from clipbench.api.plain import finite
 from clipbench.api.result import Result
 from clipbench.compare.history import History
-from clipbench.compare.series import age
-from clipbench.compare.verdicts import Comparison, ComparisonStatus, worst
+from clipbench.compare.trend import age
+from clipbench.compare.verdicts import Comparison, ComparisonStatus, Verdict, worst
 from clipbench.errors import UsageError
 from clipbench.report.page.charts import EPOCH_CHARTS, MOST_RUNS, Chart
-from clipbench.report.wording import machine
 
 SHOWN = 6  # runs in full, unless the command names them
-Values = list[float | None]
+HEADLINES = ("recall_mean", "text_recall_mean", "image_recall_mean", "samples_per_second")
 
 
 @dataclass(frozen=True)
@@ -34,18 +32,17 @@ class Run:
         """The worst of its comparisons."""
         return worst(comparison.status for comparison in self.comparisons)
 
-    @property
-    def machine(self) -> str:
-        """Number and model of its devices, and precision."""
-        return machine(self.result.device_name, self.result.precision, self.result.world_size)
-
-    @property
-    def seconds(self) -> float:
-        """Time of all epochs, training and evaluation."""
-        return sum(record.seconds.total for record in self.result.epochs)
+    @functools.cached_property
+    def headlines(self) -> dict[str, Verdict | None]:
+        """The verdict on each headline metric, from the first comparison that has a figure to compare it with."""
+        verdicts = [verdict for comparison in self.comparisons for verdict in comparison.verdicts]
+        return {
+            name: min((v for v in verdicts if v.metric == name), key=lambda v: v.reference is None, default=None)
+            for name in HEADLINES
+        }
 
     @functools.cached_property
-    def curves(self) -> dict[str, Values]:
+    def curves(self) -> dict[str, list[float | None]]:
         """The values of every chart over the epochs, one list for each key, and ``epoch`` itself."""
         records = [{**(record.recall or {}), **vars(record)} for record in self.result.epochs]
         keys = ["epoch", *(key for chart in EPOCH_CHARTS for key in chart.curves)]
@@ -80,7 +77,7 @@ def runs_in_full(chosen: Sequence[str], results: Sequence[Result], history: Hist
 def labels(run_ids: Sequence[str], cases: Sequence[str]) -> list[str]:
     """Return a short name for each run: its case and the end of its id, or the whole id where that is not enough."""
     short = [
-        f"{case} {match[0]}" if (match := re.search(r"[^-]+$", run_id)) and match[0] != run_id else run_id
+        f"{case} {end}" if (end := run_id.rpartition("-")[2]) not in ("", run_id) else run_id
         for run_id, case in zip(run_ids, cases, strict=True)
     ]
     count = Counter(short)

@@ -12,7 +12,6 @@ from clipbench.report.page.data import difference_rows, epoch_rows, history_rows
 from clipbench.report.page.runs import Run
 
 SCALE = 2  # pixels for each unit, so that pictures are sharp on dense screens
-OVER_TIME = ("recall_mean", "samples_per_second")
 
 
 def write_stills(folder: Path, runs: Sequence[Run], history: Mapping[str, Any]) -> list[Path]:
@@ -43,10 +42,9 @@ def fewer_colours(png: bytes) -> bytes:
 def stills(runs: Sequence[Run], history: Mapping[str, Any]) -> Iterator[tuple[str, Spec]]:
     """Yield name and chart of every picture."""
     names = [run.label for run in runs]
-    differences = [row for run in runs for row in difference_rows(run)]
-    if differences:
-        metrics = list(dict.fromkeys(row["metric"] for row in differences))
-        yield "comparison", comparison_chart(names, metrics, fixed=True, rows=differences)
+    if differences := [row for run in runs for row in difference_rows(run)]:
+        compared = list(dict.fromkeys(row["metric"] for row in differences))
+        yield "comparison", comparison_chart(names, compared, fixed=True, rows=differences)
     for chart in EPOCH_CHARTS:
         if rows := [row for run in runs for row in epoch_rows(run, chart)]:
             yield chart.name, epoch_chart(chart, names, fixed=True, rows=rows)
@@ -57,7 +55,7 @@ def _over_time(history: Mapping[str, Any]) -> Iterator[tuple[str, Spec]]:
     """Yield the pictures of the series that the page shows first, unless it has one result alone."""
     series = history["series"][long_series(history)]
     metrics = {metric["name"]: metric for metric in series["metrics"] if len(series["runs"]) > 1}
-    for metric in (metrics[name] for name in OVER_TIME if name in metrics):
+    for metric in (metrics[name] for name in ("recall_mean", "samples_per_second") if name in metrics):
         title = f"{metric['words']}: {series['name']}"
         rows = history_rows(history, series, metric)
         yield f"history_{metric['name']}", history_chart("date", title, metric["unit"], fixed=True, rows=rows)

@@ -9,8 +9,8 @@ from importlib import resources
 from typing import Any
 
 from clipbench.report import wording
-from clipbench.report.page.words import when
-from clipbench.report.quantity import figure
+from clipbench.report.page.words import metric_words, unit_words, when
+from clipbench.report.quantity import MINUS, allowed_text, difference_text, figure
 
 
 def render(page: Mapping[str, Any], code: str) -> str:
@@ -19,7 +19,14 @@ def render(page: Mapping[str, Any], code: str) -> str:
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"when": when, "figure": figure}
+    environment.filters |= {
+        "when": when,
+        "metric_words": metric_words,
+        "unit_words": unit_words,
+        "figure": figure,
+        "difference": lambda verdict: difference_text(verdict, functools.partial(figure, unit=verdict.unit)),
+        "allowed": lambda verdict: allowed_text(verdict, functools.partial(figure, unit=verdict.unit), MINUS),
+    }
     environment.globals["wording"] = wording
     inside = {
         "style": Markup(_file("page.css")),

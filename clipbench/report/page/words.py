@@ -6,12 +6,10 @@ METRICS = {
     **{f"{side}_recall@{k}": f"{side.capitalize()} R@{k}" for side in ("text", "image") for k in (1, 5, 10)},
     "text_recall_mean": "Text mean",
     "image_recall_mean": "Image mean",
-    "recall_mean": "Recall mean",
     "val_loss": "Validation loss",
     "train_loss": "Training loss",
     "samples_per_second": "Throughput",
     "seconds_to_quality": "Time to quality",
-    "epochs_to_quality": "Epochs to quality",
     "loss_curve": "Loss curve, relative error",
 }
 

@@ -6,8 +6,8 @@ import gc
 import importlib.util
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,30 @@ from clipbench.compare.trend import exit_code
 from clipbench.compare.verdicts import WORST_FIRST, Comparison
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.report.page.charts import EPOCH_CHARTS, Chart, comparison_chart, epoch_chart, history_chart
-from clipbench.report.page.data import Row, difference_rows, fact_table, history_data, long_series, verdict_row
+from clipbench.report.page.data import difference_rows, fact_table, history_data, long_series
 from clipbench.report.page.runs import Run, choose, runs_in_full
+from clipbench.report.page.stills import write_stills
 from clipbench.report.page.template import libraries, render
-from clipbench.report.page.words import metric_words
-from clipbench.report.wording import comparison_reasons, kind_of, sentence
+from clipbench.report.wording import comparison_reasons, kind_of, reason, sentence
 
 EXTRA = {"jinja2": "Jinja2", "vl_convert": "vl-convert-python"}
-HEADLINES = ("recall_mean", "text_recall_mean", "image_recall_mean", "samples_per_second")
 
 
 def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = ()) -> ExitCode:
-    """Write the report of what ``request`` names, and print where it is; return the exit code.
+    """Write ``index.html`` and the pictures into ``out``, and print where they are; return the exit code.
 
-    0: all files could be read; 3: a file was refused, and the page says which; 4: there is no result, and no page.
+    ``wanted`` are ids of runs to show in full. 0: all files could be read; 3: a file was refused, and the page says
+    which; 4: there is no result, and nothing is written. Raises NotReadyError without the extra ``report``, and where
+    ``out`` cannot be written.
     """
-    written, history = write_report(request, out, title, wanted)
+    _check_extra()
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: is a file; expected a folder; it is created where there is none")
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # It takes two seconds, outside Python: results are read meanwhile.
+        code = beside.submit(libraries)
+        runs, history = _judge(request, wanted)
+        written = _write(out, title, runs, history, code) if runs else []
     problems = history.judgement.problems
     for problem in problems:
         print(f"refused: {problem}", file=sys.stderr)
@@ -45,25 +53,12 @@ def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = 
     return exit_code(history.series, problems)
 
 
-def write_report(request: Request, out: Path, title: str, wanted: Sequence[str] = ()) -> tuple[list[Path], History]:
-    """Write ``index.html`` and the pictures into ``out``; return what was written, and all results judged.
-
-    ``wanted`` are ids of runs to show in full. Without any result nothing is written. Raises NotReadyError without the
-    extra ``report``, and where ``out`` cannot be written.
-    """
-    _check_extra()
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: is a file; expected a folder; it is created where there is none")
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        # It takes two seconds, outside Python: results are read meanwhile.
-        code = beside.submit(libraries)
-        runs, history = _judge(request, wanted)
-        if not runs:
-            return [], history
-        try:
-            return _write(out, title, runs, history, code.result), history
-        except OSError as error:
-            raise NotReadyError(f"{out}: the report cannot be written ({error.strerror}); make room there") from None
+def _check_extra() -> None:
+    if missing := [name for module, name in EXTRA.items() if importlib.util.find_spec(module) is None]:
+        raise NotReadyError(
+            f"clipbench report needs {' and '.join(missing)}, which this installation lacks; "
+            "install with: pip install 'clipbench[report]'"
+        )
 
 
 def _judge(request: Request, wanted: Sequence[str]) -> tuple[list[Run], History]:
@@ -77,15 +72,17 @@ def _judge(request: Request, wanted: Sequence[str]) -> tuple[list[Run], History]
         gc.enable()
 
 
-def _write(out: Path, title: str, runs: Sequence[Run], history: History, code: Callable[[], str]) -> list[Path]:
-    from clipbench.report.page.stills import write_stills
-
+def _write(out: Path, title: str, runs: Sequence[Run], history: History, code: Future[str]) -> list[Path]:
+    """Return the files that were written, the page first; ``code`` has the page's libraries when they are ready."""
     data = history_data(history)
     page = out / "index.html"
-    out.mkdir(parents=True, exist_ok=True)
-    pictures = write_stills(out, runs, data)
-    context = page_data(title, runs, history, data)
-    page.write_text(render({**context, "pictures": [path.name for path in pictures]}, code()), encoding="utf-8")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        pictures = write_stills(out, runs, data)
+        context = {**page_data(title, runs, history, data), "pictures": [path.name for path in pictures]}
+        page.write_text(render(context, code.result()), encoding="utf-8")
+    except OSError as error:
+        raise NotReadyError(f"{out}: the report cannot be written ({error.strerror}); make room there") from None
     return [page, *pictures]
 
 
@@ -95,7 +92,6 @@ def _write(out: Path, title: str, runs: Sequence[Run], history: History, code: C
 def page_data(title: str, runs: Sequence[Run], history: History, data: dict[str, Any]) -> dict[str, Any]:
     """Return everything that the template needs: words for what stands still, data and charts for the script."""
     drawn = [chart for chart in EPOCH_CHARTS if any(run.has(chart) for run in runs)]
-    script = script_data(runs, drawn, data)
     now = _counts(history.newest)
     return {
         "title": title,
@@ -109,9 +105,8 @@ def page_data(title: str, runs: Sequence[Run], history: History, data: dict[str,
         "facts": fact_table(runs),
         "first_series": long_series(data),
         "charts": drawn,
-        "script": script,
-        "headlines": headlines,
-        "comparison_rows": comparison_rows,
+        "script": script_data(runs, drawn, data),
+        "shown_of": shown_of,
     }
 
 
@@ -127,7 +122,7 @@ def script_data(runs: Sequence[Run], charts: Sequence[Chart], history: dict[str,
             {
                 "name": chart.name,
                 "form": chart.form,
-                "curves": list(chart.curves.items()),
+                "curves": [*chart.curves.items()],
                 "spec": epoch_chart(chart, names),
             }
             for chart in charts
@@ -138,25 +133,13 @@ def script_data(runs: Sequence[Run], charts: Sequence[Chart], history: dict[str,
     }
 
 
-def headlines(run: Run) -> list[Row]:
-    """Return the name and row of each headline, from the first comparison that has a figure to compare it with."""
-    found: list[Row] = []
-    for name in HEADLINES:
-        verdicts = [(v, comparison) for comparison in run.comparisons for v in comparison.verdicts if v.metric == name]
-        best = next((pair for pair in verdicts if pair[0].reference is not None), verdicts[0] if verdicts else None)
-        found.append({"name": metric_words(name), "row": verdict_row(*best) if best else None})
-    return found
-
-
-def comparison_rows(comparison: Comparison, first: bool) -> Row:
-    """Return a comparison in words; one that is not the ``first`` of its run has only the metrics that it compares."""
-    shown = [v for v in comparison.verdicts if first or v.reference is not None]
-    rows = [verdict_row(verdict, comparison) for verdict in shown]
-    in_table = {f"{row['name']}: {row['reason']}" for row in rows}
+def shown_of(comparison: Comparison, first: bool) -> dict[str, Any]:
+    """Return what the page shows of a comparison; of one that is not its run's ``first``, metrics it compares alone."""
+    shown = [verdict for verdict in comparison.verdicts if first or verdict.reference is not None]
+    in_table = {f"{verdict.metric}: {reason(verdict, comparison)}" for verdict in shown}
     kind = kind_of(comparison)
     return {
-        "kind": kind,
-        "verdicts": rows,
+        "verdicts": shown,
         "reasons": [line for line in comparison_reasons(comparison) if line not in in_table],
         # Those that rule a verdict out are among the reasons.
         "differences": [sentence(d, kind) for d in comparison.differences if d.blocks == "nothing" or d.allowed],
@@ -167,12 +150,3 @@ def _counts(points: Iterable[Point]) -> list[tuple[str, int]]:
     """Return how many results have which status, the worst first."""
     counts = Counter(point.status for point in points)
     return [(status, counts[status]) for status in WORST_FIRST if status in counts]
-
-
-def _check_extra() -> None:
-    missing = [name for module, name in EXTRA.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        raise NotReadyError(
-            f"clipbench report needs {' and '.join(missing)}, which this installation lacks; "
-            "install with: pip install 'clipbench[report]'"
-        )

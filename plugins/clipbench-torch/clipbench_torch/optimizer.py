@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +11,27 @@ from torch import Tensor, nn
 from clipbench.api import OptimizerConfig
 
 
+def _uncompiled(method: Callable[..., Any]) -> Callable[..., Any]:
+    return getattr(method, "__wrapped__", method)
+
+
+class AdamW(torch.optim.AdamW):
+    """torch's own AdamW without the wrappers that keep its compiler away.
+
+    Their first call imports the compiler, which takes about a second of every start; optimisers are not compiled here.
+    """
+
+    add_param_group = _uncompiled(torch.optim.AdamW.add_param_group)
+    zero_grad = _uncompiled(torch.optim.AdamW.zero_grad)
+    step = torch.no_grad()(_uncompiled(torch.optim.AdamW.step))
+
+
 def build_optimizer(
     model: nn.Module, config: OptimizerConfig, torch_device: torch.device
 ) -> tuple[torch.optim.Optimizer, str]:
     """Return AdamW over the model's parameters, and the name of its implementation, the fastest that works here."""
     implementation = adamw_implementation(torch_device)
-    optimizer = torch.optim.AdamW(
+    optimizer = AdamW(
         decay_groups(model, config),
         lr=0.0,
         betas=config.betas,
@@ -46,7 +61,7 @@ def adamw_implementation(torch_device: torch.device) -> str:
         parameter = nn.Parameter(torch.ones(4, device=torch_device))
         parameter.grad = torch.ones_like(parameter)
         try:
-            torch.optim.AdamW([parameter], lr=0.1, weight_decay=0.0, **_adamw_flags(implementation)).step()
+            AdamW([parameter], lr=0.1, weight_decay=0.0, **_adamw_flags(implementation)).step()
         except (RuntimeError, NotImplementedError):
             continue
         # The first step of Adam is the learning rate, whatever the gradient's size.

@@ -7,9 +7,8 @@ import pytest
 
 from clipbench.api.result import BadImages, Result
 from clipbench.compare.bootstrap import hits_of
-from clipbench.compare.deciding import compare
+from clipbench.compare.comparing import compare, ordered
 from clipbench.compare.matching import Terms, match_baseline
-from clipbench.compare.measuring import ordered
 from clipbench.compare.verdicts import Bootstrap, Cause, TimingTest
 from clipbench.results.baselines import Baseline
 from clipbench.results.metrics import RECALL_NAMES
@@ -20,7 +19,7 @@ def against(ours, theirs, allow=(), target=None):
     """One comparison of one or several results with one or several earlier ones."""
     ours, theirs = ([side] if isinstance(side, Result) else side for side in (ours, theirs))
     terms = Terms(frozenset(allow))
-    return compare(match_baseline(ours, Baseline("base", tuple(theirs)), terms, target), terms)
+    return compare(match_baseline(ours, Baseline("base", tuple(theirs)), terms, target))
 
 
 def verdict_of(comparison, metric="recall_mean"):

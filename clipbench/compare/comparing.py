@@ -1,0 +1,245 @@
+"""Compare a match: a verdict on each metric, from its effect, error and significance, and what all come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from clipbench.api import Direction, Metric, Result, finite
+from clipbench.compare import significance
+from clipbench.compare.convergence import QUALITY_METRICS, Curve, loss_curve, match_curves, mean_curve, quality_metrics
+from clipbench.compare.deciding import by_significance, by_tolerance
+from clipbench.compare.matching import Match, unmet
+from clipbench.compare.significance import Effect, Limits
+from clipbench.compare.verdicts import Against, Cause, Comparison, ComparisonStatus, Difference, Verdict, overall
+from clipbench.results.baselines import Baseline
+from clipbench.results.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS
+from clipbench.results.references import Reference, ReferenceMetric
+
+SPEED, CURVE = "samples_per_second", "loss_curve"
+Figures = Mapping[str, Metric]
+
+
+def compare(match: Match, errors: bool = True) -> Comparison:
+    """Measure and decide every metric of a match.
+
+    ``errors`` False leaves the sampling errors of a comparison with a reference out, which decide nothing and take
+    resampling.
+    """
+    by_name = {verdict.metric: verdict for verdict in _verdicts(match, errors)}
+    verdicts = tuple(by_name[name] for name in ordered(by_name))
+    first = match.results[0]
+    return Comparison(
+        runs=tuple(result.run_id for result in match.results),
+        suite=first.suite,
+        case=first.case,
+        device=first.device_name,
+        precision=first.precision,
+        world_size=first.world_size,
+        epoch=first.metrics.last.epoch if first.metrics.last else None,
+        against=_against(match.other),
+        status=_status(match, verdicts),
+        verdicts=verdicts,
+        differences=match.differences,
+        bad_images=match.bad_images if match.other else (),
+        unmatched=match.unmatched,
+        failure=match.failure,
+    )
+
+
+def _against(other: Reference | Baseline | None) -> Against | None:
+    if isinstance(other, Reference):
+        return Against("reference", other.name, other.source, other.date, other.device)
+    if other:
+        return Against("baseline", other.name, other.reason, other.adopted, other.device, other.runs)
+    return None
+
+
+def _status(match: Match, verdicts: Iterable[Verdict]) -> ComparisonStatus:
+    if match.failure:
+        return "failed case"
+    if match.unmatched:
+        return "no baseline" if match.unmatched.kind == "baseline" else "no reference"
+    return "not comparable" if match.refused else overall(verdicts)
+
+
+def _verdicts(match: Match, errors: bool) -> Iterable[Verdict]:
+    ours = [figures_of(result, match.target) for result in match.results]
+    if match.failure or match.other is None:
+        return _unjudged(ours, Cause.CASE_FAILED if match.failure else Cause.UNMATCHED)
+    if isinstance(match.other, Reference):
+        return _with_reference(match, match.other, ours[0], errors)
+    if match.refused:
+        return _unjudged([figures_of(result) for result in match.results], Cause.CONDITIONS)
+    return _with_baseline(match, match.other.results, ours)
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Return names of metrics in the order in which they are shown, unknown ones last."""
+    given = set(names)
+    return [name for name in UNITS_AND_DIRECTIONS if name in given] + sorted(given - set(UNITS_AND_DIRECTIONS))
+
+
+# --- figures of several runs --------------------------------------------------------------------------------------
+
+
+def figures_of(result: Result, target: float | None = None) -> dict[str, Metric]:
+    """Return the metrics of the last evaluation and, with a ``target``, the time to quality."""
+    stored = result.metrics.last.values if result.metrics.last else {}
+    return {**stored, **(quality_metrics(result, target) if target is not None else {})}
+
+
+def mean(name: str, runs: Sequence[Figures]) -> float | None:
+    """Return the mean of a metric over all runs; None where any has no finite value."""
+    values = [finite(run[name].value) for run in runs if name in run]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(runs) else None
+
+
+def _unit(name: str, runs: Iterable[Figures]) -> tuple[str, Direction]:
+    stored = next((run[name] for run in runs if name in run), None)
+    return (stored.unit, stored.direction) if stored else UNITS_AND_DIRECTIONS.get(name, ("", "higher"))
+
+
+def _why_missing(name: str, runs: Iterable[Figures]) -> str | None:
+    """Return why the first run without a value has none, as its result states it; None without such a run."""
+    metrics = (run[name] for run in runs if name in run)
+    return next((metric.reason or "not a finite number" for metric in metrics if finite(metric.value) is None), None)
+
+
+def _unjudged(runs: Sequence[Figures], cause: Cause) -> Iterator[Verdict]:
+    for name in {name for run in runs for name in run}:
+        yield Verdict(name, *_unit(name, runs), mean(name, runs), cause=cause)
+
+
+# --- references ---------------------------------------------------------------------------------------------------
+
+
+def _with_reference(match: Match, reference: Reference, ours: Figures, errors: bool) -> Iterator[Verdict]:
+    (result,) = match.results
+    resampled = errors and not match.refused and not reference.metrics.keys().isdisjoint(RECALL_NAMES)
+    sampling = significance.sampling_errors(result) if resampled else {}
+    for name, published in reference.metrics.items():
+        unit, value = (published.unit, published.direction), mean(name, [ours])
+        figures = value, published.value, published.tolerance, sampling.get(name)
+        one = Verdict(name, *unit, *figures, note=_why_missing(name, [ours]))
+        if match.refused:
+            yield replace(one, cause=Cause.CONDITIONS)
+        elif differences := _own_differences(ours.get(name), published, match):
+            yield _not_comparable(one, differences)
+        else:
+            cause, limit = by_tolerance(value, published)
+            yield replace(one, cause=cause, limit=limit)
+    for name in ours.keys() - reference.metrics.keys():
+        value, error = mean(name, [ours]), sampling.get(name)
+        yield Verdict(name, *_unit(name, [ours]), value, error=error, cause=Cause.NO_FIGURE)
+    if reference.loss_curve:
+        yield _curve(loss_curve(result), reference.loss_curve, Cause.CONDITIONS if match.refused else None)
+
+
+def _own_differences(metric: Metric | None, published: ReferenceMetric, match: Match) -> tuple[Difference, ...]:
+    """Return what rules out comparing this metric alone: its own conditions, another unit or direction."""
+    differences = [d for d in unmet(published.conditions, match.results[0], match.terms) if not d.allowed]
+    if metric and metric.unit != published.unit:
+        differences.append(Difference("", "its unit", metric.unit, published.unit))
+    if metric and metric.direction != published.direction:
+        differences.append(Difference("", "its direction", metric.direction, published.direction))
+    return tuple(differences)
+
+
+# --- baselines ----------------------------------------------------------------------------------------------------
+
+
+def _with_baseline(match: Match, baseline: Sequence[Result], ours: Sequence[Figures]) -> Iterator[Verdict]:
+    theirs = [figures_of(result, match.target) for result in baseline]
+    for name in {name for run in (*ours, *theirs) for name in run} - {*RECALL_NAMES, SPEED}:
+        yield _shown(name, ours, theirs, match)
+    thresholds = match.terms.thresholds
+    effects = significance.recall_effects(match.results, baseline, thresholds)
+    for name in RECALL_NAMES:
+        one = Verdict(name, *_unit(name, ours), mean(name, ours), mean(name, theirs))
+        yield _gated(one, ours, effects.get(name), thresholds.of_recall(name))
+    yield _speed(match, baseline, ours)
+    yield _baseline_curve(match.results, baseline)
+
+
+def _speed(match: Match, baseline: Sequence[Result], ours: Sequence[Figures]) -> Verdict:
+    sides = [[significance.seconds_per_pair(result) for result in side] for side in (match.results, baseline)]
+    value, reference = _rate(sides[0], match.results), _rate(sides[1], baseline)
+    one = Verdict(SPEED, *_unit(SPEED, ours), value, reference)
+    if match.slow:
+        return _not_comparable(one, match.slow)
+    limits = match.terms.thresholds.of_speed()
+    known = value is not None and reference is not None
+    return _gated(one, ours, significance.speed_effect(sides[0], sides[1], limits) if known else None, limits)
+
+
+def _rate(seconds: Sequence[Sequence[float]], results: Sequence[Result]) -> float | None:
+    """Return pairs per second; None where a run has no window, or its throughput is None: an unreliable timing."""
+    known = all(seconds) and all(result.value(SPEED) is not None for result in results)
+    return significance.pairs_per_second(seconds) if known else None
+
+
+def _gated(one: Verdict, ours: Sequence[Figures], effect: Effect | None, limits: Limits) -> Verdict:
+    """Return the verdict on a metric that is judged by the significance of its effect."""
+    if one.reference is None:
+        return replace(one, cause=Cause.NO_FIGURE)
+    if one.value is None:
+        return replace(one, cause=Cause.NO_VALUE, note=_why_missing(one.metric, ours))
+    if effect is None:
+        return replace(one, cause=Cause.NO_QUERY_RANKS, tolerance=limits.min_effect)
+    cause, limit = by_significance(effect, limits)
+    return replace(
+        one,
+        tolerance=limits.min_effect * effect.scale,
+        error=effect.error * effect.scale,
+        cause=cause,
+        limit=None if limit is None else limit * effect.scale,
+        p_value=effect.p_value,
+        evidence=effect.evidence,
+    )
+
+
+def _not_comparable(one: Verdict, differences: tuple[Difference, ...]) -> Verdict:
+    return replace(one, cause=Cause.OWN_CONDITIONS, differences=differences, error=None)
+
+
+def _shown(name: str, ours: Sequence[Figures], theirs: Sequence[Figures], match: Match) -> Verdict:
+    """Return the verdict on a metric without a gate; yet a target that the baseline reached must be reached."""
+    runs = (*ours, *theirs)
+    one = Verdict(name, *_unit(name, runs), mean(name, ours), mean(name, theirs), cause=Cause.NO_LIMIT)
+    if name not in QUALITY_METRICS:
+        return one
+    if match.slow and one.unit == "s":
+        return _not_comparable(one, match.slow)
+    missed = one.value is None and one.reference is not None
+    note = _why_missing(name, runs) or f"target {match.target:g}"
+    return replace(one, note=note, cause=Cause.NO_VALUE if missed else Cause.NO_LIMIT)
+
+
+# --- loss curves --------------------------------------------------------------------------------------------------
+
+
+def _curve(ours: Curve, theirs: Curve, obstacle: Cause | None) -> Verdict:
+    """Return the verdict on a loss curve, whose value is the mean relative error in percent.
+
+    ``obstacle`` is the cause that keeps it from being judged.
+    """
+    match = match_curves(ours, theirs)
+    value = None if isinstance(match, str) or obstacle is Cause.CONDITIONS else 100 * match.relative
+    one = Verdict(CURVE, *UNITS_AND_DIRECTIONS[CURVE], value, cause=obstacle)
+    if obstacle:
+        return one
+    if isinstance(match, str):
+        return replace(one, reference=0.0, cause=Cause.NO_VALUE, note=match)
+    one = replace(one, reference=0.0, tolerance=100 * match.relative_limit, evidence=match)
+    return one if match.matches else replace(one, cause=Cause.TOLERANCE, limit=one.tolerance)
+
+
+def _baseline_curve(ours: Sequence[Result], theirs: Sequence[Result]) -> Verdict:
+    """Return the verdict beside the baseline's own curve; other seeds see other batches: it gates nothing."""
+    mine, other = (mean_curve([loss_curve(result) for result in side]) for side in (ours, theirs))
+    if not other or None in other:
+        return _curve(mine, other, Cause.NO_FIGURE)
+    same_seeds = {result.seed for result in ours} == {result.seed for result in theirs}
+    return _curve(mine, other, None if same_seeds else Cause.OTHER_SEED)
