@@ -20,7 +20,7 @@ PACKAGES = ("numpy", "pillow", "tokenizers", "ftfy", "pluggy", "jsonschema")
 
 
 def machine() -> dict[str, Any]:
-    """Operating system, Python, processor and memory."""
+    """Return operating system, Python, processor and memory."""
     return {
         "os": platform.platform(),
         "python": platform.python_version(),
@@ -31,7 +31,7 @@ def machine() -> dict[str, Any]:
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on, which in a container can be fewer than the machine has."""
+    """Return the number of cores that this process may run on; in a container they can be fewer than the machine's."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
@@ -39,7 +39,7 @@ def usable_cores() -> int:
 
 
 def cpu_name() -> str:
-    """The processor's own name, where the system tells it."""
+    """Return the processor's name as the system has it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith(("model name", "Model")):
@@ -50,7 +50,7 @@ def cpu_name() -> str:
 
 
 def total_memory() -> int | None:
-    """Bytes of main memory, or None where the system does not tell."""
+    """Return the bytes of main memory, or None where the system does not report them."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -58,7 +58,7 @@ def total_memory() -> int | None:
 
 
 def peak_host_memory() -> int | None:
-    """Peak resident bytes of this process, or None where the system does not tell."""
+    """Return the peak resident bytes of this process, or None where the system does not report them."""
     try:
         import resource
     except ImportError:  # Windows
@@ -68,7 +68,7 @@ def peak_host_memory() -> int | None:
 
 
 def variables(names: Iterable[str]) -> dict[str, str]:
-    """Those environment variables that are set, of ``names`` and of the ones that matter on any machine."""
+    """Return the environment variables that are set, of ``names`` and of those that matter on any machine."""
     return {name: os.environ[name] for name in sorted({*names, *GENERAL_VARIABLES}) if name in os.environ}
 
 
@@ -81,7 +81,7 @@ def _version(package: str) -> str | None:
 
 @functools.cache
 def source_version() -> tuple[str | None, bool | None]:
-    """Commit of the checkout that clipbench runs from and whether tracked files differ; None, None when installed."""
+    """Return the commit of the checkout that clipbench runs from, and whether it is dirty; else (None, None)."""
     top = Path(__file__).parents[2]
     if not (top / ".git").exists():
         return None, None
@@ -99,7 +99,7 @@ def source_version() -> tuple[str | None, bool | None]:
 
 
 def merge(*parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Mappings joined section by section, the later one winning."""
+    """Return mappings joined section by section; the later one wins."""
     merged: dict[str, Any] = {}
     for part in parts:
         for key, value in part.items():
