@@ -6,8 +6,8 @@ import functools
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "cpu": {"name": cpu_name(), "cores": usable_cores()},
         "memory_bytes": total_memory(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: version(name) for name in PACKAGES},
     }
 
 
@@ -72,13 +72,6 @@ def variables(names: Iterable[str]) -> dict[str, str]:
     return {name: os.environ[name] for name in sorted({*names, *GENERAL_VARIABLES}) if name in os.environ}
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 @functools.cache
 def source_version() -> tuple[str | None, bool | None]:
     """Return the commit of the checkout that clipbench runs from, and whether it is dirty; else (None, None)."""
@@ -96,13 +89,3 @@ def source_version() -> tuple[str | None, bool | None]:
         return commit.stdout.strip(), git("diff-index", "--quiet", "HEAD").returncode != 0
     except (OSError, subprocess.TimeoutExpired):
         return None, None
-
-
-def merge(*parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return mappings joined section by section; the later one wins."""
-    merged: dict[str, Any] = {}
-    for part in parts:
-        for key, value in part.items():
-            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-            merged[key] = merge(merged[key], value) if both else value
-    return merged
