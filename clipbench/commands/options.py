@@ -19,9 +19,7 @@ repeatable = partial(click.option, multiple=True)
 
 PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="Output format.")
-BASELINES = click.option(
-    "--baselines", type=FOLDER, default=Path("results/baseline"), help="Folder of adopted baselines."
-)
+BASELINES = click.option("--baselines", type=FOLDER, default=Path("results/baseline"), help="Folder of baselines.")
 REFERENCES = repeatable("--references", "folders", type=EXISTING, help="Folder with more references. Repeatable.")
 OUT = click.option("--out", type=FOLDER, default=Path("results"), help="Folder that results are written to.")
 CASES = repeatable("--case", "cases", metavar="NAME", help="Only this case; shell wildcards work. Repeatable.")

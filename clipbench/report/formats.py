@@ -105,10 +105,6 @@ def _table(judgement: Judgement) -> str:
     return table_text(judgement)
 
 
-def _json(judgement: Judgement) -> str:
-    return json.dumps(comparison_data(judgement), indent=1, ensure_ascii=False) + "\n"
-
-
 def comparison_data(judgement: Judgement) -> dict[str, Any]:
     """Return the judgement as plain data (comparison.schema.json)."""
     return {
@@ -144,7 +140,7 @@ def _verdict(verdict: Verdict, comparison: Comparison) -> dict[str, Any]:
 
 FORMS: Mapping[str, Callable[[Judgement], str]] = {
     "table": _table,
-    "json": _json,
+    "json": lambda judgement: json.dumps(comparison_data(judgement), indent=1, ensure_ascii=False) + "\n",
     "markdown": markdown,
     "junit": junit,
     "github": github,

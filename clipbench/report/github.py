@@ -20,7 +20,7 @@ def github(judgement: Judgement) -> str:
 
 def command(level: str, title: str, message: str) -> str:
     """Return one workflow command. GitHub takes a line to its end, and undoes these escapes."""
-    return f"::{level} title={_property(title)}::{_data(message)}"
+    return f"::{level} title={_data(title).replace(':', '%3A').replace(',', '%2C')}::{_data(message)}"
 
 
 def _lines(comparison: Comparison, strict: bool) -> Iterator[str]:
@@ -42,7 +42,3 @@ def _lines(comparison: Comparison, strict: bool) -> Iterator[str]:
 
 def _data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -71,7 +71,8 @@ def _table(trend: Trend, rows: int) -> Table:
         reason = f": {measurement.reason}" if measurement.reason else ""
         table.add_row(
             measurement.started[:16].replace("T", " "),
-            _commit(measurement),
+            # A + for what was not committed; a dash where clipbench was installed as a package.
+            (measurement.commit or "-")[:8] + ("+" if measurement.dirty else ""),
             _figure(measurement.value),
             Text("" if change is None else _figure(change, "+"), "" if not change else "red" if worse else "green"),
             Text(f"{measurement.run_id}{reason}", "yellow" if reason else ""),
@@ -95,11 +96,6 @@ def _range(trend: Trend) -> str:
 
 def _figure(value: float | None, sign: str = "") -> str:
     return quantity(value, sign, FIGURE_WIDTH, small=0.01)
-
-
-def _commit(measurement: Measurement) -> str:
-    """Return eight digits, with a + for what was not committed; a dash where clipbench was installed as a package."""
-    return (measurement.commit or "-")[:8] + ("+" if measurement.dirty else "")
 
 
 def _averaged(values: Sequence[float | None], width: int) -> list[float | None]:

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from clipbench.compare.verdicts import (
-    Against,
-    Bootstrap,
-    Cause,
-    Comparison,
-    CurveMatch,
-    Difference,
-    Judgement,
-    Kind,
-    TimingTest,
-    Unmatched,
-    Verdict,
-)
+from clipbench.compare import verdicts
+from clipbench.compare.verdicts import Cause, Comparison, Judgement, Verdict
 from clipbench.errors import ExitCode, did_you_mean
 
 MEANINGS = {
@@ -84,12 +73,12 @@ def machine(device: str | None, precision: str | None, world_size: int) -> str:
     return f"{count}{device or 'device unknown'}, {precision or 'precision unknown'}"
 
 
-def kind_of(comparison: Comparison) -> Kind:
+def kind_of(comparison: Comparison) -> verdicts.Kind:
     """Return what the comparison is with; ``reference`` where there was nothing to compare with."""
     return comparison.against.kind if comparison.against else "reference"
 
 
-def source_of(against: Against) -> str:
+def source_of(against: verdicts.Against) -> str:
     """Return where a reference was published, or why a baseline was adopted."""
     return against.source or "named on the command line"
 
@@ -112,12 +101,12 @@ def comparison_warnings(comparison: Comparison) -> list[str]:
     return [_with_metric(verdict, comparison) for verdict in comparison.warned]
 
 
-def sentence(difference: Difference, against: Kind) -> str:
+def sentence(difference: verdicts.Difference, against: verdicts.Kind) -> str:
     """Return what differs, in words."""
     return f"{difference.path} is {difference.ours}, the {against} has {difference.theirs}"
 
 
-def _unmatched(missing: Unmatched) -> str:
+def _unmatched(missing: verdicts.Unmatched) -> str:
     """Return why there is no reference or baseline to compare with."""
     if missing.kind == "reference":
         if missing.name is None:
@@ -145,7 +134,7 @@ def reason(verdict: Verdict, comparison: Comparison) -> str | None:
     cause, kind = verdict.cause, kind_of(comparison)
     if cause is None:
         return None
-    if cause is Cause.TOLERANCE and isinstance(verdict.evidence, CurveMatch):
+    if cause is Cause.TOLERANCE and isinstance(verdict.evidence, verdicts.CurveMatch):
         return detail(verdict)
     template = REASONS_WITH_NOTE.get(cause) if verdict.note else None
     return (template or REASONS[cause]).format(
@@ -161,13 +150,13 @@ def reason(verdict: Verdict, comparison: Comparison) -> str | None:
 def detail(verdict: Verdict) -> str | None:
     """Return how the verdict was decided, where that is not the tolerance alone."""
     match verdict.evidence:
-        case Bootstrap() as bootstrap:
+        case verdicts.Bootstrap() as bootstrap:
             way = "paired" if bootstrap.paired else "unpaired"
             return f"{way} bootstrap over {bootstrap.images} images; {_seeds(bootstrap)}"
-        case TimingTest() as timing:
+        case verdicts.TimingTest() as timing:
             spread = f", with the spread of {timing.runs[0]} and {timing.runs[1]} runs" if timing.runs else ""
             return TIMING_TESTS[timing.test].format(*timing.samples) + spread
-        case CurveMatch() as match:
+        case verdicts.CurveMatch() as match:
             return (
                 f"mean relative error {match.relative:.2%} (up to {match.relative_limit:.0%} passes), "
                 f"mean absolute error {match.absolute:.2g} (up to {match.absolute_limit:g} passes)"
@@ -175,9 +164,9 @@ def detail(verdict: Verdict) -> str | None:
     return None
 
 
-def _figures(verdict: Verdict, kind: Kind) -> dict[str, str]:
+def _figures(verdict: Verdict, kind: verdicts.Kind) -> dict[str, str]:
     """Return the difference and its limit in words."""
-    if isinstance(verdict.evidence, TimingTest):
+    if isinstance(verdict.evidence, verdicts.TimingTest):
         return _shares(verdict, verdict.evidence, kind)
     difference, reference = verdict.difference or 0.0, verdict.reference or 0.0
     apart = f"{abs(difference):.4g} {'below' if difference < 0 else 'above'} the {kind}'s {reference:.6g}"
@@ -188,7 +177,7 @@ def _figures(verdict: Verdict, kind: Kind) -> dict[str, str]:
     return {"apart": apart, "limit": f"{verdict.limit or 0.0:.4g}", "median": "an unknown share"}
 
 
-def _shares(verdict: Verdict, timing: TimingTest, kind: Kind) -> dict[str, str]:
+def _shares(verdict: Verdict, timing: verdicts.TimingTest, kind: verdicts.Kind) -> dict[str, str]:
     """Return the same for throughput, which is compared as shares of the baseline's rate."""
     rate = verdict.reference or 1.0
     share, error, limit = ((figure or 0.0) / rate for figure in (verdict.difference, verdict.error, verdict.limit))
@@ -206,7 +195,7 @@ def _sure(verdict: Verdict) -> str:
     return f"p {verdict.p_value:.2g}, error " if verdict.p_value >= 0.0005 else "p < 0.0005, error "
 
 
-def _seeds(bootstrap: Bootstrap) -> str:
+def _seeds(bootstrap: verdicts.Bootstrap) -> str:
     ours, theirs = bootstrap.seeds
     if not bootstrap.same_seeds:
         return f"{ours} seeds against {theirs} others"

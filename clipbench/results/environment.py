@@ -6,8 +6,8 @@ import functools
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,18 @@ PACKAGES = ("numpy", "pillow", "tokenizers", "ftfy", "pluggy", "jsonschema")
 
 
 def machine() -> dict[str, Any]:
-    """Operating system, Python, processor and memory."""
+    """Return operating system, Python, processor and memory."""
     return {
         "os": platform.platform(),
         "python": platform.python_version(),
         "cpu": {"name": cpu_name(), "cores": usable_cores()},
         "memory_bytes": total_memory(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: version(name) for name in PACKAGES},
     }
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on, which in a container can be fewer than the machine has."""
+    """Return the number of cores that this process may run on; in a container they can be fewer than the machine's."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
@@ -39,7 +39,7 @@ def usable_cores() -> int:
 
 
 def cpu_name() -> str:
-    """The processor's own name, where the system tells it."""
+    """Return the processor's name as the system has it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith(("model name", "Model")):
@@ -50,7 +50,7 @@ def cpu_name() -> str:
 
 
 def total_memory() -> int | None:
-    """Bytes of main memory, or None where the system does not tell."""
+    """Return the bytes of main memory, or None where the system does not report them."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -58,7 +58,7 @@ def total_memory() -> int | None:
 
 
 def peak_host_memory() -> int | None:
-    """Peak resident bytes of this process, or None where the system does not tell."""
+    """Return the peak resident bytes of this process, or None where the system does not report them."""
     try:
         import resource
     except ImportError:  # Windows
@@ -68,20 +68,13 @@ def peak_host_memory() -> int | None:
 
 
 def variables(names: Iterable[str]) -> dict[str, str]:
-    """Those environment variables that are set, of ``names`` and of the ones that matter on any machine."""
+    """Return the environment variables that are set, of ``names`` and of those that matter on any machine."""
     return {name: os.environ[name] for name in sorted({*names, *GENERAL_VARIABLES}) if name in os.environ}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 @functools.cache
 def source_version() -> tuple[str | None, bool | None]:
-    """Commit of the checkout that clipbench runs from and whether tracked files differ; None, None when installed."""
+    """Return the commit of the checkout that clipbench runs from, and whether it is dirty; else (None, None)."""
     top = Path(__file__).parents[2]
     if not (top / ".git").exists():
         return None, None
@@ -96,13 +89,3 @@ def source_version() -> tuple[str | None, bool | None]:
         return commit.stdout.strip(), git("diff-index", "--quiet", "HEAD").returncode != 0
     except (OSError, subprocess.TimeoutExpired):
         return None, None
-
-
-def merge(*parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Mappings joined section by section, the later one winning."""
-    merged: dict[str, Any] = {}
-    for part in parts:
-        for key, value in part.items():
-            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-            merged[key] = merge(merged[key], value) if both else value
-    return merged

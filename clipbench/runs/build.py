@@ -128,21 +128,22 @@ def _close_at_exit(group: Group, resources: ExitStack) -> None:
 
 def _environment(rank: Rank, engine: Engine, device: Device, section: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the environment; what a plugin adds to it and does not fit JSON is left out with a warning."""
-    extra = []
+    extra: dict[str, Any] = {}
     for part in rank.registry.environment():
         try:
             json.dumps(part, allow_nan=False)
-            extra.append(part)
+            extra |= part
         except (TypeError, ValueError) as error:
             rank.reporter.emit(events.Warned(f"a plugin's clipbench_environment is left out: {error}"))
-    own = {
+    machine = environment.machine()
+    return {
+        **machine,
         "device": section,
-        "packages": engine.versions(),
+        "packages": {**machine["packages"], **engine.versions()},
         "plugins": {plugin.name: plugin.version for plugin in rank.registry.plugins},
         "variables": environment.variables(device.environment_variables()),
-        "extra": environment.merge(*extra),
+        "extra": extra,
     }
-    return environment.merge(environment.machine(), own)
 
 
 # --- data -----------------------------------------------------------------------------------------------------------
