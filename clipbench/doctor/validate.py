@@ -36,16 +36,16 @@ class FileVerdict:
 def validate_paths(paths: Sequence[Path], registry: Registry, deep: bool = False) -> list[FileVerdict]:
     """Return a verdict for every file named, and for every .yaml, .yml and .json in every folder named.
 
-    A folder that has the layout of a dataset plugin is a data root: each of its annotation files gets a verdict, with
-    its images, which are decoded where ``deep``; nothing else in it is checked.
+    A folder in a layout of a dataset plugin is a data root: each of its splits gets a verdict, with its images, which
+    are decoded where ``deep``; nothing else in it is checked.
     Raises UsageError for a path that does not exist, and where there is nothing to validate.
     """
-    layouts = [spec for spec in registry.datasets.specs.values() if spec.layout and spec.check]
-    verdicts = [verdict for path in paths for verdict in _verdicts(path, layouts, deep)]
+    datasets = [spec for spec in registry.datasets.specs.values() if spec.layouts and spec.check]
+    verdicts = [verdict for path in paths for verdict in _verdicts(path, datasets, deep)]
     if not verdicts:
         raise UsageError(
             f"nothing to validate in {', '.join(map(str, paths))}: no .yaml, .yml or .json file, and no data root "
-            f"({', '.join(str(spec.layout) for spec in layouts)})"
+            f"({', '.join(layout for spec in datasets for layout in spec.layouts)})"
         )
     return verdicts
 
@@ -55,7 +55,7 @@ def worst_code(verdicts: Sequence[FileVerdict]) -> int:
     return max(verdict.exit_code for verdict in verdicts)
 
 
-def _verdicts(path: Path, layouts: Sequence[DatasetSpec], deep: bool) -> Iterator[FileVerdict]:
+def _verdicts(path: Path, datasets: Sequence[DatasetSpec], deep: bool) -> Iterator[FileVerdict]:
     if not os.path.exists(path):  # noqa: PTH110 -- a name that is too long is no file, and no error
         raise UsageError(f"{path}: no such file or folder")
     if not path.is_dir():
@@ -63,9 +63,8 @@ def _verdicts(path: Path, layouts: Sequence[DatasetSpec], deep: bool) -> Iterato
         return
     for folder, inside, names in os.walk(path):
         place = Path(folder)
-        spec = next((spec for spec in layouts if any(place.glob(str(spec.layout)))), None)
-        if spec is not None:
-            yield from _check_data(place, spec, deep)
+        if data := list(_check_data(place, datasets, deep)):
+            yield from data
             inside.clear()
             continue
         inside[:] = _visible(inside)
@@ -76,8 +75,9 @@ def _visible(names: Sequence[str]) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
-def _check_data(root: Path, spec: DatasetSpec, deep: bool) -> Iterator[FileVerdict]:
-    for finding in load_object(str(spec.check))(root, deep):
+def _check_data(root: Path, datasets: Sequence[DatasetSpec], deep: bool) -> Iterator[FileVerdict]:
+    found = [spec for spec in datasets if any(any(root.glob(layout)) for layout in spec.layouts)]
+    for finding in (finding for spec in found for finding in load_object(str(spec.check))(root, deep)):
         problem = "\n".join(finding.problems) or None
         code = ExitCode.NOT_READY if problem else ExitCode.PASS
         yield FileVerdict(finding.path, "annotations", problem, code, finding.summary, finding.warnings)
