@@ -83,8 +83,8 @@ def test_validate_counts_the_splits(collection):
     spec = next(spec for spec in clipbench_datasets() if spec.name == name)
     findings = load_object(spec.check)(root, False)
     assert [finding.summary for finding in findings] == [
-        f"{split}: {size} pictures, {5 * size} captions; Karpathy's JSON; {size} images, as many as the official {split} "
-        "split has"
+        f"{split}: {size} pictures, {5 * size} captions; Karpathy's JSON; "
+        f"{size} images, as many as the official {split} split has"
         for split, size in SIZES.items()
     ]
     assert not any(finding.problems for finding in findings)
