@@ -62,9 +62,8 @@ def test_a_refused_split_has_its_counts_and_the_others_their_verdict(tmp_path, s
     write_layout(tmp_path, "original", mixed)
     code, verdicts = validate(tmp_path)
     (dev,) = [verdict for verdict in verdicts if verdict["path"].endswith("devImages.txt")]
-    assert (
-        code == 5 and "1 are missing; of the 1,000 listed, 0 are in no official split, 1 are in test" in dev["problem"]
-    )
+    assert "1 are missing; of the 1,000 listed, 0 are in no official split, 1 are in test" in dev["problem"]
+    assert code == 5
     assert "6,000 of 6,000 pictures are missing" in verdicts[0]["problem"]
 
 
@@ -72,9 +71,7 @@ def test_layouts_beside_one_another_are_all_checked(tmp_path, splits):
     write_layout(tmp_path, "published", {"dev": splits["dev"]})
     write_layout(tmp_path, "laion", {"test": splits["test"]})
     _, verdicts = validate(tmp_path)
-    assert [
-        NAMES[layout] in verdict["detail"] for layout, verdict in zip(("published", "laion"), verdicts, strict=True)
-    ]
+    assert [verdict["detail"].split("; ")[1] for verdict in verdicts] == [NAMES["published"], NAMES["laion"]]
 
 
 def test_a_part_of_a_split_is_a_warning(data_root):
