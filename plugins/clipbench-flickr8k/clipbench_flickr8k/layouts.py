@@ -67,7 +67,7 @@ class Published:
         found: dict[str, Entry] = {}
         for split in self.splits():
             for entry in self.read(split).entries:
-                found.setdefault(entry.name, replace(entry, image=entry.name))
+                found.setdefault(entry.name, replace(entry, image=f"datasets/{entry.image}"))
         return found
 
 
@@ -296,6 +296,8 @@ def _image_folder(root: Path, entries: Sequence[Entry], collection: Collection) 
     for folder in folders:
         if any(os.path.isfile(f"{folder}/{entry.image}") for entry in entries[:_TRIED]):  # noqa: PTH113 -- by the hundred
             return folder
+    if entries and "/" in entries[0].image:  # names its folder itself
+        return root
     return next((folder for folder in folders if folder != root), root / collection.folders[0])
 
 

@@ -192,6 +192,16 @@ def test_own_splits_have_own_names_in_every_layout(tmp_path, release):
     assert len(hashes) == 1
 
 
+def test_a_list_of_names_finds_images_where_annotation_files_have_them(pictures, tmp_path):
+    root = shutil.copytree(pictures, tmp_path / "data")
+    (root / "datasets" / "flickr8k-images").rename(root / "datasets" / "elsewhere")
+    for path in root.glob("datasets/*.json"):
+        path.write_text(path.read_text().replace("flickr8k-images", "elsewhere"))
+    (root / "mine.txt").write_text("val-1.jpg\ntrain-3\n")
+    data = Flickr8k(DatasetRequest(root=root, train="", val="mine.txt", cache=tmp_path))
+    assert data.missing() == [] and data.sizes() == (0, 2) and data.val().image(1).size == (48, 40)
+
+
 def test_a_list_with_captions_can_be_a_split(tmp_path):
     (tmp_path / "mine.txt").write_text('image,caption\na.jpg,"one, two"\nb.jpg,three\na.jpg,four\n')
     assert published_pairs(read(tmp_path, "mine.txt")) == {"a.jpg": ["one, two", "four"], "b.jpg": ["three"]}
