@@ -35,14 +35,14 @@ class DeviceSpec:
 class DatasetSpec:
     """A source of picture-caption pairs; ``load`` is called with a DatasetRequest for a Dataset.
 
-    ``clipbench validate`` takes a folder in which the glob ``layout`` finds a file for a data root of this dataset, and
-    calls what ``check`` names with (root, deep) for a list of DataFindings.
+    A folder in which one of the globs ``layouts`` finds a file may be a data root of this dataset. ``clipbench
+    validate`` then calls what ``check`` names with (root, deep) for a list of DataFindings, empty if it is none.
     """
 
     name: str
     summary: str
     load: str
-    layout: str | None = None
+    layouts: tuple[str, ...] = ()
     check: str | None = None
 
 

@@ -16,8 +16,9 @@ from clipbench.commands.options import FORMAT, PATHS, as_json, open_registry
 def validate(paths: tuple[Path, ...], deep: bool, form: str) -> int:
     """Check suites, results, references, baselines and data.
 
-    PATHS are files, or folders that are searched for .yaml, .yml and .json files. A folder with annotation files in
-    datasets/ is a data root: its images must exist and have valid headers. Other files in a data root are not checked.
+    PATHS are files, or folders that are searched for .yaml, .yml and .json files. A folder in a layout of a dataset is
+    a data root: its splits are checked, and its images must exist and have valid headers. Other files in a data root
+    are not checked.
     """
     from clipbench.doctor.validate import validate_paths
     from clipbench.report.validate import verdict_data, verdicts_text

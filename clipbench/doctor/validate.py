@@ -13,6 +13,7 @@ from clipbench.results.collect import read_file
 from clipbench.suites.loading import load_suite
 
 SUITE_ENDINGS = (".yaml", ".yml")
+ENDINGS = (*SUITE_ENDINGS, ".json")
 
 
 @dataclass(frozen=True)
@@ -34,43 +35,42 @@ class FileVerdict:
 def validate_paths(paths: Sequence[Path], registry: Registry, deep: bool = False) -> list[FileVerdict]:
     """Return a verdict for every file named, and for every .yaml, .yml and .json in every folder named.
 
-    A folder that has the layout of a dataset plugin is a data root: each of its annotation files gets a verdict, with
-    its images, which are decoded where ``deep``; nothing else in it is checked.
+    A folder in a layout of a dataset plugin is a data root: each of its splits gets a verdict, with its images, which
+    are decoded where ``deep``; nothing else in it is checked.
     Raises UsageError for a path that does not exist, and where there is nothing to validate.
     """
-    layouts = [spec for spec in registry.datasets.specs.values() if spec.layout and spec.check]
-    verdicts = [verdict for path in paths for verdict in _verdicts(path, layouts, deep)]
+    datasets = [spec for spec in registry.datasets.specs.values() if spec.layouts and spec.check]
+    verdicts = [verdict for path in paths for verdict in _verdicts(path, datasets, deep)]
     if not verdicts:
         raise UsageError(
             f"nothing to validate in {', '.join(map(str, paths))}: no .yaml, .yml or .json file, and no data root "
-            f"({', '.join(str(spec.layout) for spec in layouts)})"
+            f"({', '.join(layout for spec in datasets for layout in spec.layouts)})"
         )
     return verdicts
 
 
-def _verdicts(path: Path, layouts: Sequence[DatasetSpec], deep: bool) -> Iterator[FileVerdict]:
+def _verdicts(path: Path, datasets: Sequence[DatasetSpec], deep: bool) -> Iterator[FileVerdict]:
     if not os.path.exists(path):  # noqa: PTH110 -- a name that is too long is no file, and no error
         raise UsageError(f"{path}: no such file or folder")
     if not path.is_dir():
         yield _validate(path)
     for folder, inside, names in os.walk(path):  # nothing where it is a file
         place = Path(folder)
-        spec = next((spec for spec in layouts if any(place.glob(str(spec.layout)))), None)
-        inside[:] = [] if spec else _visible(inside)
-        if spec:
-            yield from _check_data(place, spec, deep)
+        data = list(_check_data(place, datasets, deep))
+        inside[:] = [] if data else _visible(inside)
+        if data:
+            yield from data
         else:
-            yield from (
-                _validate(place / name) for name in _visible(names) if Path(name).suffix in (*SUITE_ENDINGS, ".json")
-            )
+            yield from (_validate(place / name) for name in _visible(names) if Path(name).suffix in ENDINGS)
 
 
 def _visible(names: Sequence[str]) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
-def _check_data(root: Path, spec: DatasetSpec, deep: bool) -> Iterator[FileVerdict]:
-    for finding in load_object(str(spec.check))(root, deep):
+def _check_data(root: Path, datasets: Sequence[DatasetSpec], deep: bool) -> Iterator[FileVerdict]:
+    found = [spec for spec in datasets if any(any(root.glob(layout)) for layout in spec.layouts)]
+    for finding in (finding for spec in found for finding in load_object(str(spec.check))(root, deep)):
         problem = "\n".join(finding.problems) or None
         code = ExitCode.NOT_READY if problem else ExitCode.PASS
         yield FileVerdict(finding.path, "annotations", problem, code, finding.summary, finding.warnings)

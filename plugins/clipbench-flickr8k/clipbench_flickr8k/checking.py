@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clipbench.api import DataFinding, NotReadyError
-from clipbench_flickr8k.annotations import Annotations, read_annotations
+from clipbench.api import NotReadyError
+from clipbench_flickr8k.annotations import Annotations
 from clipbench_flickr8k.pictures import ANIMATED, MISNAMED, Look, look_at
 
 NAMED = 3
@@ -99,44 +99,6 @@ def in_words(paths: Sequence[str], of: int, what: str = "", why: dict[str, str] 
     return f"{len(paths):,} of {of:,} pictures {what}".rstrip() + f" ({('; ' if why else ', ').join(names + more)})"
 
 
-def check_root(root: Path, deep: bool) -> list[DataFinding]:
-    """Return the findings on every annotation file in ``root``/datasets, with its pictures (``clipbench validate``)."""
-    read: dict[Path, Annotations] = {}
-    findings = []
-    for path in sorted((root / "datasets").glob("*.json")):
-        try:
-            read[path] = read_annotations(path)
-            pictures = find_pictures(root, [read[path]])
-        except NotReadyError as error:
-            findings.append(DataFinding(path, "", (str(error),)))
-            continue
-        pictures.look(deep)
-        findings.append(_finding(read[path], pictures, read))
-    return findings
-
-
-def _finding(annotations: Annotations, pictures: Pictures, read: dict[Path, Annotations]) -> DataFinding:
-    path, count = annotations.path, len(annotations.entries)
-    problems = []
-    if pictures.absent:
-        problems.append(f"{path}: {in_words(pictures.absent, len(pictures.listed), 'are missing')}")
-    if pictures.unusable:
-        unusable = in_words(list(pictures.unusable), len(pictures.listed), "cannot be used", pictures.unusable)
-        problems.append(f"{path}: {unusable}")
-    warnings = [f"{path.name}: {line}" for line in oddities(pictures)]
-    if repeats := annotations.repeated():
-        repeated = repeats_in_words(annotations, repeats)
-        if "train" in path.stem:
-            warnings.append(f"{path.name}: {repeated}")
-        else:
-            problems.append(f"{path}, {repeated}; give each picture one entry with all of its captions")
-    train = read.get(path.with_name(path.name.replace("val", "train").replace("test", "train")))
-    if train is not None and train is not annotations:
-        warnings += overlap(train, annotations)
-    captions = sum(len(entry.captions) for entry in annotations.entries)
-    return DataFinding(path, f"{count:,} pictures, {captions:,} captions", tuple(problems), tuple(warnings))
-
-
 def oddities(pictures: Pictures) -> list[str]:
     """Return one line for each kind of oddity among the pictures that are still used."""
     kinds = {ANIMATED: "are animated, and their first frame is used", MISNAMED: "have another format than their name"}
@@ -158,7 +120,7 @@ def overlap(train: Annotations, val: Annotations) -> list[str]:
     both = [path for path in val.pictures() if path in trained]
     if not both:
         return []
-    shared = in_words(both, len(val.entries), f"of {val.path.name} are in {train.path.name} too")
+    shared = in_words(both, len(val.entries), f"of {val.title} are in {train.title} too")
     return [f"{shared}: their recall measures memorisation"]
 
 

@@ -1,8 +1,7 @@
-"""Dataset ``flickr8k``: photographs and annotation files on disk, in the layout of the published benchmark."""
+"""Datasets of photographs and captions on disk: ``flickr8k``, ``flickr30k`` and ``coco``."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from clipbench.api import CaseFailedError, DatasetRequest, Fingerprint, Missing, NotReadyError, UsageError
-from clipbench_flickr8k.annotations import Annotations, read_annotations
+from clipbench_flickr8k.annotations import Annotations
 from clipbench_flickr8k.checking import (
     Pictures,
     find_pictures,
@@ -21,13 +20,10 @@ from clipbench_flickr8k.checking import (
     repeats_in_words,
     skipped_pictures,
 )
+from clipbench_flickr8k.layouts import DataRoot, locate
+from clipbench_flickr8k.official import Collection, coco, flickr8k, flickr30k
 from clipbench_flickr8k.pictures import PictureError, open_picture
 
-_SOURCE = (
-    "Flickr8k (Hodosh, Young and Hockenmaier 2013; its authors give it out on request, for non-commercial research) "
-    "or your own data in its layout: ROOT/datasets/en_train.json and en_val.json beside "
-    "ROOT/datasets/flickr8k-images/*.jpg; point at ROOT with CLIPBENCH_DATA or --set dataset.root=ROOT"
-)
 _REMEDY = (
     "restore these files, take their entries out, or leave them out of the run with --set dataset.on_bad_image=skip, "
     "which makes its result not comparable; `clipbench validate ROOT --deep` decodes every picture"
@@ -37,7 +33,7 @@ _ON_BAD_IMAGE = ("error", "skip")
 
 @dataclass(frozen=True)
 class PictureSplit:
-    """The pairs of one annotation file; pictures are opened one by one, so it pickles small.
+    """The pairs of one split; pictures are opened one by one, so it pickles small.
 
     ``skipped`` counts the pairs that were left out because their picture cannot be used.
     """
@@ -50,7 +46,7 @@ class PictureSplit:
         """Return what identifies these pairs."""
         entries = self.annotations.entries
         return Fingerprint(
-            split=self.annotations.path.stem,
+            split=self.annotations.split,
             images=len(entries),
             captions=sum(len(entry.captions) for entry in entries),
             annotation_sha256=self.annotations.sha256,
@@ -74,26 +70,26 @@ class PictureSplit:
             return open_picture(path)
         except PictureError as error:
             raise CaseFailedError(
-                f"{path}: image {index} of {self.annotations.path.name} cannot be used ({error}); "
+                f"{path}: image {index} of {self.annotations.title} cannot be used ({error}); "
                 "restore the file or take its entry out"
             ) from error
 
 
-class Flickr8k:
-    """Flickr8k, or any data in its layout; an empty ``request.train`` means that only the validation split is used."""
+class Photographs:
+    """A collection on disk; an empty ``request.train`` means that only the validation split is used."""
 
-    def __init__(self, request: DatasetRequest) -> None:
-        _refuse_options(request.options)
+    def __init__(self, request: DatasetRequest, collection: Collection) -> None:
+        _refuse_options(request.options, collection)
         if request.on_bad_image not in _ON_BAD_IMAGE:
             raise UsageError(
                 f"dataset.on_bad_image: '{request.on_bad_image}'; expected one of {', '.join(_ON_BAD_IMAGE)}"
             )
         self._request = request
-        self._train_path = _locate(request.root, request.train) if request.train else None
-        self._val_path = _locate(request.root, request.val)
-        self._splits: dict[Path, PictureSplit] = {}
+        self._collection = collection
+        self._root = DataRoot(request.root, collection)
+        self._splits: dict[str, PictureSplit | None] = {}
         self._left_out: dict[str, str] = {}
-        self._repeats: dict[Path, str] = {}
+        self._repeats: dict[str, str] = {}
         self._pictures: Pictures | None = None
 
     def missing(self) -> list[Missing]:
@@ -102,59 +98,80 @@ class Flickr8k:
         The header of every picture is read, without decoding it, unless ``request.checked``. Raises NotReadyError for
         an annotation file that is there but not usable.
         """
-        paths = [path for path in (self._train_path, self._val_path) if path]
-        # os.path returns False for a name that is too long, where Path raises.
-        there = [path for path in paths if os.path.isfile(path)]  # noqa: PTH113
-        absent = [path for path in paths if path not in there]
-        missing = [Missing(f"annotation file {path.name}", str(path), _SOURCE, fetch="flickr8k") for path in absent]
-        pictures = find_pictures(self._request.root, [self._split(path).annotations for path in there])
+        names = [name for name in (self._request.train, self._request.val) if name]
+        splits = {name: self._find(name) for name in names}
+        collection = self._collection
+        missing = [
+            Missing(
+                f"annotation file {Path(name).name}",
+                str(locate(self._request.root, name)),
+                collection.source,
+                collection.fetch,
+            )
+            for name, split in splits.items()
+            if split is None
+        ]
+        pictures = find_pictures(self._request.root, [split.annotations for split in splits.values() if split])
         if not self._request.checked:
             pictures.look(deep=False)
         self._pictures = pictures
-        return missing + missing_pictures(pictures)
+        return missing + missing_pictures(pictures, collection)
 
     def sizes(self) -> tuple[int, int]:
         """Return the number of training and of validation pictures; 0 where no training split is asked for."""
-        return len(self._split(self._train_path)) if self._train_path else 0, len(self._split(self._val_path))
+        return len(self._split(self._request.train)) if self._request.train else 0, len(self.val())
 
     def prepare(self) -> None:
         """Do nothing: the data is the user's."""
 
     def train(self) -> PictureSplit:
         """Return the training split; raises UsageError when none is asked for."""
-        if self._train_path is None:
+        if not self._request.train:
             raise UsageError("dataset.train: is empty; expected the annotation file of the training split")
-        return self._split(self._train_path)
+        return self._split(self._request.train)
 
     def val(self) -> PictureSplit:
         """Return the validation split."""
-        return self._split(self._val_path)
+        return self._split(self._request.val)
 
     def warnings(self) -> list[str]:
-        """Return a line each for pictures in both splits, listed twice, of an odd kind, left out."""
+        """Return a line each for what a split lacks, and pictures in both, listed twice, of an odd kind, left out."""
         lines: list[str] = []
         val = self.val().annotations
-        if self._train_path is not None:
+        if self._request.train:
             train = self.train().annotations
-            if train.path in self._repeats:
-                lines.append(f"{train.path.name}, {self._repeats[train.path]}: each counts as a pair of its own")
+            lines += train.notes
+            if self._request.train in self._repeats:
+                lines.append(f"{train.title}, {self._repeats[self._request.train]}: each counts as a pair of its own")
             lines += overlap(train, val)
+        lines += [note for note in val.notes if note not in lines]
         if self._pictures is not None:
             lines += oddities(self._pictures)
         if self._left_out:
-            whole = sum(len(split) + split.skipped for split in self._splits.values())
+            whole = sum(len(split) + split.skipped for split in self._splits.values() if split)
             lines.append(in_words(list(self._left_out), whole, "cannot be used and are left out", self._left_out))
         return lines
 
-    def _split(self, path: Path) -> PictureSplit:
-        if path not in self._splits:
-            annotations = read_annotations(path)
-            if repeats := annotations.repeated():
-                self._repeats[path] = repeats_in_words(annotations, repeats)
-                if path == self._val_path:
-                    _refuse_repeats(path, self._repeats[path])
-            self._splits[path] = self._usable(annotations)
-        return self._splits[path]
+    def read(self, name: str) -> Annotations | None:
+        """Return the pairs that ``name`` stands for in the data root, or None where they are not there."""
+        return self._root.read(name)
+
+    def _split(self, name: str) -> PictureSplit:
+        split = self._find(name)
+        if split is None:
+            path = locate(self._request.root, name)
+            raise NotReadyError(f"{path}: no such file or split; expected {self._collection.source}")
+        return split
+
+    def _find(self, name: str) -> PictureSplit | None:
+        if name not in self._splits:
+            annotations = self.read(name)
+            if annotations and (repeats := annotations.repeated()):
+                self._repeats[name] = repeats_in_words(annotations, repeats)
+                if name == self._request.val:
+                    _refuse_repeats(annotations.path, self._repeats[name])
+            self._splits[name] = self._usable(annotations) if annotations else None
+        return self._splits[name]
 
     def _usable(self, annotations: Annotations) -> PictureSplit:
         """Return the split, with ``on_bad_image: skip`` without the pictures that cannot be used."""
@@ -173,19 +190,33 @@ class Flickr8k:
         return PictureSplit(kept, skipped=len(annotations.entries) - len(kept.entries))
 
 
-def _locate(root: Path, name: str) -> Path:
-    """Return the path of ``name`` in ``root``; a bare file name may be in the folder ``datasets``, as published."""
-    path, published = root / name, root / "datasets" / name
-    in_datasets = os.path.exists(published) and not os.path.exists(path)  # noqa: PTH110
-    return published if Path(name).name == name and in_datasets else path
+class Flickr8k(Photographs):
+    """Flickr8k in any of its layouts, or any data in the published one."""
+
+    def __init__(self, request: DatasetRequest) -> None:
+        super().__init__(request, flickr8k())
 
 
-def missing_pictures(pictures: Pictures) -> list[Missing]:
+class Flickr30k(Photographs):
+    """Flickr30k by Karpathy's JSON or LAION's lists."""
+
+    def __init__(self, request: DatasetRequest) -> None:
+        super().__init__(request, flickr30k())
+
+
+class Coco(Photographs):
+    """COCO (2014) by Karpathy's JSON."""
+
+    def __init__(self, request: DatasetRequest) -> None:
+        super().__init__(request, coco())
+
+
+def missing_pictures(pictures: Pictures, collection: Collection) -> list[Missing]:
     """Return one Missing for each folder that lacks pictures and one for each with unreadable ones, a few by name."""
     listed = _by_folder(pictures.listed)
     unusable = pictures.unusable
     return [
-        Missing(in_words(paths, len(listed[folder])), folder, _SOURCE, fetch="flickr8k")
+        Missing(in_words(paths, len(listed[folder])), folder, collection.source, collection.fetch)
         for folder, paths in _by_folder(pictures.absent).items()
     ] + [
         Missing(in_words(paths, len(listed[folder]), "that cannot be used", unusable), folder, _REMEDY)
@@ -207,6 +238,6 @@ def _refuse_repeats(path: Path, repeats: str) -> None:
     )
 
 
-def _refuse_options(options: Mapping[str, Any]) -> None:
+def _refuse_options(options: Mapping[str, Any], collection: Collection) -> None:
     if options:
-        raise UsageError(f"dataset.options.{next(iter(options))}: dataset flickr8k takes no options")
+        raise UsageError(f"dataset.options.{next(iter(options))}: dataset {collection.name} takes no options")

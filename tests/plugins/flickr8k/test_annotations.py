@@ -33,7 +33,20 @@ def test_reads_both_separators_and_both_forms_of_caption(write):
     annotations = read_annotations(path)
     assert [entry.image for entry in annotations.entries] == ["pictures/a.jpg", "pictures/sub/b.jpg"]
     assert [entry.captions for entry in annotations.entries] == [("one ", "two"), ("only one",)]
-    assert annotations.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (annotations.folder, annotations.split, annotations.title) == (path.parent, "en_train", "en_train.json")
+
+
+def test_the_hash_is_of_the_pairs_as_the_publisher_writes_them(write):
+    entries = [
+        {"image": "flickr8k-images\\a.jpg", "caption": ['a "dog" runs', "ein Hündchen 🐕"]},
+        {"image": "flickr8k-images\\b.jpg", "caption": ["\u2028 \\"]},
+    ]
+    published = json.dumps(entries, indent=2, ensure_ascii=False).encode()
+    expected = hashlib.sha256(published).hexdigest()
+    assert read_annotations(write(published)).sha256 == expected
+    other = [{**entry, "image": entry["image"].replace("flickr8k-images\\", "elsewhere/")} for entry in entries]
+    assert read_annotations(write(other)).sha256 == expected
+    assert read_annotations(write(entries[::-1])).sha256 != expected
 
 
 def test_reads_a_byte_order_mark_and_any_script(write):

@@ -48,7 +48,7 @@ def test_gives_pictures_captions_and_fingerprints(layout):
     assert [list(train.captions(index)) for index in range(2)] == [["only one"], ["train 1", "another"]]
     assert [train.image(index).getpixel((0, 0)) for index in range(3)] == COLOURS
     fingerprint = data.val().fingerprint
-    assert fingerprint == Fingerprint("en_val", 2, 3, fingerprint.annotation_sha256)
+    assert fingerprint == Fingerprint("own en_val", 2, 3, fingerprint.annotation_sha256)
     assert fingerprint.annotation_sha256 != train.fingerprint.annotation_sha256
 
 

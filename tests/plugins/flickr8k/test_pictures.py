@@ -153,7 +153,7 @@ def test_headers_are_not_read_again_by_a_process_of_the_same_run(root, monkeypat
 def test_validate_takes_a_data_root_wherever_it_lies(root):
     (root / "cache.json").write_text("{}")  # somebody else's
     done = validate(root)
-    assert done.exit_code == 0 and "en_val.json (annotations: 3 pictures, 3 captions)" in done.stdout
+    assert done.exit_code == 0 and "en_val.json (annotations: 3 pictures, 3 captions; " in done.stdout
     around = root / "around"
     around.mkdir()
     (around / "s.yaml").write_text("{name: s, model: {name: clip-tiny}, dataset: {name: shapes}}")
