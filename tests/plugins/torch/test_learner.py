@@ -11,7 +11,7 @@ from clipbench.api import LossConfig
 from clipbench_torch.device import CpuDevice
 from clipbench_torch.inputs import as_tensor
 from clipbench_torch.learner import TorchLearner, build_model
-from clipbench_torch.optimizer import adamw_implementation, decay_groups
+from clipbench_torch.optimizer import AdamW, adamw_implementation, decay_groups
 from tests.support.torch_jobs import ADAMW, SMALL, make_batch, make_job
 
 
@@ -177,12 +177,12 @@ def test_it_says_what_it_runs():
 
 @pytest.mark.parametrize(("broken", "kind"), [((), "fused"), (("fused",), "foreach"), (("fused", "foreach"), "loop")])
 def test_the_optimiser_falls_back_where_a_device_lacks_its_kernels(monkeypatch, broken, kind):
-    step = torch.optim.AdamW.step
+    step = AdamW.step
 
     def step_without_kernels(self, *args):
         if any(self.defaults[flag] for flag in broken):
             raise NotImplementedError("no such kernel")
         return step(self, *args)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", step_without_kernels)
+    monkeypatch.setattr(AdamW, "step", step_without_kernels)
     assert adamw_implementation(torch.device("cpu")) == kind
