@@ -1,7 +1,5 @@
 """The command line: its group, and the one place where errors become exit codes."""
 
-from __future__ import annotations
-
 import errno
 from importlib import import_module
 from typing import NoReturn

@@ -1,7 +1,5 @@
 """One family of errors, one exit code per cause."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The configuration of a case: what a suite has come to when every value is resolved."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

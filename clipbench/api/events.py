@@ -3,8 +3,6 @@
 Most events are reported by the case's own process; CaseStarted, Notice and CaseFinished by ``clipbench run``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Dataclasses to plain JSON data and back: the one way in and out."""
 
-from __future__ import annotations
-
 import functools
 import math
 import types

@@ -1,7 +1,5 @@
 """Processes that must not outlive the one that started them."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

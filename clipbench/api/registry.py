@@ -1,7 +1,5 @@
 """Plugins: found by entry point, loaded one by one, their specs put into one registry."""
 
-from __future__ import annotations
-
 import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping

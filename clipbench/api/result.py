@@ -1,7 +1,5 @@
 """What a run comes to: the record of each epoch, and the result."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple

@@ -1,7 +1,5 @@
 """Specs: what a plugin offers, light enough to list without importing anything heavy."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from clipbench.clip.config import ClipConfig

@@ -1,7 +1,5 @@
 """AutoAugment's ImageNet policy: its random draws, and each operation on a picture."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

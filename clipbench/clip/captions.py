@@ -1,7 +1,5 @@
 """The caption clean-up of the published benchmark, which comes before the tokenizer's own."""
 
-from __future__ import annotations
-
 import re
 
 MAX_WORDS = 77

@@ -1,7 +1,5 @@
 """Named CLIP variants: sizes that are the same in every framework."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Literal
 

@@ -7,8 +7,6 @@ counts, and of a caption only its tokens up to the longest of its batch: the res
 checkpointing or cached features compute a second time does not count.
 """
 
-from __future__ import annotations
-
 from clipbench.clip.config import ClipConfig
 
 

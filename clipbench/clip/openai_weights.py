@@ -1,7 +1,5 @@
 """OpenAI's published weights, identified by the hashes in their download addresses (openai/CLIP, clip/clip.py)."""
 
-from __future__ import annotations
-
 from pathlib import PurePath
 
 from clipbench.clip.config import OPENAI_VOCABULARY

@@ -1,7 +1,5 @@
 """From text to words for byte-pair encoding: OpenAI's clean-up, split and byte alphabet."""
 
-from __future__ import annotations
-
 import html
 
 import ftfy

@@ -1,7 +1,5 @@
 """OpenAI's CLIP tokenizer: the same ids, with byte-pair encoding by Hugging Face ``tokenizers``."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 EXIF orientation is ignored, as in the published benchmark: a picture is used as its file stores it.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Vocabulary files in the format of OpenAI's ``bpe_simple_vocab_16e6.txt.gz``."""
 
-from __future__ import annotations
-
 import gzip
 import zlib
 from collections.abc import Sequence

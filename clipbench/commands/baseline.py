@@ -1,7 +1,5 @@
 """``clipbench baseline``: set, list, show."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """``clipbench compare``."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

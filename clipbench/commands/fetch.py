@@ -1,7 +1,5 @@
 """``clipbench fetch``."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

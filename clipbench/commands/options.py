@@ -1,7 +1,5 @@
 """What several commands share: options, the plugins, the chosen suite, output as JSON."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -43,7 +41,7 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def open_registry() -> Registry:
+def open_registry() -> "Registry":
     """Return every plugin, and warn of each that is broken."""
     from clipbench.api.registry import load_registry
 
@@ -53,7 +51,7 @@ def open_registry() -> Registry:
     return registry
 
 
-def load_chosen(suite: str, overrides: Sequence[str] = (), cases: Sequence[str] = (), **short: str | None) -> Suite:
+def load_chosen(suite: str, overrides: Sequence[str] = (), cases: Sequence[str] = (), **short: str | None) -> "Suite":
     """Return the suite of that name or file, changed by the options and reduced to the chosen cases.
 
     ``short`` has the options that are short for ``--set``.

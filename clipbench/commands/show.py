@@ -1,7 +1,5 @@
 """``clipbench show``."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import click

@@ -1,7 +1,5 @@
 """``clipbench trend``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """Adopting results as the baseline that later ones are compared with."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 Pure and seeded: the same ranks give the same answer every time.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What makes two results comparable: device, precision, batch, recipe, data, weights, evaluation, engine."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Compare a match: a verdict on each metric, from its effect, error and significance, and what all come to."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Quality over the course of a run: time to a target, and a loss curve beside a stored one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from clipbench.api import Metric, Result, finite

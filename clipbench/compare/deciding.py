@@ -1,7 +1,5 @@
 """Decide: from a value or an effect and its limits, the cause of any verdict but a plain pass."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

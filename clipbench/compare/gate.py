@@ -1,7 +1,5 @@
 """The gate: load what a request names, match, measure and decide, and return one judgement."""
 
-from __future__ import annotations
-
 import difflib
 import itertools
 import math

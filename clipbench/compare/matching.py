@@ -1,7 +1,5 @@
 """Match: each result, or group of repeats, with a reference or baseline, and what differs between the two."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

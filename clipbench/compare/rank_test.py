@@ -4,8 +4,6 @@ Neighbouring windows of a run are correlated, so their means over blocks are tes
 own spread is tested as well.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math

@@ -1,7 +1,5 @@
 """How large and how sure the difference between runs is: recalls over the same queries, throughput by windows."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

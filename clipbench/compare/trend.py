@@ -1,7 +1,5 @@
 """Results over time: a series for each case on one kind of device, and the trend of one metric in each."""
 
-from __future__ import annotations
-
 import fnmatch
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
@@ -85,13 +83,13 @@ class Trend:
         """The values that there are, oldest first."""
         return tuple(m.value for m in self.measurements if m.value is not None)
 
-    def newest(self, count: int) -> Trend:
+    def newest(self, count: int) -> "Trend":
         """Return this trend with its newest ``count`` measurements alone."""
         kept = self.measurements[-count:]
         return replace(self, measurements=kept, left_out=self.left_out + len(self.measurements) - len(kept))
 
 
-def trends_of(results: Sequence[Result], metric: str) -> list[Trend]:
+def trends_of(results: Sequence[Result], metric: str) -> "list[Trend]":
     """Return the trends of ``metric``, the one with the newest result first.
 
     Raises UsageError with the nearest name for a metric that neither a result nor clipbench knows.
@@ -122,7 +120,7 @@ def exit_code(series: Sized, problems: Sized) -> ExitCode:
     return ExitCode.PASS if series else ExitCode.CASE_FAILED
 
 
-def trend_data(trends: Iterable[Trend], problems: Sequence[str]) -> dict[str, Any]:
+def trend_data(trends: "Iterable[Trend]", problems: Sequence[str]) -> dict[str, Any]:
     """Return all of it as plain data, for ``--format json``."""
     series = [{**to_plain(trend), **trend.series._asdict()} for trend in trends]
     for one in series:

@@ -3,8 +3,6 @@
 Facts only: ``clipbench.report.wording`` makes the sentences.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum

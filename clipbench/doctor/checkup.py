@@ -1,7 +1,5 @@
 """Check whether this machine is ready for a suite, and fit for timing; no case is run."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

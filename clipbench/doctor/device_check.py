@@ -1,7 +1,5 @@
 """Check a device in its own process, ``python -m clipbench.doctor.device_check``: drivers crash, or never answer."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess

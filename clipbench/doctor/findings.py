@@ -1,7 +1,5 @@
 """Turn what was read of machine, devices and data into findings (pure but for the file system's free room)."""
 
-from __future__ import annotations
-
 import os
 import platform
 import sys

@@ -1,7 +1,5 @@
 """Read the state of the machine, as far as it changes what a run can do and how fast."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import re

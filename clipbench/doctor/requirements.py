@@ -1,7 +1,5 @@
 """How much disk and memory a case needs, by formulas; those that are rough say so."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
@@ -34,12 +32,12 @@ class Requirements:
         return self.parameters + self.activations
 
     @classmethod
-    def largest(cls, several: Iterable[Requirements]) -> Requirements:
+    def largest(cls, several: "Iterable[Requirements]") -> "Requirements":
         """Return the largest of each kind: cases run one after the other."""
         return cls(*map(max, zip(*map(astuple, several), strict=True)))
 
 
-def requirements_of(plan: Plan) -> Requirements:
+def requirements_of(plan: Plan) -> "Requirements":
     """Return what one rank of ``plan``'s case needs; an evaluation alone keeps nothing for a backward pass."""
     train = plan.case.train
     parameters = FLOAT * parameter_count(plan.config)

@@ -1,7 +1,5 @@
 """``clipbench validate``: check suites, results, references and baselines by schema, data roots by their files."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

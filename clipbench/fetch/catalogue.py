@@ -1,7 +1,5 @@
 """What ``clipbench fetch`` can get: files with address, size, hash and licence, and their place in a data root."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ pooch gives a file its name once its hash is right. Its own downloader begins an
 as long as a server asks for; the one here is handed to it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -1,7 +1,5 @@
 """The work: files that are there are checked, others downloaded, several at once, and archives unpacked."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass

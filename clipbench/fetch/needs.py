@@ -1,7 +1,5 @@
 """What is asked for: items by name, or those that a suite needs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What all downloads of one fetch share: how they are shown, how long servers are waited for, how they are stopped."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """A zip unpacked into a data root: never outside of it, within bounds, each file whole or not at all."""
 
-from __future__ import annotations
-
 import filecmp
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Files that ship with clipbench: the suites and the published references."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Errors of the disk, as messages that say what was to be written where, how much room it takes and what to do."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

@@ -1,7 +1,5 @@
 """SHA-256 of files: of one that is being written, at about the speed of the disk, and of one that is there."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterator
@@ -29,7 +27,7 @@ class HashedFile:
 
     @classmethod
     @contextmanager
-    def create(cls, path: Path) -> Iterator[HashedFile]:
+    def create(cls, path: Path) -> "Iterator[HashedFile]":
         """Open a new file that is synced when the block ends; raise FileExistsError where there is one."""
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         try:

@@ -1,7 +1,5 @@
 """Locks: one process at a time in a folder, or on a run."""
 
-from __future__ import annotations
-
 import os
 import platform
 import time

@@ -4,8 +4,6 @@ The format: eight bytes with the header's length (little-endian), the header in 
 place, then the tensors without gaps (https://github.com/huggingface/safetensors).
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """YAML as people write it, with the line of every key; tags, repeated keys and huge files are refused."""
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The report of ``clipbench doctor``: as text, a line for each finding with the next thing to do, and as plain data."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What `clipbench run` prints last: where everything lies, and what to do next."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from clipbench.runs.job import LOG

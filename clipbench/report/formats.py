@@ -1,7 +1,5 @@
 """The output formats of a judgement: several at once, to the screen and to files."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

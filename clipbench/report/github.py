@@ -1,7 +1,5 @@
 """A judgement as workflow commands, which GitHub shows as annotations of the run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from clipbench.compare.verdicts import Comparison, Judgement

@@ -3,8 +3,6 @@
 The elements and attributes are those that Jenkins, GitLab, Azure and GitHub's readers have in common.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

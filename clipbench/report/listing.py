@@ -1,7 +1,5 @@
 """What is installed as text, for ``clipbench list``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The live display of a run: it redraws itself, with the step under way and every epoch so far."""
 
-from __future__ import annotations
-
 import time
 
 from rich.console import Console, Group, RenderableType

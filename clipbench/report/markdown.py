@@ -1,7 +1,5 @@
 """A judgement as Markdown for a job summary or a comment: the verdict, a table, then what is not a plain pass."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

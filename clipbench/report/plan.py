@@ -1,7 +1,5 @@
 """Plans of cases, for ``clipbench show`` and ``clipbench run --dry-run``: as text and as plain data."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """How a run is shown while it goes: live on a terminal, plain lines in CI, or not at all."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time
@@ -22,7 +20,7 @@ EPOCH_FIGURES = {
 }
 
 
-def make_progress(mode: str) -> NoProgress:
+def make_progress(mode: str) -> "NoProgress":
     """Return the observer for ``mode``: ``auto`` is live on a terminal and plain elsewhere, CI included."""
     if mode == "none":
         return NoProgress()

@@ -1,7 +1,5 @@
 """Numbers as short text: values, differences and tolerances of a report."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from clipbench.compare.verdicts import Verdict

@@ -1,7 +1,5 @@
 """The runs of an output folder as text, for ``clipbench runs``."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from clipbench.files.disk import size_text

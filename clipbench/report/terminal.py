@@ -3,8 +3,6 @@
 Plain ASCII and 79 columns, so that it fits the narrowest terminal and any log; colour repeats the words.
 """
 
-from __future__ import annotations
-
 import io
 import textwrap
 from collections.abc import Callable, Iterator

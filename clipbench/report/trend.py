@@ -1,7 +1,5 @@
 """``clipbench trend``: a sparkline and a table for each series, 79 columns wide."""
 
-from __future__ import annotations
-
 import itertools
 import sys
 from collections.abc import Iterator, Sequence

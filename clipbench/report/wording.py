@@ -1,7 +1,5 @@
 """Every sentence about a judgement, made from the facts of its verdicts; all outputs share them."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 from clipbench.compare import verdicts

@@ -1,7 +1,5 @@
 """Baselines: results that were adopted, with a reason, for later ones to be compared with: the files."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path

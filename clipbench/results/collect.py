@@ -1,7 +1,5 @@
 """What lies under some paths: results, references and baselines, and what was refused."""
 
-from __future__ import annotations
-
 import os
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence

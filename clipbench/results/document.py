@@ -1,7 +1,5 @@
 """The JSON files of clipbench, told apart by ``kind``: checked by schema and digest, brought to today's version."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,5 @@
 """The machine and software that a result was made with."""
 
-from __future__ import annotations
-
 import functools
 import os
 import platform

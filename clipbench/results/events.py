@@ -1,7 +1,5 @@
 """The event log of a case, one JSON line an event: written by its process, followed by the one that started it."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

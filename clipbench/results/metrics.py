@@ -1,7 +1,5 @@
 """The metrics of a result: one name, one unit and one good direction each."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

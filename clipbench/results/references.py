@@ -1,7 +1,5 @@
 """References: published figures, where they come from, and what a result must have to be compared with them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Results: built from the events of a case, written to disk, read from there."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import re

@@ -1,7 +1,5 @@
 """How one rank builds a case, in stages: device, data, learner, the state to resume from; then the loop runs it."""
 
-from __future__ import annotations
-
 import json
 import socket
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Devices of an engine: whether they are there, which one ``auto`` means, and what they compute in."""
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -1,7 +1,5 @@
 """What a run keeps for itself while it is not finished: ``OUT/.work/RUN_ID/``."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket
@@ -55,7 +53,7 @@ class RunFolder:
         saved = filter(None, map(peek, reversed(checkpoints.folders(self.checkpoints))))
         return next((value_at(run.identity, "device.tuning") for run in saved), None)
 
-    def mark(self, status: str) -> RunFolder:
+    def mark(self, status: str) -> "RunFolder":
         """Write that the run now has ``status``; return the folder with its new record."""
         now, host = utc_now(), socket.gethostname()
         marked = replace(self, status=status, updated=now, process=os.getpid(), host=host)
@@ -65,7 +63,7 @@ class RunFolder:
             write_json(self.path / RECORD, record)
         return marked
 
-    def begin_attempt(self) -> RunFolder:
+    def begin_attempt(self) -> "RunFolder":
         """Remove what an earlier attempt has left that this one must not read."""
         for name in (EVENTS, STOP, LAUNCHER_REPORT):
             (self.path / name).unlink(missing_ok=True)
@@ -95,7 +93,7 @@ class RunFolder:
         self.mark("completed")
 
 
-def new_run_folder(out: Path, case: Case) -> RunFolder:
+def new_run_folder(out: Path, case: Case) -> "RunFolder":
     """Make the folder of a run that begins now."""
     run_id = new_run_id(case)
     path = out / WORK / run_id
@@ -104,7 +102,7 @@ def new_run_folder(out: Path, case: Case) -> RunFolder:
     return RunFolder(path, run_id, case.suite, case.name, utc_now()).mark("running")
 
 
-def run_folders(out: Path) -> list[RunFolder]:
+def run_folders(out: Path) -> "list[RunFolder]":
     """Return every run that keeps something under ``out``, the oldest first; other folders are left out."""
     folders = []
     for path in (out / WORK).glob(f"*/{RECORD}"):
@@ -115,7 +113,7 @@ def run_folders(out: Path) -> list[RunFolder]:
     return sorted(folders, key=lambda folder: (folder.started, folder.run_id))
 
 
-def unfinished(out: Path, case: Case) -> RunFolder | None:
+def unfinished(out: Path, case: Case) -> "RunFolder | None":
     """Return the newest run of this suite's case that did not complete and has a checkpoint, or None."""
     for run in reversed(run_folders(out)):
         if (run.suite, run.case) == (case.suite, case.name) and run.status in UNFINISHED and run.has_checkpoint():

@@ -1,7 +1,5 @@
 """The job of one process of a case, as a file: what ``python -m clipbench.runs.rank JOB`` reads."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +40,6 @@ class Job:
         return path
 
     @classmethod
-    def read(cls, path: Path) -> Job:
+    def read(cls, path: Path) -> "Job":
         """Return the job that ``write`` wrote to ``path``."""
         return from_plain(cls, json.loads(path.read_text(encoding="utf-8")))

@@ -1,7 +1,5 @@
 """This process's place among the ranks of a run, from the environment that its launcher has set."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What lies in an output folder: finished, failed, interrupted and resumable runs."""
 
-from __future__ import annotations
-
 import os
 import socket
 from dataclasses import dataclass, replace

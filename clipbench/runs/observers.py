@@ -1,7 +1,5 @@
 """Observers: the one channel of a run's events; an observer that raises does not end the run."""
 
-from __future__ import annotations
-
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence

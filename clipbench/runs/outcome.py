@@ -1,7 +1,5 @@
 """The verdict on a case, from what its processes reported and how they ended."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Sequence
 from dataclasses import replace

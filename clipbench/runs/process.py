@@ -1,7 +1,5 @@
 """The processes of a case: started, followed by their events, asked to stop, ended."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

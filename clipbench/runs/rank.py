@@ -1,7 +1,5 @@
 """One rank of one case, in a process of its own: ``python -m clipbench.runs.rank JOB``."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

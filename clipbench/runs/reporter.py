@@ -1,7 +1,5 @@
 """What a rank reports: events of the run, its own failure, and that of another rank."""
 
-from __future__ import annotations
-
 import errno
 import os
 import traceback

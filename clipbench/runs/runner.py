@@ -1,7 +1,5 @@
 """Cases in order, each in processes of its own; results written as they end."""
 
-from __future__ import annotations
-
 import os
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """Which cases of a suite an interrupted command has completed, so that the next one does not repeat them."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,7 @@ class SuiteProgress:
         is_same = not restart and value_at(earlier, "cases") == self._cases
         self._completed: dict[str, str] = dict(earlier["done"]) if is_same else {}
 
-    def __enter__(self) -> SuiteProgress:
+    def __enter__(self) -> "SuiteProgress":
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:

@@ -1,7 +1,5 @@
 """The one command that gets what cases lack."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """Suites: a YAML file, the changes from the command line, and the cases that both define."""
 
-from __future__ import annotations
-
 import copy
 import fnmatch
 import itertools
@@ -34,7 +32,7 @@ class Suite:
     reference: str | None
     cases: tuple[Case, ...]
 
-    def select(self, patterns: Sequence[str]) -> Suite:
+    def select(self, patterns: Sequence[str]) -> "Suite":
         """Return this suite with the cases that match any of ``patterns`` (shell wildcards).
 
         Raises UsageError for a pattern that matches none.
@@ -65,7 +63,7 @@ def find_suite(name: str) -> Path:
     raise UsageError(f"{name}: no such file, and not the name of a suite that ships ({', '.join(sorted(shipped))})")
 
 
-def load_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
+def load_suite(path: Path, overrides: Sequence[str] = ()) -> "Suite":
     """Return the suite in a file, changed by ``overrides``: ``key.path=value`` texts, of which the last one counts.
 
     Raises UsageError (exit 2) that names file, line, key, value, what was expected and the nearest valid key.

@@ -1,7 +1,5 @@
 """A case resolved on this machine: files found or missing, steps, learning rates."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

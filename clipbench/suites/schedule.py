@@ -1,7 +1,5 @@
 """The learning rate: a quadratic warm-up, a cosine, a flat tail."""
 
-from __future__ import annotations
-
 import math
 
 from clipbench.api.config import Limits, ScheduleConfig

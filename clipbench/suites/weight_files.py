@@ -1,7 +1,5 @@
 """Where weights lie: a file, a model folder, or a model in the local cache of the Hugging Face hub. No network."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

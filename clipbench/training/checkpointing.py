@@ -1,7 +1,5 @@
 """When the state of a run is saved, and what goes into a checkpoint."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

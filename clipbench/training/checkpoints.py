@@ -1,7 +1,5 @@
 """Checkpoints of a run: folders that are whole or not there, verified before a run is resumed from them."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator, Mapping

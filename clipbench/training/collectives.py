@@ -1,7 +1,5 @@
 """What ranks exchange: the group of a single rank, and messages over any group."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -47,7 +45,7 @@ class WindowReport:
     save: bool
     flops: float
 
-    def exchange(self, group: Group) -> list[WindowReport]:
+    def exchange(self, group: Group) -> "list[WindowReport]":
         """Return the reports of all ranks, in rank order; called by every rank after the same step.
 
         They cross as float64 (6,), which any collective back end takes.

@@ -1,7 +1,5 @@
 """The record of an epoch: the figures of a result, from what the ranks have counted and timed."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Retrieval evaluation: every validation image and caption encoded, every query ranked."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

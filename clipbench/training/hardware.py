@@ -1,7 +1,5 @@
 """What a rank computes on, and the ranks that it computes with."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

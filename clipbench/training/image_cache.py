@@ -1,7 +1,5 @@
 """Transformed evaluation images, kept from one evaluation to the next: in memory, then in a file."""
 
-from __future__ import annotations
-
 import math
 import tempfile
 from collections.abc import Iterator

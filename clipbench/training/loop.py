@@ -1,7 +1,5 @@
 """Train and evaluate one case: epochs, the steps of an epoch, the end of a window, an evaluation."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator

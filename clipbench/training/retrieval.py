@@ -5,8 +5,6 @@ model, so that one which gives everything the same score has a recall of 0. "Tex
 text -> image, as published.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, Literal
 

@@ -5,8 +5,6 @@ Draws use ``Generator.random`` alone: numpy may change how its other methods use
 and two results are comparable only if they saw the same pairs in the same order.
 """
 
-from __future__ import annotations
-
 from enum import IntEnum
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How far a run is: all of a checkpoint that is not the learner's own state."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

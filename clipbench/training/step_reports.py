@@ -1,7 +1,5 @@
 """The reports of training steps: added to the run's state; a number that is not finite ends the case at its step."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Graceful-stop requests: a signal or the stop file."""
 
-from __future__ import annotations
-
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Throughput: windows of steps between synchronised readings of the clock, and the figures they give."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -6,8 +6,6 @@ that light, dark and print share one chart; pictures have fixed colours. Runs di
 points, curves of a run by the dashes of their line: no information is in colour alone.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the page is made of: plain data from results and their comparisons, nothing drawn yet."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import math

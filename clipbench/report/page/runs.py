@@ -1,7 +1,5 @@
 """The runs that a page shows in full: which, under what label, and what it draws of them."""
 
-from __future__ import annotations
-
 import functools
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A picture (PNG) of each chart, for a README or a mail."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The page's text: the template filled, with its style, script and libraries inside it."""
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Mapping

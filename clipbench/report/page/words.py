@@ -1,7 +1,5 @@
 """Words of the page alone."""
 
-from __future__ import annotations
-
 METRICS = {
     **{f"{side}_recall@{k}": f"{side.capitalize()} R@{k}" for side in ("text", "image") for k in (1, 5, 10)},
     "text_recall_mean": "Text mean",

@@ -1,7 +1,5 @@
 """``clipbench report``, from what was asked to the files of the report."""
 
-from __future__ import annotations
-
 import gc
 import importlib.util
 import sys
