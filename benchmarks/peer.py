@@ -45,6 +45,11 @@ def peer_batch(
 
 def peer_of(learner: TorchLearner, config: ClipConfig, place: torch.device) -> nn.Module:
     """Return transformers' CLIPModel (SDPA) with a copy of our learner's weights, on the torch device ``place``."""
+    return transformers_model(config, {n: t.clone() for n, t in learner._model.state_dict().items()}).to(place)
+
+
+def transformers_model(config: ClipConfig, state: Mapping[str, Tensor]) -> nn.Module:
+    """Return transformers' CLIPModel with the weights ``state``, which it shares, under our names."""
     import transformers
 
     sides = {
@@ -67,9 +72,13 @@ def peer_of(learner: TorchLearner, config: ClipConfig, place: torch.device) -> n
     sizes = transformers.CLIPConfig(
         projection_dim=config.embed_dim, vision_config=sides["vision"], text_config=sides["text"]
     )
-    model = transformers.CLIPModel(sizes)
-    model.load_state_dict(_renamed(learner._model.state_dict()), strict=True)
-    return model.to(place)
+    with torch.device("meta"):
+        model = transformers.CLIPModel(sizes)
+    model.load_state_dict(_renamed(state), assign=True, strict=True)
+    # Buffers are not in the state: the positions, which are counted.
+    for embeddings in (model.vision_model.embeddings, model.text_model.embeddings):
+        embeddings.position_ids = torch.arange(embeddings.position_embedding.weight.shape[0])[None]
+    return model
 
 
 class PeerStep:

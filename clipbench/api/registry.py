@@ -53,7 +53,8 @@ class Offers(Generic[SpecT]):
         if name in self.specs:
             return self.specs[name]
         kind = f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
-        raise UsageError(f"{key}: '{name}' is not {kind} of any installed plugin; {did_you_mean(name, self.specs)}")
+        near = did_you_mean(name, self.specs)
+        raise UsageError(f"{key}: '{name}' is not {kind} of any installed plugin; {near} (clipbench list shows all)")
 
 
 @dataclass(frozen=True)

@@ -2,38 +2,18 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from clipbench.api.result import BadImages, WeightsUsed
-from clipbench.cli import main
 from clipbench.compare.adoption import adopt
 from clipbench.errors import CaseFailedError, InvalidFileError, UsageError
 from clipbench.files import schemas
 from clipbench.results.baselines import load_baselines, read_baseline
 from clipbench.results.collect import collect
 from clipbench.results.document import results_digest
-from clipbench.results.result import write_result
 from tests.support.made_results import made_result
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def stored(result, folder="results"):
-    return str(write_result(Path(folder), result))
-
-
-def run(*arguments, code=0):
-    done = CliRunner().invoke(main, arguments)
-    assert done.exit_code == code, done.output
-    return done.output
-
+from tests.support.stored_results import run, stored
 
 # --- through the command line -------------------------------------------------------------------------------------
 

@@ -1,34 +1,14 @@
 """From paths and options to a judgement: which baseline is meant, what is left to compare, what is refused."""
 
 import json
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from clipbench.cli import main
 from clipbench.compare.gate import Request, judge, load
 from clipbench.errors import UsageError
 from clipbench.files import schemas
-from clipbench.results.result import write_result
 from tests.support.made_results import failed, made_result
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def stored(result, folder="results"):
-    return str(write_result(Path(folder), result))
-
-
-def run(*arguments, code=0):
-    done = CliRunner().invoke(main, arguments)
-    assert done.exit_code == code, done.output
-    return done.output
-
+from tests.support.stored_results import run, stored
 
 # --- which --baseline is meant ------------------------------------------------------------------------------------
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 TOP = Path(__file__).parents[2]
 ENGLISH, CHINESE = ((TOP / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
+CHINESE = CHINESE.replace(".zh-CN.md", ".md")  # a page that is there in Chinese is linked in Chinese
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
-LINK = re.compile(r"\]\(([^)]+)\)")
+LINK = re.compile(r"\]\(([^)#]+)")  # without the anchor, which is a translated heading
 
 
 def sections(text: str) -> list[str]:

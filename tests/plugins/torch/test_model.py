@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.peer import encode_images, encode_texts, transformers_model
 from clipbench.clip import config as variants
 from clipbench_torch.inputs import cut_to_longest
 from clipbench_torch.model import Clip
@@ -82,77 +83,6 @@ def test_initialisation_has_the_published_spreads():
 
 # --- transformers' implementation ----------------------------------------------------------------------------------
 
-RENAMES = [
-    ("visual.class_embedding", "vision_model.embeddings.class_embedding"),
-    ("visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"),
-    ("visual.conv1", "vision_model.embeddings.patch_embedding"),
-    ("visual.ln_pre", "vision_model.pre_layrnorm"),
-    ("visual.ln_post", "vision_model.post_layernorm"),
-    ("visual.proj", "visual_projection.weight"),
-    ("visual.transformer.resblocks", "vision_model.encoder.layers"),
-    ("transformer.resblocks", "text_model.encoder.layers"),
-    ("token_embedding", "text_model.embeddings.token_embedding"),
-    ("text_projection", "text_projection.weight"),
-    ("positional_embedding", "text_model.embeddings.position_embedding.weight"),
-    ("ln_final", "text_model.final_layer_norm"),
-    (".ln_1.", ".layer_norm1."),
-    (".ln_2.", ".layer_norm2."),
-    (".mlp.c_fc.", ".mlp.fc1."),
-    (".mlp.c_proj.", ".mlp.fc2."),
-    (".attn.out_proj.", ".self_attn.out_proj."),
-]
-
-
-def transformers_state(state):
-    renamed = {}
-    for name, tensor in state.items():
-        for ours, theirs in RENAMES:
-            if name.startswith(ours) or ours.startswith("."):
-                name = name.replace(ours, theirs, 1)
-        if ".attn.in_proj_" in name:
-            kind = name.rpartition("_")[2]
-            for part, piece in zip("qkv", tensor.chunk(3), strict=True):
-                renamed[name.replace(f".attn.in_proj_{kind}", f".self_attn.{part}_proj.{kind}")] = piece
-        else:
-            renamed[name] = tensor.t() if name in ("visual_projection.weight", "text_projection.weight") else tensor
-    return renamed
-
-
-def transformers_model(config, state):
-    transformers = pytest.importorskip("transformers")
-    activations = {"quick_gelu": "quick_gelu", "gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh"}
-    sizes = transformers.CLIPConfig(
-        projection_dim=config.embed_dim,
-        vision_config={
-            "hidden_size": config.vision_width,
-            "intermediate_size": 4 * config.vision_width,
-            "num_hidden_layers": config.vision_layers,
-            "num_attention_heads": config.vision_heads,
-            "image_size": config.image_size,
-            "patch_size": config.patch_size,
-            "hidden_act": activations[config.vision_activation],
-            "projection_dim": config.embed_dim,
-        },
-        text_config={
-            "hidden_size": config.text_width,
-            "intermediate_size": 4 * config.text_width,
-            "num_hidden_layers": config.text_layers,
-            "num_attention_heads": config.text_heads,
-            "vocab_size": config.vocab_size,
-            "max_position_embeddings": config.context_length,
-            "hidden_act": activations[config.text_activation],
-            "projection_dim": config.embed_dim,
-            "eos_token_id": config.vocab_size - 1,
-        },
-    )
-    with torch.device("meta"):
-        model = transformers.CLIPModel(sizes)
-    model.load_state_dict(transformers_state(state), assign=True, strict=True)
-    # Buffers are not in the state: the positions, which are counted.
-    for embeddings in (model.vision_model.embeddings, model.text_model.embeddings):
-        embeddings.position_ids = torch.arange(embeddings.position_embedding.weight.shape[0])[None]
-    return model.eval()
-
 
 @pytest.mark.parametrize(
     "config",
@@ -168,12 +98,12 @@ def transformers_model(config, state):
 )
 def test_features_equal_those_of_transformers(config):
     model = filled(config)
-    theirs = transformers_model(config, model.state_dict())
+    pytest.importorskip("transformers")
+    theirs = transformers_model(config, model.state_dict()).eval()
     pixels = torch.randn(2, 3, config.image_size, config.image_size, generator=torch.Generator().manual_seed(2))
     tokens = torch.from_numpy(make_batch(config, n=3)[1])
     with torch.inference_mode():
-        images = theirs.visual_projection(theirs.vision_model(pixels).pooler_output)
-        texts = theirs.text_projection(theirs.text_model(tokens.long()).pooler_output)
+        images, texts = encode_images(theirs, pixels), encode_texts(theirs, tokens.long())
         torch.testing.assert_close(model.encode_image(pixels), images, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(model.encode_text(cut_to_longest(tokens)), texts, atol=1e-5, rtol=1e-5)
 

@@ -85,13 +85,13 @@ def test_the_published_model_for_a_few_steps(clipbench, tmp_path, data_root):
     assert any("dataset.val.images is 96, the reference has 1000" in reason for reason in comparison["reasons"])
 
 
-def test_weights_of_another_model_are_named_with_shapes_and_the_result_keeps_the_environment(clipbench, tmp_path):
+def test_weights_of_another_model_are_named_with_sizes_and_the_result_keeps_the_environment(clipbench, tmp_path):
     import torch
 
     torch.save({"visual.conv1.weight": torch.zeros(8, 3, 4, 4)}, tmp_path / "other.pth")
     done = clipbench("run", "flickr8k_smoke", "--device", "cpu", "--set", "model.weights=other.pth")
     assert done.returncode == 5
-    assert "visual.conv1.weight is (8, 3, 4, 4), the model's is (768, 3, 16, 16)" in done.stdout
+    assert "vision_width 8, patch_size 4, but the model has vision_width 768, patch_size 16" in done.stdout
     result = only_result(tmp_path)
     assert result["status"] == "failed" and result["error"]["exit_code"] == 5
     assert result["environment"]["device"]["kind"] == "cpu" and result["weights"]["source"] == "other.pth"
