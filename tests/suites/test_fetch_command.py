@@ -15,6 +15,11 @@ from clipbench.suites.plan import make_plan
 from tests.support.numpy_runs import clipbench
 
 
+@pytest.fixture(autouse=True)
+def no_data(monkeypatch):
+    monkeypatch.delenv("CLIPBENCH_DATA", raising=False)
+
+
 @pytest.fixture(scope="module")
 def registry():
     return load_registry()
@@ -24,7 +29,6 @@ def registry():
 def command(registry, tmp_path, monkeypatch):
     """The command for a suite, with ``tmp_path`` as working folder and its ``data`` as data root."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CLIPBENCH_DATA", raising=False)
 
     def make(suite, *changes, cases=()):
         loaded = load_suite(find_suite(suite), changes).select(cases)
