@@ -73,7 +73,7 @@ def compare(forms: Sequence[str], **asked: Any) -> int:  # noqa: ANN401
       clipbench compare results --baseline adopted --format junit=verdict.xml
     """
     from clipbench.compare.gate import Request, judge
-    from clipbench.report.formats import parse_outputs, write_outputs
+    from clipbench.report.judgement.formats import parse_outputs, write_outputs
 
     outputs = parse_outputs(forms)
     return write_outputs(judge(Request(**asked)), outputs)

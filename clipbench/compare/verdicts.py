@@ -1,6 +1,6 @@
 """What a comparison comes to: a verdict for each metric, a status for each result, one exit code for all.
 
-Facts only: ``clipbench.report.wording`` makes the sentences.
+Facts only: ``clipbench.report.judgement.wording`` makes the sentences.
 """
 
 from collections.abc import Iterable, Mapping

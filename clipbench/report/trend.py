@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from clipbench.compare.trend import Measurement, Trend
+from clipbench.report.judgement.terminal import wrapped
 from clipbench.report.quantity import quantity
-from clipbench.report.terminal import wrapped
 
 BLOCKS, PLAIN = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 GAP = "x"

@@ -327,7 +327,7 @@ def test_comparing_leaves_the_result_as_it_was(result):
 
 
 def test_comparing_imports_nothing_heavy():
-    code = "import sys, clipbench.compare.verdicts, clipbench.report.formats, clipbench.compare.trend"
+    code = "import sys, clipbench.compare.verdicts, clipbench.report.judgement.formats, clipbench.compare.trend"
     code += ", clipbench.results.collect; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "clipbench.compare.verdicts" in loaded

@@ -18,7 +18,7 @@ TOP = Path(__file__).parents[2]
 ENGINE = TOP / "tests" / "support" / "numpy_engine"
 PAGE = (TOP / "docs" / "ci.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"^<!-- ci: (\w+) -->\n```\w+\n(.*?)^```", PAGE, re.M | re.S))
-JUNIT = etree.XMLSchema(etree.parse(TOP / "tests" / "report" / "junit.xsd"))
+JUNIT = etree.XMLSchema(etree.parse(TOP / "tests" / "support" / "junit.xsd"))
 
 
 def github():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from clipbench.report import wording
+from clipbench.report.judgement import wording
 from clipbench.report.page.words import metric_words, unit_words, when
 from clipbench.report.quantity import MINUS, allowed_text, difference_text, figure
 

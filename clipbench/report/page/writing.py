@@ -15,12 +15,12 @@ from clipbench.compare.history import History, Point, judge_history
 from clipbench.compare.trend import exit_code
 from clipbench.compare.verdicts import WORST_FIRST, Comparison
 from clipbench.errors import ExitCode, NotReadyError, UsageError
+from clipbench.report.judgement.wording import comparison_reasons, kind_of, reason, sentence
 from clipbench.report.page.charts import EPOCH_CHARTS, Chart, comparison_chart, epoch_chart, history_chart
 from clipbench.report.page.data import difference_rows, fact_table, history_data, long_series
 from clipbench.report.page.runs import Run, choose, runs_in_full
 from clipbench.report.page.stills import write_stills
 from clipbench.report.page.template import libraries, render
-from clipbench.report.wording import comparison_reasons, kind_of, reason, sentence
 
 EXTRA = {"jinja2": "Jinja2", "vl_convert": "vl-convert-python"}
 

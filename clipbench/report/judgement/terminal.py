@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clipbench.compare.verdicts import Comparison, Judgement, Verdict
-from clipbench.report import wording
+from clipbench.report.judgement import wording
 from clipbench.report.quantity import NONE, quantity
 from clipbench.results.metrics import RECALL_AT
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from clipbench.compare.verdicts import Comparison, Judgement, Verdict
-from clipbench.report import wording
+from clipbench.report.judgement import wording
 from clipbench.report.quantity import allowed_text, difference_text, quantity
 
 FACTS = ("suite", "case", "device", "precision", "world_size", "epoch", "status")

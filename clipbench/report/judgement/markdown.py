@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from clipbench.compare.verdicts import Comparison, Difference, Judgement, Level, Verdict
-from clipbench.report import wording
+from clipbench.report.judgement import wording
 from clipbench.report.quantity import NONE, allowed_text, difference_text, quantity
 
 # GitHub refuses a comment of 65,536 characters and a summary of a megabyte.

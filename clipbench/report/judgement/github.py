@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from clipbench.compare.verdicts import Comparison, Judgement
-from clipbench.report import wording
+from clipbench.report.judgement import wording
 
 
 def github(judgement: Judgement) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 from clipbench.api.plain import to_plain
 from clipbench.compare.verdicts import Comparison, Judgement, Verdict
 from clipbench.errors import ExitCode, NotReadyError, UsageError, did_you_mean
-from clipbench.report import wording
-from clipbench.report.github import github
-from clipbench.report.junit import junit
-from clipbench.report.markdown import markdown
+from clipbench.report.judgement import wording
+from clipbench.report.judgement.github import github
+from clipbench.report.judgement.junit import junit
+from clipbench.report.judgement.markdown import markdown
 
 # Fields of a comparison and of a verdict that comparison.schema.json has as they are.
 COMPARISON_FIELDS = ("runs", "suite", "case", "device", "precision", "world_size", "epoch", "status", "differences")
@@ -87,7 +87,8 @@ def _is_summary(path: Path) -> bool:
 
 def _show(form: str, judgement: Judgement) -> None:
     if form == "table":
-        from clipbench.report.terminal import print_table  # it imports rich, which the other formats do without
+        # It imports rich, which the other formats do without.
+        from clipbench.report.judgement.terminal import print_table
 
         print_table(judgement)
         return
@@ -98,7 +99,7 @@ def _show(form: str, judgement: Judgement) -> None:
 
 
 def _table(judgement: Judgement) -> str:
-    from clipbench.report.terminal import table_text
+    from clipbench.report.judgement.terminal import table_text
 
     return table_text(judgement)
 

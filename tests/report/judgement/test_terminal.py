@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from clipbench.compare.verdicts import Against, Cause, Difference, Judgement, Verdict
-from clipbench.report import terminal
-from clipbench.report.terminal import NUMBER_WIDTH, number
+from clipbench.report.judgement import terminal
+from clipbench.report.judgement.terminal import NUMBER_WIDTH, number
 from clipbench.results.metrics import RECALL_NAMES
 from tests.support.judgements import comparison as any_comparison
 from tests.support.judgements import whole

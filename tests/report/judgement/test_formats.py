@@ -14,7 +14,7 @@ from lxml import etree
 from clipbench.cli import main
 from clipbench.errors import NotReadyError
 from clipbench.files import schemas
-from clipbench.report.formats import FORMS, Output, comparison_data, parse_outputs, write_outputs
+from clipbench.report.judgement.formats import FORMS, Output, comparison_data, parse_outputs, write_outputs
 from tests.support.judgements import comparison, judgement, judgements, verdict
 
 FAILED = judgement(comparison(verdict(status="fail")))

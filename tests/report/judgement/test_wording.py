@@ -13,7 +13,7 @@ from clipbench.compare.verdicts import (
     TimingTest,
     Unmatched,
 )
-from clipbench.report.wording import (
+from clipbench.report.judgement.wording import (
     comparison_reasons,
     comparison_warnings,
     detail,

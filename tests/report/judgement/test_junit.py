@@ -7,11 +7,11 @@ from hypothesis import given
 from lxml import etree
 
 from clipbench.compare.verdicts import Cause
-from clipbench.report.junit import clean, junit
-from clipbench.report.wording import comparison_reasons
+from clipbench.report.judgement.junit import clean, junit
+from clipbench.report.judgement.wording import comparison_reasons
 from tests.support.judgements import REASONS, comparison, judgement, judgements, verdict
 
-SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "junit.xsd"))
+SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parents[2] / "support" / "junit.xsd"))
 
 
 def parse(text):

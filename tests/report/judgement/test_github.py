@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 
 from clipbench.compare.verdicts import Difference
-from clipbench.report.github import command, github
-from clipbench.report.wording import reason
+from clipbench.report.judgement.github import command, github
+from clipbench.report.judgement.wording import reason
 from tests.support.judgements import REASONS, comparison, judgement, judgements, verdict
 
 LINE = re.compile(r"::(error|warning|notice) title=([^\r\n]*?)::([^\r\n]*)")

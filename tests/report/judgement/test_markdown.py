@@ -8,7 +8,7 @@ from hypothesis import given
 from markdown_it import MarkdownIt
 
 from clipbench.compare.verdicts import Difference
-from clipbench.report.markdown import DETAILS, ROWS, code, escape, markdown, table
+from clipbench.report.judgement.markdown import DETAILS, ROWS, code, escape, markdown, table
 from tests.support.judgements import REASONS, comparison, judgement, judgements, texts, verdict
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
