@@ -42,6 +42,7 @@ class Layout(Protocol):
     def read(self, split: str) -> Annotations:
         """Return the pairs of one of ``splits``, as listed; raise NotReadyError for a file that cannot be used."""
 
+    @property
     def captions(self) -> Mapping[str, Entry]:
         """Return every entry by its image."""
 
@@ -63,6 +64,7 @@ class Published:
     def read(self, split: str) -> Annotations:
         return read_annotations(self.where(split))
 
+    @cached_property
     def captions(self) -> Mapping[str, Entry]:
         found: dict[str, Entry] = {}
         for split in self.splits():
@@ -82,7 +84,7 @@ class Original:
 
     def splits(self) -> Sequence[str]:
         own = sorted(set(self._lists) - set(self.collection.splits))
-        return [*_official_in(self.captions(), self.collection, self._lists), *own]
+        return [*_official_in(self.captions, self.collection, self._lists), *own]
 
     def where(self, split: str) -> Path:
         return self._lists.get(split, self.path)
@@ -91,11 +93,8 @@ class Original:
         path = self.where(split)
         return _listed(self, path, split) if split in self._lists else _official_part(self, path, split)
 
-    def captions(self) -> Mapping[str, Entry]:
-        return self._captions
-
     @cached_property
-    def _captions(self) -> dict[str, Entry]:
+    def captions(self) -> Mapping[str, Entry]:
         return read_tokens(self.path)
 
     @cached_property
@@ -115,7 +114,7 @@ class Kaggle:
     name = "Kaggle's layout"
 
     def splits(self) -> Sequence[str]:
-        return _official_in(self.captions(), self.collection)
+        return _official_in(self.captions, self.collection)
 
     def where(self, split: str) -> Path:
         return self.path
@@ -123,11 +122,8 @@ class Kaggle:
     def read(self, split: str) -> Annotations:
         return _official_part(self, self.path, split)
 
-    def captions(self) -> Mapping[str, Entry]:
-        return self._captions
-
     @cached_property
-    def _captions(self) -> dict[str, Entry]:
+    def captions(self) -> Mapping[str, Entry]:
         return read_rows(self.path)
 
 
@@ -149,6 +145,7 @@ class Karpathy:
     def read(self, split: str) -> Annotations:
         return _annotations(self, self.path, split, self._by_split[split].values())
 
+    @cached_property
     def captions(self) -> Mapping[str, Entry]:
         return {name: entry for entries in self._by_split.values() for name, entry in entries.items()}
 
@@ -176,6 +173,7 @@ class Lists:
         path = self.where(split)
         return replace(_annotations(self, path, split, read_rows(path).values()), part="")
 
+    @cached_property
     def captions(self) -> Mapping[str, Entry]:
         return {name: entry for path in self.paths.values() for name, entry in read_rows(path).items()}
 
@@ -266,7 +264,7 @@ def _listed(layout: Layout, path: Path, split: str) -> Annotations:
     names, official = read_names(path), layout.collection.official(split)
     if official is not None:
         refuse_mixed(path, compare_names(names, official, layout.collection), layout.collection)
-    captions = layout.captions()
+    captions = layout.captions
     found = [captions.get(name) or captions.get(f"{name}.jpg") for name in names]
     lacking = [name for name, entry in zip(names, found, strict=True) if entry is None]
     if lacking:
@@ -281,7 +279,7 @@ def _listed(layout: Layout, path: Path, split: str) -> Annotations:
 def _official_part(layout: Layout, path: Path, split: str) -> Annotations:
     """Return the pairs of an official split, by the names that the plugin knows, from a file without splits."""
     official = layout.collection.splits[split]
-    entries = [entry for entry in layout.captions().values() if official.place(entry.image) is not None]
+    entries = [entry for entry in layout.captions.values() if official.place(entry.image) is not None]
     return _annotations(layout, path, split, entries)
 
 

@@ -155,7 +155,7 @@ def test_the_original_file_is_read_as_it_is(data_root, tmp_path):
     root = DataRoot(tmp_path, flickr8k())
     assert [root.read(split).standing for split in RECORDED] == [f"the official {split} split" for split in RECORDED]
     # 8,092 names of images, and one that is none.
-    assert len(root.layouts[0].captions()) == 8092
+    assert len(root.layouts[0].captions) == 8092
 
 
 def test_a_part_of_a_split_is_used_and_told(tmp_path, release):
