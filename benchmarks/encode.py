@@ -10,7 +10,7 @@ pixels, which it normalises; the peer takes all 77 columns in the order given, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from benchmarks.harness import (
     times_data,
 )
 from benchmarks.peer import encode_images, encode_texts, peer_batch, peer_of, with_default_products
+from clipbench.clip.config import ClipConfig
 from clipbench.clip.flops import image_flops, text_flops
 
 CAPTIONS = 5
@@ -39,6 +40,16 @@ CAPTIONS = 5
 
 def batches(count: int, size: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, count, size)]
+
+
+def needed_flops(config: ClipConfig, images: int, texts: Iterable[np.ndarray]) -> dict[str, int]:
+    """Return the FLOPs of encoding ``images`` images and ``texts``, batches of token ids at their longest caption."""
+    lengths = [(len(batch), int((batch != 0).sum(axis=1).max())) for batch in texts]
+    flops = {
+        "images": images * image_flops(config),
+        "texts": sum(size * text_flops(config, longest) for size, longest in lengths),
+    }
+    return {**flops, "both": sum(flops.values())}
 
 
 def main() -> None:
@@ -72,14 +83,7 @@ def main() -> None:
     taken = in_turns(things, options.rounds, device.synchronize)
     del taken["limit"]
     taken |= {f"{who}, both": taken[f"{who}, images"] + taken[f"{who}, texts"] for who in ("ours", "peer")}
-    # Counted at each batch's own length, which is what need be computed.
-    longest = [int((tokens[order[part]] != 0).sum(axis=1).max()) for part in texts]
-    sizes = [len(order[part]) for part in texts]
-    flops = {
-        "images": len(pixels) * image_flops(config),
-        "texts": sum(size * text_flops(config, length) for size, length in zip(sizes, longest, strict=True)),
-    }
-    flops["both"] = sum(flops.values())
+    flops = needed_flops(config, len(pixels), [tokens[order[part]] for part in texts])
     ratios = {side: ratio(taken[f"peer, {side}"], taken[f"ours, {side}"]) for side in flops}
     shares = {side: flops[side] / taken[f"ours, {side}"].seconds / max(best) for side in flops}
     rows = [
