@@ -10,6 +10,7 @@ from clipbench.api import ABSENT, Direction, InvalidFileError, Result, UsageErro
 from clipbench.api.plain import finite, from_plain, to_plain, value_at
 from clipbench.files.bundled import bundled
 from clipbench.results.document import read_document
+from clipbench.results.metrics import metric_called
 
 # Paths of results that are called otherwise since version 0.2.0; references that others wrote keep their meaning.
 _RENAMED = {"config.ranks": "config.world_size", "environment.device.ranks": "environment.device.world_size"}
@@ -99,7 +100,9 @@ def parse_reference(document: Mapping[str, Any], path: Path) -> Reference:
 
     Raises InvalidFileError for a number that is not finite, and for a warning level beyond the tolerance.
     """
-    metrics = {name: _metric(f"{path}: metrics.{name}", data) for name, data in document["metrics"].items()}
+    metrics = {
+        metric_called(name): _metric(f"{path}: metrics.{name}", data) for name, data in document["metrics"].items()
+    }
     changes = {"metrics": metrics, "conditions": _conditions(document), "path": path}
     return from_plain(Reference, {"notes": (), **document, **changes})
 

@@ -99,7 +99,7 @@ def test_other_queries_are_compared_unpaired_once_that_is_allowed():
 
 
 def speed(comparison):
-    return verdict_of(comparison, "samples_per_second")
+    return verdict_of(comparison, "throughput")
 
 
 @pytest.mark.parametrize(("slower", "status"), [(0.06, "fail"), (0.0, "pass"), (0.015, "pass"), (-0.1, "better")])
@@ -157,7 +157,7 @@ def test_throughput_that_was_not_measured_fails_its_gate_with_the_reason():
 
 
 def test_a_timing_that_is_not_trusted_is_missing_whatever_its_windows_say():
-    ours = with_metric(made_result(), "samples_per_second", value=None, reason="others used the device")
+    ours = with_metric(made_result(), "throughput", value=None, reason="others used the device")
     assert (speed(against(ours, base())).status, speed(against(ours, base())).note) == (
         "missing",
         "others used the device",

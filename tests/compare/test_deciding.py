@@ -285,24 +285,24 @@ def test_conditions_that_are_not_met_are_named_once(result):
 
 def test_conditions_that_are_allowed_to_differ_are_named_and_accepted(result):
     conditions = {"config.world_size": 4, "config.train.batch_size": 16}
-    metrics = {"recall_mean": figure(), "samples_per_second": SPEED_ON_SDAA}
+    metrics = {"recall_mean": figure(), "throughput": SPEED_ON_SDAA}
     allowed = compared(result, figures(metrics, conditions), Terms(frozenset({"world_size", "batch"})))
     assert allowed.status == "pass"
     assert [(d.name, d.allowed) for d in allowed.differences] == [("world_size", True), ("batch", True)]
-    assert verdict_of(allowed, "samples_per_second").differences == DIFFERS_FROM_SDAA[:1]
+    assert verdict_of(allowed, "throughput").differences == DIFFERS_FROM_SDAA[:1]
     partly = compared(result, figures(metrics, conditions), Terms(frozenset({"world_size"})))
     assert partly.blocking == DIFFERS_FROM_SDAA[1:]
 
 
 def test_throughput_of_another_device_is_not_comparable_but_the_rest_is(result):
-    comparison = compared(result, figures({"recall_mean": figure(), "samples_per_second": SPEED_ON_SDAA}))
+    comparison = compared(result, figures({"recall_mean": figure(), "throughput": SPEED_ON_SDAA}))
     assert comparison.status == "pass"
-    verdict = verdict_of(comparison, "samples_per_second")
+    verdict = verdict_of(comparison, "throughput")
     assert (verdict.status, verdict.cause, verdict.difference) == ("not comparable", Cause.OWN_CONDITIONS, None)
     assert verdict.differences == DIFFERS_FROM_SDAA
 
 
-@pytest.mark.parametrize("metrics", [{"samples_per_second": SPEED_ON_SDAA}, {"recall_mean": figure(tolerance=None)}])
+@pytest.mark.parametrize("metrics", [{"throughput": SPEED_ON_SDAA}, {"recall_mean": figure(tolerance=None)}])
 def test_without_a_gate_that_can_be_compared_nothing_passes(result, metrics):
     assert compared(result, figures(metrics)).status == "not comparable"
 

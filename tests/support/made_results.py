@@ -9,7 +9,6 @@ from clipbench.api.data import Fingerprint
 from clipbench.api.result import (
     CaseError,
     DatasetUsed,
-    EpochMetrics,
     EpochRecord,
     EpochSeconds,
     Metric,
@@ -22,7 +21,7 @@ from clipbench.api.result import (
 )
 from clipbench.compare.bootstrap import hits_of
 from clipbench.files import schemas
-from clipbench.results.metrics import metrics_of
+from clipbench.results.metrics import summarise
 from clipbench.results.result import result_data
 from clipbench.suites.loading import find_suite, load_suite
 
@@ -53,7 +52,7 @@ def made_result(run_id="made-1", seed=0, lost=0.0, slower=0.0, noise=0.02, windo
         for epoch, (loss, part) in enumerate(zip(losses, np.array_split(seconds, len(losses)), strict=True), 1)
     )
     case = load_suite(find_suite("quickstart"), [f"seed={seed}"]).cases[0]
-    last = EpochMetrics(len(losses), metrics_of(records[-1]))
+    last = summarise(records, case.train.batch_size).last
     result = Result(
         run_id=run_id,
         suite=case.suite,
@@ -130,12 +129,12 @@ def record(epoch, loss, recall, windows):
         val_loss=loss,
         learning_rate=1e-3,
         recall=recall,
-        samples_per_second=500 * len(windows) / taken if windows else None,
+        throughput=500 * len(windows) / taken if windows else None,
         data_wait=0.0,
         step_seconds=None,
         windows=tuple(windows),
         peak_memory_bytes=None,
         host_memory_bytes=None,
         seconds=EpochSeconds(10.0, 2.0),
-        reasons={} if windows else {"samples_per_second": "all steps were warm-up"},
+        reasons={} if windows else {"throughput": "all steps were warm-up"},
     )

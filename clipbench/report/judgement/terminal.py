@@ -20,7 +20,7 @@ SHORT = {**{f"recall@{k}": f"R@{k}" for k in RECALL_AT}, "recall_mean": "mean"}
 COLUMNS = {
     **{f"{side}_{name}": f"{side}\n{short}" for side in ("text", "image") for name, short in SHORT.items()},
     "recall_mean": "both\nmean",
-    "samples_per_second": "pairs\nper s",
+    "throughput": "pairs\nper s",
 }
 LABEL_WIDTH, NUMBER_WIDTH = 9, 6
 GATE_WORDS = {
