@@ -38,18 +38,23 @@ ENVIRONMENT = {
 }
 
 
-def made_result(run_id="made-1", seed=0, lost=0.0, slower=0.0, noise=0.02, windows=40, draw=0, losses=(0.5, 0.25)):
+def made_result(
+    run_id="made-1", seed=0, lost=0.0, slower=0.0, noise=0.02, windows=40, draw=0, losses=(0.5, 0.25), stalled=1.0
+):
     """A valid, completed result of the quickstart.
 
     ``lost`` is the share of queries that miss beyond those that always do, ``slower`` a share of throughput,
-    ``noise`` that of a window, drawn from ``draw``.
+    ``noise`` that of a window, drawn from ``draw``; the first window of every epoch takes ``stalled`` times as long.
     """
     random = np.random.default_rng(draw)
     ranks = QueryRanks(len(losses), missed(IMAGES, lost), missed(IMAGES * CAPTIONS, lost), OWNER)
     seconds = 1.0 / (1 - slower) * (1 + noise * random.standard_normal(windows))
+    parts = np.array_split(seconds, len(losses))
+    for part in parts:
+        part[:1] *= stalled
     records = tuple(
         record(epoch, loss, hits_of(ranks).recalls(), [Window(10, float(s), 0.0) for s in part])
-        for epoch, (loss, part) in enumerate(zip(losses, np.array_split(seconds, len(losses)), strict=True), 1)
+        for epoch, (loss, part) in enumerate(zip(losses, parts, strict=True), 1)
     )
     case = load_suite(find_suite("quickstart"), [f"seed={seed}"]).cases[0]
     last = summarise(records, case.train.batch_size).last
