@@ -142,7 +142,9 @@ def _with_reference(match: Match, reference: Reference, ours: Figures, errors: b
         value, error = mean(name, [ours]), sampling.get(name)
         yield Verdict(name, *_unit(name, [ours]), value, error=error, cause=Cause.NO_FIGURE)
     if reference.loss_curve:
-        yield _curve(Cause.CONDITIONS if match.refused else match_curves(loss_curve(result), reference.loss_curve))
+        limit = reference.loss_curve_tolerance
+        matched = match_curves(loss_curve(result), reference.loss_curve, *([] if limit is None else [limit]))
+        yield _curve(Cause.CONDITIONS if match.refused else matched)
 
 
 def _own_differences(metric: Metric | None, published: ReferenceMetric, match: Match) -> tuple[Difference, ...]:

@@ -40,8 +40,11 @@ def loss_curve(result: Result) -> list[float | None]:
     return [finite(record.train_loss) for record in result.epochs if record.epoch > 0]
 
 
-def match_curves(ours: Curve, theirs: Curve) -> CurveMatch | str:
-    """Return how far ``ours`` is from ``theirs``, or why there is no answer: other epochs, or one without a loss."""
+def match_curves(ours: Curve, theirs: Curve, relative_limit: float = MEAN_RELATIVE_ERROR) -> CurveMatch | str:
+    """Return how far ``ours`` is from ``theirs``, or why there is no answer: other epochs, or one without a loss.
+
+    ``relative_limit`` is the largest mean relative error that matches, a share.
+    """
     if not theirs:
         return "there is no curve to match"
     if len(ours) != len(theirs):
@@ -53,7 +56,7 @@ def match_curves(ours: Curve, theirs: Curve) -> CurveMatch | str:
         absolute.append(abs(loss - other))
         relative.append(abs(loss - other) / max(abs(other), 1e-12))
     means = sum(relative) / len(relative), sum(absolute) / len(absolute)
-    return CurveMatch(*means, MEAN_RELATIVE_ERROR, MEAN_ABSOLUTE_ERROR)
+    return CurveMatch(*means, relative_limit, MEAN_ABSOLUTE_ERROR)
 
 
 def match_by_seed(ours: Sequence[Result], theirs: Sequence[Result]) -> CurveMatch | str | None:

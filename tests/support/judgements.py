@@ -41,7 +41,7 @@ CHANGED = tuple(
         ("clipbench.dirty", "true", "false"),
     ]
 )
-APART = "is 90.00 %, 0.91 points below the reference's 90.91 %"
+APART = "is 90.00 %, 0.91 points below the reference's 90.91"
 REASONS = {
     "fail": f"{APART} (at most 1 point is allowed)",
     "better": f"{APART} (better by more than 1 point): check it, or adopt it as the baseline",

@@ -6,7 +6,7 @@ from clipbench.compare.verdicts import WORST_FIRST, Comparison, Judgement, Verdi
 from clipbench.report.judgement import wording
 from clipbench.report.metric_words import metric_words
 from clipbench.report.quantity import amount
-from clipbench.results.metrics import BEST_METRIC, THROUGHPUT
+from clipbench.results.metrics import BEST_METRIC, RECALL_NAMES, THROUGHPUT
 
 VERBS = {"fail": "fail", "inconclusive": "are inconclusive", "better": "are better", "warn": "are a warning"}
 
@@ -58,10 +58,11 @@ def _verb(label: str, count: int) -> str:
     return verb if count > 1 else {"fail": "fails"}.get(label, verb.replace("are", "is", 1))
 
 
-def _weight(verdict: Verdict) -> tuple[bool, float, float]:
-    """Return what sorts a figure before none, the one that takes most runs to decide, then the largest difference."""
+def _weight(verdict: Verdict) -> tuple[bool, float, bool, float]:
+    """Return what sorts: a figure before none, what takes most runs to decide, recall and throughput, how far off."""
+    aim = verdict.metric in RECALL_NAMES or verdict.metric == THROUGHPUT
     difference, tolerance = abs(verdict.difference or 0.0), verdict.tolerance or 0.0
-    return verdict.value is not None, verdict.runs_needed or 0.0, difference / max(tolerance, 1e-12)
+    return verdict.value is not None, verdict.runs_needed or 0.0, aim, difference / max(tolerance, 1e-12)
 
 
 def _passes(verdicts: Sequence[Verdict]) -> str:

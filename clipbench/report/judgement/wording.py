@@ -195,7 +195,8 @@ def moved(verdict: Verdict, kind: verdicts.Kind) -> str:
     difference = verdict.difference or 0.0
     if kind == "reference":
         side = "below" if difference < 0 else "above"
-        return f"is {value}, {_size(verdict, difference)} {side} the reference's {reference}"
+        gap = _size(verdict, difference) if verdict.unit == "percent" else f"{abs(difference):.3g}"
+        return f"is {value}, {gap} {side} the reference's {plain_figure(verdict.reference, verdict.unit)}"
     if value == reference:
         return f"is {value} on both sides"
     share = f", by {_size(verdict, difference)}" if isinstance(verdict.evidence, verdicts.TimingTest) else ""

@@ -28,15 +28,8 @@ from tests.support.judgements import CHANGED, REASONS, comparison, judgement, ju
 BASELINE = Against("baseline", "nightly", None, None, None, ("a", "b"))
 TIMING = TimingTest("blocks ranked", (20, 30), 0.011, (2, 3))
 LOSS = {"metric": "val_loss", "reference": 0.2, "limit": 0.01, "error": None}
-SPEED = {
-    "unit": "pairs/s",
-    "value": 90.0,
-    "reference": 100.0,
-    "error": 2.0,
-    "limit": 3.0,
-    "p_value": 0.0001,
-    "evidence": TIMING,
-}
+SPEED = {"metric": "throughput", "value": 90.0, "reference": 100.0, "error": 2.0, "limit": 3.0}
+SPEED |= {"p_value": 0.0001, "evidence": TIMING}
 RECALL = {"p_value": 0.0123, "evidence": Bootstrap(1000, True, (2, 2), True)}
 
 
