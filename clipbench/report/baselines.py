@@ -28,7 +28,7 @@ def check_passes(proposal: Proposal) -> None:
     if proposal.failing:
         raise GateFailedError(
             f"{headline(proposal.failing)}\n"
-            f"the baseline {proposal.baseline.name} stays as it is; if this is meant, add --force and say in --reason why"
+            f"the baseline {proposal.baseline.name} stays as it is; where this is meant, add --force, and say why"
         )
 
 
