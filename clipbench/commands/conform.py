@@ -1,11 +1,12 @@
 """``clipbench conform``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from clipbench.commands.options import as_json, repeatable
-from clipbench.errors import ExitCode, UsageError
+from clipbench.commands.options import FORMAT, as_json, repeatable
+from clipbench.errors import UsageError
 
 KINDS = ("device", "engine", "dataset", "model", "observer")
 
@@ -21,7 +22,7 @@ KINDS = ("device", "engine", "dataset", "model", "observer")
     "--option", "options", metavar="KEY=VALUE", help="An option of a dataset, as under dataset.options. Repeatable."
 )
 @click.option("--timeout", default=120.0, metavar="SECONDS", help="A check that takes longer fails.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="Output format.")
+@FORMAT
 def conform(
     kind: str, name: str, device: str, root: Path | None, train: str, val: str, options: tuple[str, ...],
     timeout: float, form: str,
@@ -38,27 +39,28 @@ def conform(
       clipbench conform device sdaa
       clipbench conform dataset flickr8k --root data
     """
-    from clipbench.conform.conformance import Request, conform
-    from clipbench.files.yaml_file import parse_value
+    from clipbench.conform.conformance import Request, conform, exit_code
     from clipbench.report.conformance import outcome_text, verdict_text
     from clipbench.suites.plan import default_root
 
-    pairs = [option.partition("=") for option in options]
-    if bad := [option for option, (_, equals, _) in zip(options, pairs, strict=True) if not equals]:
-        raise UsageError(f"--option {bad[0]}: expected KEY=VALUE")
-    values = {key: parse_value(value, f"--option {key}") for key, _, value in pairs}
-    request = Request(kind, name, device, str(root or default_root()), (train, val), values)
+    request = Request(kind, name, device, str(root or default_root()), (train, val), dict(map(_parse_option, options)))
     outcomes = []
     for outcome in conform(request, timeout):
         outcomes.append(outcome)
         if form == "table":
             click.echo(outcome_text(outcome))
-    statuses = {outcome.status for outcome in outcomes}
-    code = (
-        ExitCode.GATE_FAILED if "fail" in statuses else ExitCode.NOT_READY if "not ready" in statuses else ExitCode.PASS
-    )
+    code = exit_code(outcomes)
     if form == "json":
         click.echo(as_json({"kind": kind, "name": name, "exit_code": int(code), "checks": outcomes}))
     else:
         click.echo(verdict_text(f"{kind} {name}", outcomes, code))
     return code
+
+
+def _parse_option(text: str) -> tuple[str, Any]:
+    from clipbench.files.yaml_file import parse_value
+
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--option {text}: expected KEY=VALUE")
+    return key, parse_value(value, f"--option {text}")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 from clipbench.api.registry import Registry, load_registry
 from clipbench.conform.checks import Check, Checks, Outcome, make_check
 from clipbench.conform.subject import Subject
-from clipbench.errors import UsageError
+from clipbench.errors import ExitCode, UsageError
 
 POLL_SECONDS = 0.05
 KILL_SECONDS = 5.0
@@ -76,6 +76,14 @@ def conform(request: Request, timeout: float = 120.0) -> Iterator[Outcome]:
                 yield outcome
                 if outcome.status == "not ready":
                     return
+
+
+def exit_code(outcomes: Iterable[Outcome]) -> ExitCode:
+    """Return what ``clipbench conform`` exits with."""
+    statuses = {outcome.status for outcome in outcomes}
+    if "fail" in statuses:
+        return ExitCode.GATE_FAILED
+    return ExitCode.NOT_READY if "not ready" in statuses else ExitCode.PASS
 
 
 def _outcomes_of_process(request: Request, names: Sequence[str], answers: Path, timeout: float) -> Iterator[Outcome]:
