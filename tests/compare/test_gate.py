@@ -53,7 +53,7 @@ def test_references_are_compared_with_beside_a_baseline_only_when_asked_for(plac
         "--allow",
         "evaluation",
     )
-    both = json.loads(run(*asked, "--format", "json"))
+    both = json.loads(run(*asked, "--format", "json", code=1))
     assert [c["against"]["kind"] for c in both["comparisons"]] == ["baseline", "reference"]
 
 
