@@ -119,10 +119,13 @@ def judge_fetch(plans: Sequence[Plan]) -> Iterator[Finding]:
         yield _data("missing", "note", "clipbench fetch can download files that are missing", command)
 
 
-def judge_data(plan: Plan) -> Iterator[Finding]:
-    """Yield findings on images with captions, vocabulary and weights."""
+def judge_data(plan: Plan, unfitting: Sequence[Missing]) -> Iterator[Finding]:
+    """Yield findings on images with captions, vocabulary and weights; those in ``unfitting`` do not fit their model."""
     case = plan.case
     yield from judge_missing("data", plan.missing)
+    problems = [item.source for item in unfitting if item.looked_in == str(plan.weights)]
+    for problem in problems:
+        yield _data("weights", "failure", problem)
     for warning in plan.warnings:
         yield _data(case.dataset.name, "warning", warning)
     if plan.train_images is not None:
@@ -130,6 +133,8 @@ def judge_data(plan: Plan) -> Iterator[Finding]:
         yield _data(case.dataset.name, "ok", sizes)
     if plan.vocabulary.is_file():
         yield _data("vocabulary", "ok", str(plan.vocabulary))
+    if problems:
+        return
     if plan.weights is not None or case.model.weights is None:
         yield _data("weights", "ok", str(plan.weights or "none: initialised at random from the seed"))
     elif case.model.weights_missing != "error":
