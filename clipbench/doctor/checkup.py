@@ -53,6 +53,7 @@ def check_machine(suite: Suite, registry: Registry, out: Path) -> Checkup:
         *(findings.judge_choice(checks, *choice) for choice in choices),
         problems,
         *(findings.judge_data(plan, unfitting) for plan in plans),
+        *map(findings.judge_reference, plans),
         findings.judge_fetch(plans),
         findings.judge_machine(host, plans, used, out),
     )

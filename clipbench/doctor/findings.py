@@ -15,6 +15,7 @@ from clipbench.doctor.device_check import DeviceCheck
 from clipbench.doctor.host import Host
 from clipbench.doctor.requirements import Requirements, requirements_of
 from clipbench.files.disk import free_bytes, size_text
+from clipbench.results.references import unknown_reference
 from clipbench.suites.fetch_command import fetch_command
 from clipbench.suites.plan import Plan, cache_folder
 
@@ -140,6 +141,14 @@ def judge_data(plan: Plan, unfitting: Sequence[Missing]) -> Iterator[Finding]:
     elif case.model.weights_missing != "error":
         detail = f"{case.model.weights} is not there, so they are initialised at random from the seed"
         yield _data("weights", "note", detail, f"looked in {' or '.join(plan.looked_for['weights'])}")
+
+
+def judge_reference(plan: Plan) -> Iterator[Finding]:
+    """Yield a warning where results could not be compared with the reference that the suite names."""
+    if warning := unknown_reference(plan.case.reference):
+        yield _data("reference", "warning", warning)
+    elif plan.case.reference:
+        yield _data("reference", "ok", plan.case.reference)
 
 
 def judge_machine(host: Host, plans: Sequence[Plan], used: Sequence[DeviceCheck], out: Path) -> Iterator[Finding]:

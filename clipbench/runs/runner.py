@@ -12,6 +12,7 @@ from clipbench.api import Case, Engine, Missing, Observer, Result, events
 from clipbench.api.registry import Registry, load_object
 from clipbench.errors import CaseFailedError, ExitCode, NotReadyError, StoppedError, UsageError
 from clipbench.files.lock import locked
+from clipbench.results.references import unknown_reference
 from clipbench.results.result import build_result, write_result
 from clipbench.runs.devices import thread_variables
 from clipbench.runs.fitting import weights_checks
@@ -54,7 +55,7 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
     with ExitStack() as stack:
         observers = Observers(display)
         stack.callback(observers.close)
-        for warning in dict.fromkeys(warning for plan in plans for warning in plan.warnings):
+        for warning in dict.fromkeys([*(text for plan in plans for text in plan.warnings), *unknown_references(plans)]):
             observers.handle(events.Notice(f"warning: {warning}"))
         stack.enter_context(locked(out / WORK))
         progress = stack.enter_context(SuiteProgress(out / WORK, suite, restart))
@@ -83,10 +84,20 @@ def run_rank(suite: Suite, registry: Registry, launch: Launch) -> int:
     return ExitCode.PASS
 
 
-def check_suite(suite: Suite, registry: Registry) -> None:
-    """Raise NotReadyError for everything missing, devices included; start and write nothing (``run --dry-run``)."""
+def check_suite(suite: Suite, registry: Registry) -> list[Plan]:
+    """Return the plans of a suite that can run here; start and write nothing (``run --dry-run``).
+
+    Raises NotReadyError for everything missing, devices and weights that fit included.
+    """
     plans = [make_plan(case, registry) for case in suite.cases]
     _refuse_missing(plans, check_observers(registry, suite), _checks_of(plans))
+    return plans
+
+
+def unknown_references(plans: Sequence[Plan]) -> list[str]:
+    """Return a warning for each reference that cases name and that does not ship."""
+    names = dict.fromkeys(plan.case.reference for plan in plans)
+    return [warning for warning in map(unknown_reference, names) if warning]
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:

@@ -1,4 +1,6 @@
-"""Weights that do not fit are found before anything runs: by --dry-run, by the doctor, and before the first case."""
+"""Weights that do not fit, and references that are not there, are found before anything runs: by --dry-run, by the
+doctor, and by the run before its first case.
+"""
 
 import json
 
@@ -35,11 +37,23 @@ def test_weights_of_a_later_case_are_checked_before_the_first_runs(suite, weight
 
 def test_the_doctor_has_a_line_for_them(suite, weights, tmp_path):
     good, bad = weights
-    path = suite(matrix={"model.weights": [str(good), str(bad)]})
+    path = suite(matrix={"model.weights": [str(good), str(bad)]}, reference="quickstrat")
     done = clipbench("doctor", path, "--format", "json", cwd=tmp_path)
-    found = [finding for finding in json.loads(done.stdout)["findings"] if finding["subject"] == "weights"]
+    told = json.loads(done.stdout)["findings"]
+    found = [finding for finding in told if finding["subject"] == "weights"]
     assert done.returncode == 5
     assert [(finding["level"], finding["detail"]) for finding in found] == [
         ("ok", str(good)),
         ("failure", f"{bad} does not fit the model. Its beads are square."),
     ]
+    (reference,) = [finding for finding in told if finding["subject"] == "reference"]
+    assert reference["level"] == "warning" and "did you mean 'quickstart'" in reference["detail"]
+
+
+@pytest.mark.parametrize("words", [("--dry-run",), ("--max-steps", "1")])
+def test_a_reference_that_is_not_there_is_told_before_the_run(suite, tmp_path, words):
+    done = clipbench("run", suite(reference="quickstrat"), *words, cwd=tmp_path)
+    assert done.returncode == 0
+    first = next(line for line in done.stderr.splitlines() if "reference" in line)
+    assert first.startswith("warning: reference: 'quickstrat' is none that ships") and "'quickstart'?" in first
+    assert "reference" not in clipbench("run", suite(), "--dry-run", cwd=tmp_path).stderr
