@@ -40,10 +40,10 @@ class LiveProgress(NoProgress):
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
+        self._case = _Shown()
         self._live = Live(
             console=self._console, refresh_per_second=8, transient=True, get_renderable=lambda: Group(*self._parts())
         )
-        self._case = _Shown()
 
     def handle(self, event: events.Event) -> None:
         super().handle(event)
