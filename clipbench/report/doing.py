@@ -32,13 +32,13 @@ def doing(event: events.Progress) -> str:
     return f"{text} {event.done:,} of {event.total:,}" if event.total else text
 
 
-def step_text(event: events.StepsUnderWay, steps_per_epoch: int | None) -> str:
-    """Return position, loss, learning rate, speed, share of waiting and memory, in one line."""
+def training(event: events.StepsUnderWay, steps_per_epoch: int | None) -> tuple[str, str]:
+    """Return position, loss and learning rate, then speed, share of waiting and memory."""
     memory = "-" if event.memory_bytes is None else size_text(event.memory_bytes)
     return (
         f"epoch {event.epoch} step {event.step}/{steps_per_epoch or '?'}  loss {number(event.loss, '.4f')}  "
-        f"lr {event.learning_rate:.3g}  {number(event.throughput, '.1f')} pairs/s  "
-        f"data wait {number(event.data_wait, '.1%')}  memory {memory}"
+        f"lr {event.learning_rate:.3g}",
+        f"{number(event.throughput, '.1f')} pairs/s  data wait {number(event.data_wait, '.1%')}  memory {memory}",
     )
 
 
@@ -47,25 +47,28 @@ def stop_text(event: events.StopRequested) -> str:
     lost = _lost(event)
     if event.at_once:
         return f"stopped at once: {lost}"
-    return f"stopping: {_way_out(event)}; Ctrl-C again stops at once: {lost}"
+    return f"stopping: {_way_out(event)}\nCtrl-C again stops at once: {lost}"
 
 
 def _way_out(event: events.StopRequested) -> str:
     saving = "" if event.save_seconds is None else f" (about {duration(event.save_seconds)})"
     if event.steps_left:
-        last = "the step under way ends" if event.steps_left == 1 else f"after at most {event.steps_left} more steps"
+        last = (
+            "the step under way ends" if event.steps_left == 1 else f"at most {event.steps_left} more steps are taken"
+        )
         takes = "" if event.step_seconds is None else f" (a step takes about {duration(event.step_seconds)})"
-        return f"{last}{takes}, then all that was trained is saved{saving}: {_count(event.steps)} and what is under way"
+        done = f"the {_count(event.steps)} so far are" if event.steps else "it is"
+        return f"{last}{takes}, then {done} saved{saving}"
     if not event.steps:
         return "nothing was trained yet, so that nothing is saved"
     doing_now = "the evaluation under way is given up" if event.stage in ("images", "texts") else "this ends"
-    return f"{doing_now}, then all that was trained is saved{saving}: {_count(event.steps)}"
+    return f"{doing_now}, then all {_count(event.steps)} are saved{saving}"
 
 
 def _lost(event: events.StopRequested) -> str:
     unsaved = event.steps - event.saved_steps
     if not unsaved:
-        return "only the step under way is lost" if event.stage is None else "nothing that was trained is lost"
+        return "only the step under way is lost" if event.steps_left else "nothing that was trained is lost"
     since = f"since the checkpoint of step {event.saved_steps:,}" if event.saved_steps else "so far"
     return f"{_count(unsaved)} {since} are lost" if unsaved > 1 else f"the one step {since} is lost"
 

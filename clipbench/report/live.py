@@ -27,6 +27,7 @@ class _Shown:
     doing: events.Progress | None = None
     started: float = field(default_factory=time.monotonic)
     doing_since: float = field(default_factory=time.monotonic)
+    step_at: float = 0.0
     training_since: float = field(default_factory=time.monotonic)
     steps_before: int = 0
     is_stopping: bool = False
@@ -47,6 +48,7 @@ class LiveProgress(NoProgress):
 
     def handle(self, event: events.Event) -> None:
         super().handle(event)
+        now = time.monotonic()
         match event:
             case events.CaseStarted():
                 self._case = _Shown(event.run_id)
@@ -54,12 +56,17 @@ class LiveProgress(NoProgress):
             case events.Progress():
                 self._live.start()
                 if self._case.doing is None or self._case.doing.stage != event.stage:
-                    self._case.doing_since = time.monotonic()
+                    self._case.doing_since = now
                 self._case.doing = event
             case events.TrainingStarted(steps_done=steps):
-                self._case.training_since, self._case.steps_before = time.monotonic(), steps
+                self._case.training_since, self._case.steps_before = now, steps
             case events.StepsUnderWay():
-                self._case = replace(self._case, step=event, doing=None, doing_since=time.monotonic())
+                self._case = replace(self._case, step=event, doing=None, doing_since=now, step_at=now)
+            case events.StepsTrained(epoch=epoch, step=step, steps_done=done) if self._case.step:
+                self._case.step = replace(self._case.step, epoch=epoch, step=step, steps_done=done)
+                self._case.step_at = now
+            case events.CheckpointSaved():
+                self._case.doing, self._case.doing_since = None, now
             case events.EpochFinished(record):
                 self._case.records.append(record)
             case events.StopRequested():
@@ -75,7 +82,8 @@ class LiveProgress(NoProgress):
 
     def _end_case(self, event: events.CaseFinished) -> None:
         self._live.stop()
-        self._console.print(_table(self._case.records))
+        if self._case.records:
+            self._console.print(_table(self._case.records))
         status, *error = describe_end(event)
         self.notice(status)
         for line in error:
@@ -89,7 +97,7 @@ class LiveProgress(NoProgress):
             # Whatever does not fit above the step under way would push it off the screen.
             parts.append(_table(self._case.records[-max(3, self._console.height - 8) :]))
         if self._case.step:
-            parts.append(Text(self.describe_step(self._case.step)))
+            parts += map(Text, self.describe_step(self._case.step))
         if self.built and (steps := self.built.steps):
             parts.append(self._bar(steps))
         parts.append(Text(self._under_way()))
@@ -115,7 +123,8 @@ class LiveProgress(NoProgress):
         here = done - self._case.steps_before
         if here <= 0:
             return "unknown"
-        return clock((time.monotonic() - self._case.training_since) / here * (steps - done))
+        pace = (self._case.step_at - self._case.training_since) / here
+        return clock(max(0.0, pace * (steps - done) - (time.monotonic() - self._case.step_at)))
 
 
 def _table(records: list[EpochRecord]) -> Table:

@@ -5,7 +5,7 @@ import sys
 import time
 
 from clipbench.api import EpochRecord, events
-from clipbench.report.doing import doing, number, step_text, stop_text
+from clipbench.report.doing import doing, number, stop_text, training
 
 # A plain log stays readable: at most one line in so many seconds between epochs.
 PLAIN_SECONDS = 5.0
@@ -71,9 +71,9 @@ class NoProgress:
             f"{device['precision']}, {steps}"
         )
 
-    def describe_step(self, event: events.StepsUnderWay) -> str:
-        """Return how far training is and how fast, in one line."""
-        return step_text(event, self.built.steps_per_epoch if self.built else None)
+    def describe_step(self, event: events.StepsUnderWay) -> tuple[str, str]:
+        """Return how far training is, and how fast."""
+        return training(event, self.built.steps_per_epoch if self.built else None)
 
 
 class PlainProgress(NoProgress):
@@ -82,7 +82,7 @@ class PlainProgress(NoProgress):
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._last_line = 0.0
-        self._is_training = False
+        self._is_training = self._has_stepped = False
 
     def handle(self, event: events.Event) -> None:
         super().handle(event)
@@ -94,12 +94,14 @@ class PlainProgress(NoProgress):
             case events.TrainingStarted():
                 self._is_training = True
             case events.CaseStarted():
-                self._started, self._is_training = time.monotonic(), False
+                self._started = time.monotonic()
+                self._is_training = self._has_stepped = False
                 self._print(f"case {event.case.name}, run {event.run_id}")
             case events.LearnerBuilt():
                 self._print(self.describe_start())
-            case events.StepsUnderWay() if is_due:
-                self._print(self.describe_step(event))
+            case events.StepsUnderWay() if is_due or not self._has_stepped:
+                self._has_stepped = True
+                self._print("  ".join(self.describe_step(event)))
             case events.EpochFinished():
                 self._print(describe_epoch(event.record))
             case events.CaseFinished():

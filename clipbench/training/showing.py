@@ -28,6 +28,7 @@ class StepDisplay:
     emit: Callable[[events.Event], None]
     waits: bool = field(init=False)
     _lap: Window | None = field(init=False, default=None)
+    _loss: float | None = field(init=False, default=None)
     _told: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
@@ -45,6 +46,7 @@ class StepDisplay:
     def tell(self, epoch: int, step: int, steps_done: int, loss: float | None, learning_rate: float) -> None:
         """Tell of the latest step, with the figures of the last ones that were waited for."""
         self._told = time.monotonic()
+        self._loss = self._loss if loss is None else loss
         lap = self._lap
         step_seconds = lap.seconds / lap.steps if lap and lap.steps else None
         rate = (
@@ -52,4 +54,6 @@ class StepDisplay:
         )
         wait = lap.data_wait / lap.seconds if lap and lap.seconds else None
         memory = self.hardware.device.peak_memory() or peak_host_memory()
-        self.emit(events.StepsUnderWay(epoch, step, steps_done, loss, learning_rate, step_seconds, rate, wait, memory))
+        self.emit(
+            events.StepsUnderWay(epoch, step, steps_done, self._loss, learning_rate, step_seconds, rate, wait, memory)
+        )
