@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import Record, arguments, in_process, parse, show_table
-from clipbench.api.result import EpochMetrics, Metrics, QueryRanks, Result
+from clipbench.api.result import QueryRanks, Result
 from clipbench.compare.bootstrap import hits_of, paired_draws
 from clipbench.compare.gate import Request, judge
-from clipbench.results.metrics import metrics_of
+from clipbench.results.metrics import summarise
 from clipbench.results.result import read_result, result_data
 
 SEEDS = 10
@@ -44,8 +44,10 @@ def with_query_ranks(result: Result, images: int, random: np.random.Generator) -
     text, image = (np.maximum(random.geometric(0.8, queries) - 1, 0).tolist() for queries in (images, 5 * images))
     ranks = QueryRanks(epoch, text, image, np.repeat(np.arange(images), 5).tolist())
     record = replace(result.epochs[-1], recall=hits_of(ranks).recalls())
-    last = EpochMetrics(epoch, metrics_of(record))
-    return replace(result, query_ranks=ranks, epochs=(*result.epochs[:-1], record), metrics=Metrics(last, last))
+    epochs = (*result.epochs[:-1], record)
+    return replace(
+        result, query_ranks=ranks, epochs=epochs, metrics=summarise(epochs, result.config["train"]["batch_size"])
+    )
 
 
 # --- the ways -----------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ class EpochRecord:
     """One epoch: epochs count from 1, 0 is the evaluation of weights as they came.
 
     Losses are means in nats, ``learning_rate`` that of the first step, ``recall`` in percent by name (None where the
-    epoch was not evaluated), ``samples_per_second`` over all ranks, ``data_wait`` and ``mfu`` shares of 0..1,
+    epoch was not evaluated), ``throughput`` over all ranks, ``data_wait`` and ``mfu`` shares of 0..1,
     ``step_seconds`` percentiles over the ``windows``, memory in bytes. ``reasons`` says why a value is None, by field.
     """
 
@@ -59,7 +59,7 @@ class EpochRecord:
     val_loss: float | None
     learning_rate: float | None
     recall: Mapping[str, float] | None
-    samples_per_second: float | None
+    throughput: float | None
     data_wait: float | None
     step_seconds: Mapping[str, float] | None
     windows: tuple[Window, ...]
@@ -67,8 +67,8 @@ class EpochRecord:
     host_memory_bytes: int | None
     seconds: EpochSeconds
     reasons: Mapping[str, str]
-    samples_per_second_per_device: float | None = None
-    samples_per_second_per_card: float | None = None
+    throughput_per_device: float | None = None
+    throughput_per_card: float | None = None
     mfu: float | None = None
     grad_norm: float | None = None
     skipped_steps: int = 0

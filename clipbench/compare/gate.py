@@ -11,7 +11,7 @@ from clipbench.api import CaseFailedError, Result, UsageError
 from clipbench.compare.comparing import compare
 from clipbench.compare.matching import Match, Terms, group_repeats, match_baselines, match_reference
 from clipbench.compare.significance import Thresholds
-from clipbench.compare.verdicts import Judgement
+from clipbench.compare.verdicts import FailOn, Judgement
 from clipbench.results.baselines import FOLDER, Baseline, load_baselines
 from clipbench.results.collect import Collection, collect
 from clipbench.results.references import load_references, shipped_references
@@ -28,6 +28,7 @@ class Request:
     ``baseline`` is a file, a folder, a run id, the name of an adopted baseline, or ``adopted``; with it, references
     are compared with only where ``reference`` names one, or is ``own``: the one that each result names itself.
     ``folders`` have further references, ``baselines`` the adopted baselines.
+    ``fail_on`` has what fails beside what always does.
     ``least_recall`` is in points, ``least_speed`` in percent. Raises UsageError for a number that is not finite: it
     would pass everything.
     """
@@ -41,7 +42,7 @@ class Request:
     target: float | None = None
     least_recall: float = 0.5
     least_speed: float = 3.0
-    strict: bool = False
+    fail_on: frozenset[FailOn] = frozenset()
 
     def __post_init__(self) -> None:
         for name in ("target", "least_recall", "least_speed"):
@@ -64,7 +65,7 @@ def judge(request: Request) -> Judgement:
     """Compare every result under the request's paths with what the request asks for."""
     inputs = load(request)
     comparisons = map(compare, match_all(request, inputs))
-    return Judgement(tuple(comparisons), inputs.problems, request.strict)
+    return Judgement(tuple(comparisons), inputs.problems, request.fail_on)
 
 
 def match_all(request: Request, inputs: Collection) -> Iterator[Match]:

@@ -16,7 +16,7 @@ EPOCH_FIGURES = {
     "text R@1": ("text_recall@1", ".2f"),
     "image R@1": ("image_recall@1", ".2f"),
     "recall mean": ("recall_mean", ".2f"),
-    "pairs/s": ("samples_per_second", ".1f"),
+    "pairs/s": ("throughput", ".1f"),
     "data wait": ("data_wait", ".1%"),
 }
 

@@ -70,7 +70,7 @@ def build_result(
         config_sha256=case.sha256(),
         seed=case.seed,
         epochs=epochs,
-        metrics=summarise(epochs),
+        metrics=summarise(epochs, case.train.batch_size),
         error=error,
         warnings=(*warnings, *(event.text for event in log if isinstance(event, events.Warned))),
         **reported,

@@ -112,7 +112,7 @@ def test_a_metric_that_nobody_knows_is_exit_2_with_the_nearest(tmp_path, result)
     write_result(tmp_path, result(1))
     done = trend(tmp_path, "--metric", "recall_maen")
     assert done.exit_code == 2 and "did you mean 'recall_mean'" in done.output
-    assert trend(tmp_path, "--metric", "samples_per_second").exit_code == 0
+    assert trend(tmp_path, "--metric", "throughput").exit_code == 0
     done = trend(tmp_path, "--case", "yours")
     assert done.exit_code == 2 and "mine" in done.output
 

@@ -91,7 +91,7 @@ def test_the_libraries_are_there_once(page):
 
 def test_every_chart_has_its_picture(report):
     pictures = {path.stem: path.read_bytes() for path in report.glob("*.png")}
-    drawn = {chart.name for chart in EPOCH_CHARTS} | {"comparison", "history_recall_mean", "history_samples_per_second"}
+    drawn = {chart.name for chart in EPOCH_CHARTS} | {"comparison", "history_recall_mean", "history_throughput"}
     assert set(pictures) == drawn
     assert all(data.startswith(PNG) and len(data) > 2000 for data in pictures.values())
     assert {"epoch_loss", "epoch_recall"} <= drawn
@@ -167,7 +167,7 @@ def test_a_result_costs_the_page_little(write_report):
 def test_a_result_without_training_makes_a_page(write_report):
     """Evaluation alone: no losses over epochs, no throughput, no learning rate."""
     made = make_result(0, epochs=1)
-    trained = ("train_loss", "val_loss", "samples_per_second")
+    trained = ("train_loss", "val_loss", "throughput")
     nothing = dict.fromkeys((*trained, "learning_rate", "data_wait", "step_seconds"))
     record = replace(made.epochs[0], epoch=0, steps=0, windows=(), **nothing)
     values = dict(made.metrics.last.values)

@@ -9,7 +9,6 @@ from clipbench.api.data import Fingerprint
 from clipbench.api.result import (
     CaseError,
     DatasetUsed,
-    EpochMetrics,
     EpochRecord,
     EpochSeconds,
     Metric,
@@ -22,7 +21,7 @@ from clipbench.api.result import (
 )
 from clipbench.compare.bootstrap import hits_of
 from clipbench.files import schemas
-from clipbench.results.metrics import metrics_of
+from clipbench.results.metrics import summarise
 from clipbench.results.result import result_data
 from clipbench.suites.loading import find_suite, load_suite
 
@@ -39,21 +38,26 @@ ENVIRONMENT = {
 }
 
 
-def made_result(run_id="made-1", seed=0, lost=0.0, slower=0.0, noise=0.02, windows=40, draw=0, losses=(0.5, 0.25)):
+def made_result(
+    run_id="made-1", seed=0, lost=0.0, slower=0.0, noise=0.02, windows=40, draw=0, losses=(0.5, 0.25), stalled=1.0
+):
     """A valid, completed result of the quickstart.
 
     ``lost`` is the share of queries that miss beyond those that always do, ``slower`` a share of throughput,
-    ``noise`` that of a window, drawn from ``draw``.
+    ``noise`` that of a window, drawn from ``draw``; the first window of every epoch takes ``stalled`` times as long.
     """
     random = np.random.default_rng(draw)
     ranks = QueryRanks(len(losses), missed(IMAGES, lost), missed(IMAGES * CAPTIONS, lost), OWNER)
     seconds = 1.0 / (1 - slower) * (1 + noise * random.standard_normal(windows))
+    parts = np.array_split(seconds, len(losses))
+    for part in parts:
+        part[:1] *= stalled
     records = tuple(
         record(epoch, loss, hits_of(ranks).recalls(), [Window(10, float(s), 0.0) for s in part])
-        for epoch, (loss, part) in enumerate(zip(losses, np.array_split(seconds, len(losses)), strict=True), 1)
+        for epoch, (loss, part) in enumerate(zip(losses, parts, strict=True), 1)
     )
     case = load_suite(find_suite("quickstart"), [f"seed={seed}"]).cases[0]
-    last = EpochMetrics(len(losses), metrics_of(records[-1]))
+    last = summarise(records, case.train.batch_size).last
     result = Result(
         run_id=run_id,
         suite=case.suite,
@@ -130,12 +134,12 @@ def record(epoch, loss, recall, windows):
         val_loss=loss,
         learning_rate=1e-3,
         recall=recall,
-        samples_per_second=500 * len(windows) / taken if windows else None,
+        throughput=500 * len(windows) / taken if windows else None,
         data_wait=0.0,
         step_seconds=None,
         windows=tuple(windows),
         peak_memory_bytes=None,
         host_memory_bytes=None,
         seconds=EpochSeconds(10.0, 2.0),
-        reasons={} if windows else {"samples_per_second": "all steps were warm-up"},
+        reasons={} if windows else {"throughput": "all steps were warm-up"},
     )

@@ -83,7 +83,7 @@ def _record(rng, number, epochs, shift):
         val_loss=train_loss + 0.05,
         learning_rate=1e-3 * (1 - done) + 1e-6,
         recall=recall,
-        samples_per_second=800 + rng.gauss(0, 8),
+        throughput=800 + rng.gauss(0, 8),
         data_wait=0.04 + 0.01 * rng.random(),
         step_seconds={"p5": 0.03, "p50": 0.04, "p95": 0.05, "max": 0.06},
         windows=tuple(Window(10, 0.4 + 0.01 * rng.random(), 0.01 * rng.random()) for _ in range(18)),
