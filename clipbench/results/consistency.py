@@ -181,8 +181,9 @@ def _queries(result: Result) -> Iterator[Disagreement]:
         yield Disagreement(
             "query_ranks.image_of_text", f"{without} images without a caption", "a caption for each image"
         )
-    recall = next(record.recall for record in result.epochs if record.epoch == last.epoch) or {}
-    yield from _unequal("epochs.-1.recall", recall, recall_metrics(ranks.text, ranks.image), "by query_ranks")
+    index = next(index for index, record in enumerate(result.epochs) if record.epoch == last.epoch)
+    recall = result.epochs[index].recall or {}
+    yield from _unequal(f"epochs.{index}.recall", recall, recall_metrics(ranks.text, ranks.image), "by query_ranks")
 
 
 def _clock(result: Result) -> Iterator[Disagreement]:
