@@ -9,7 +9,7 @@ from clipbench.api import InvalidFileError, NotReadyError, Result, UsageError, d
 from clipbench.files import schemas
 from clipbench.files.json_file import write_json
 from clipbench.results.document import kind_and_version, read_document, results_digest
-from clipbench.results.result import result_data
+from clipbench.results.result import parse_result, result_data
 
 FOLDER = Path("results", "baseline")
 
@@ -69,11 +69,28 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def parse_baseline(document: Mapping[str, Any], path: Path) -> Baseline:
-    """Return a document that its schema has accepted, as a Baseline; its results are checked by theirs."""
+    """Return a document that its schema has accepted, as a Baseline; its results are checked as those in files are.
+
+    Raises InvalidFileError for results that did not complete, are of several cases or devices, or are of one run.
+    """
     for result in document["results"]:
         for _, message in schemas.problems("result", result):
             raise InvalidFileError(f"{path}: not a valid baseline: a result in it: {message}")
-    return replace(from_plain(Baseline, document), path=path)
+    results = tuple(parse_result(result, path) for result in document["results"])
+    baseline = from_plain(Baseline, {**document, "results": ()})
+    first = results[0]
+    for one in results:
+        if not one.completed:
+            raise InvalidFileError(f"{path}: not a valid baseline: the case of {one.run_id} {one.status}")
+        ours, theirs = ((of.suite, of.case, of.device_name, of.precision, of.world_size) for of in (one, first))
+        if ours != theirs:
+            raise InvalidFileError(
+                f"{path}: not a valid baseline: its results are of several cases: {first.run_id} of "
+                f"{', '.join(map(str, theirs))}; {one.run_id} of {', '.join(map(str, ours))}"
+            )
+    if len({one.run_id for one in results}) < len(results):
+        raise InvalidFileError(f"{path}: not a valid baseline: a run is in it twice")
+    return replace(baseline, results=results, path=path)
 
 
 def load_baselines(folder: Path) -> list[Baseline]:

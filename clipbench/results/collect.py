@@ -1,12 +1,11 @@
 """What lies under some paths: results, references and baselines, and what was refused."""
 
 import os
-from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from clipbench.api import InvalidFileError, QueryRanks, Result, UsageError
+from clipbench.api import InvalidFileError, Result, UsageError
 from clipbench.results.baselines import Baseline, parse_baseline
 from clipbench.results.document import read_document
 from clipbench.results.references import Reference, add_reference, parse_reference
@@ -56,7 +55,7 @@ def collect(paths: Sequence[Path]) -> Collection:
         try:
             match read_file(file):
                 case Result() as result:
-                    results.append(compact(result))
+                    results.append(result)
                 case Reference() as reference:
                     add_reference(known, reference)
                 case Baseline() as baseline:
@@ -64,18 +63,6 @@ def collect(paths: Sequence[Path]) -> Collection:
         except InvalidFileError as error:
             problems.append(str(error))
     return Collection(tuple(results), known, tuple(problems), tuple(adopted))
-
-
-def compact(result: Result) -> Result:
-    """Return ``result`` with its query ranks as arrays of four bytes a number; ranks beyond that stay as they are."""
-    ranks = result.query_ranks
-    if ranks is None:
-        return result
-    try:
-        arrays = (array("i", values) for values in (ranks.text, ranks.image, ranks.image_of_text))
-        return replace(result, query_ranks=QueryRanks(ranks.epoch, *arrays))
-    except OverflowError:
-        return result
 
 
 def _files(path: Path, problems: list[str]) -> Iterator[Path]:

@@ -8,11 +8,12 @@ from dataclasses import replace
 from clipbench.api.plain import finite
 from clipbench.api.result import EpochRecord, EpochSeconds, RankRecord
 from clipbench.errors import CaseFailedError
+from clipbench.results.timing import measure
 from clipbench.training.collectives import MemoryPeaks
 from clipbench.training.evaluation import Evaluation
 from clipbench.training.hardware import Hardware
 from clipbench.training.state import EpochProgress
-from clipbench.training.throughput import measure, slowest_windows
+from clipbench.training.throughput import slowest_windows
 
 NO_STEPS = "no step was taken after the warm-up"
 UNTRAINED = "nothing was trained"

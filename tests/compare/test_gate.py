@@ -48,10 +48,7 @@ def test_references_are_compared_with_beside_a_baseline_only_when_asked_for(plac
         "earlier",
         "--reference",
         "own",
-        "--allow",
-        "data",
-        "--allow",
-        "evaluation",
+        *("--allow", "data", "--allow", "evaluation", "--allow", "recipe"),
     )
     both = json.loads(run(*asked, "--format", "json"))
     assert [c["against"]["kind"] for c in both["comparisons"]] == ["baseline", "reference"]
