@@ -167,7 +167,8 @@ class StepsUnderWay(Event):
     ``epoch`` and ``step`` in it count from 1, ``steps_done`` over the whole run. Of steps that take less than a second
     they count those given to the device, and all else is of the last ones that it was waited for: ``loss``,
     ``step_seconds``, ``throughput``, and ``data_wait``, a share of 0..1; None while not known. ``memory_bytes``
-    is the peak on the device in this epoch, or that of the process where the device reports none.
+    is the peak on the device in this epoch, or that of the process where the device reports none. ``watts`` and
+    ``celsius`` are what a meter read last, where there is one.
     """
 
     epoch: int
@@ -179,6 +180,8 @@ class StepsUnderWay(Event):
     throughput: float | None
     data_wait: float | None
     memory_bytes: int | None
+    watts: float | None = None
+    celsius: float | None = None
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,9 @@ def training(event: events.StepsUnderWay, steps_per_epoch: int | None) -> tuple[
     return (
         f"epoch {event.epoch} step {event.step}/{steps_per_epoch or '?'}  loss {number(event.loss, '.4f')}  "
         f"lr {event.learning_rate:.3g}",
-        f"{number(event.throughput, '.1f')} pairs/s  data wait {number(event.data_wait, '.1%')}  memory {memory}",
+        f"{number(event.throughput, '.1f')} pairs/s  data wait {number(event.data_wait, '.1%')}  memory {memory}"
+        + ("" if event.watts is None else f"  {event.watts:.0f} W")
+        + ("" if event.celsius is None else f"  {event.celsius:.0f} °C"),
     )
 
 

@@ -20,6 +20,7 @@ from clipbench.files.lock import lock_for_life
 from clipbench.results import environment
 from clipbench.runs.devices import find_device, pick_precision
 from clipbench.runs.job import RANK_LOCK, Job
+from clipbench.runs.meters import start_sampler
 from clipbench.runs.reporter import Reporter
 from clipbench.suites.plan import Plan, make_plan
 from clipbench.training import checkpoints
@@ -111,7 +112,9 @@ def open_device(rank: Rank) -> Hardware:
     probes = tuple(engine.probe(device, precision, world.local_rank))
     reporter.emit(events.DeviceProbed(probes))
     peak_flops, unreliable = device.peak_flops(precision), check_probes(probes, device.name)
-    return Hardware(engine, device, precision, section, world, group, info, hosts, peak_flops, unreliable)
+    telemetry = start_sampler(rank.registry, device.name, world.local_rank)
+    rank.resources.callback(telemetry.close)
+    return Hardware(engine, device, precision, section, world, group, info, hosts, peak_flops, unreliable, telemetry)
 
 
 def check_probes(probes: Sequence[Probe], device: str) -> str | None:

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipbench.api import Device, Group, Window
+from clipbench.api import Device, Group, Window, from_plain, to_plain
+from clipbench.api.result import Telemetry
+from clipbench.training.telemetry import combine
 
 
 class SingleRank:
@@ -75,6 +77,12 @@ def gather_values(group: Group, value: Any) -> list[Any]:  # noqa: ANN401
     """Return the ``value`` of every rank on every rank, in rank order; each must fit JSON."""
     text = json.dumps(value, ensure_ascii=False).encode()
     return [json.loads(array.tobytes()) for array in group.all_gather(np.frombuffer(text, np.uint8))]
+
+
+def gather_telemetry(group: Group, own: Telemetry | None) -> Telemetry | None:
+    """Return what all ranks' meters measured together, on every rank."""
+    plain = gather_values(group, to_plain(own))
+    return combine([None if one is None else from_plain(Telemetry, one) for one in plain])
 
 
 def any_rank(group: Group, flag: bool) -> bool:

@@ -14,7 +14,14 @@ from clipbench.results.environment import peak_host_memory, usable_cores
 from clipbench.suites.plan import Plan
 from clipbench.training.batches import starvation_warning, worker_count
 from clipbench.training.checkpointing import Checkpointer
-from clipbench.training.collectives import WindowReport, any_rank, any_ranks, barrier, gather_memory
+from clipbench.training.collectives import (
+    WindowReport,
+    any_rank,
+    any_ranks,
+    barrier,
+    gather_memory,
+    gather_telemetry,
+)
 from clipbench.training.epoch_record import epoch_record
 from clipbench.training.evaluation import Evaluation, Evaluator
 from clipbench.training.hardware import Hardware
@@ -65,8 +72,10 @@ class Loop:
             evaluation = self._evaluate(number) if self._evaluation_due(epoch) else None
             if evaluation is not None:
                 state.query_ranks = evaluation.query_ranks
+            telemetry = gather_telemetry(hardware.group, hardware.telemetry.take())
             memory = gather_memory(hardware.group, hardware.device, peak_host_memory())
-            record = epoch_record(number, state.progress, rate, evaluation, memory, train.batch_size, hardware)
+            progress = state.progress
+            record = epoch_record(number, progress, rate, evaluation, memory, train.batch_size, hardware, telemetry)
             state.finish_epoch(record)
             self.emit(events.EpochFinished(record))
             # Once: what is true of one epoch is mostly true of the next.
@@ -88,6 +97,7 @@ class Loop:
         assert self.loader is not None and self.plan.train_images is not None
         self._epoch_started = time.perf_counter() - progress.seconds
         first_step = progress.steps
+        self.hardware.telemetry.begin("train", resumed=first_step > 0)
         order = epoch_batches(case.seed, epoch, self.plan.train_images, case.train.batch_size)[:steps]
         own = rank_batches(order[first_step:], world.rank, world.size)
         learner.synchronize()
@@ -114,6 +124,7 @@ class Loop:
                 self._save()
                 barrier(group)
                 timer.restart()
+        self.hardware.telemetry.end()
         progress.seconds = time.perf_counter() - self._epoch_started
         self.checkpointer.check_parameters(learner, f" after epoch {epoch + 1}")
 
@@ -180,6 +191,7 @@ class Loop:
         """Return the evaluation after epoch ``number``; None on ranks other than the first."""
         self.emit(events.EvaluationStarted(number))
         self.hardware.group.at(f"epoch {number}, evaluation")
+        self.hardware.telemetry.begin("eval")
         try:
             return self.evaluator(self.learner, number)
         except Stopped:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from clipbench.api import Window, events
+from clipbench.api import Reading, Window, events
 from clipbench.results.environment import peak_host_memory
 from clipbench.training.hardware import Hardware
 from clipbench.training.throughput import WindowTimer
@@ -54,6 +54,6 @@ class StepDisplay:
         )
         wait = lap.data_wait / lap.seconds if lap and lap.seconds else None
         memory = self.hardware.device.peak_memory() or peak_host_memory()
-        self.emit(
-            events.StepsUnderWay(epoch, step, steps_done, self._loss, learning_rate, step_seconds, rate, wait, memory)
-        )
+        reading = self.hardware.telemetry.latest() or Reading()
+        figures = (self._loss, learning_rate, step_seconds, rate, wait, memory, reading.watts, reading.celsius)
+        self.emit(events.StepsUnderWay(epoch, step, steps_done, *figures))

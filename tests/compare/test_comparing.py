@@ -12,7 +12,7 @@ from clipbench.compare.matching import Terms, match_baseline
 from clipbench.compare.verdicts import Bootstrap, Cause, TimingTest
 from clipbench.results.baselines import Baseline
 from clipbench.results.metrics import RECALL_NAMES
-from tests.support.made_results import agreeing, changed, made_result, with_metric
+from tests.support.made_results import changed, made_result, with_metric
 
 
 def against(ours, theirs, allow=(), target=None):
