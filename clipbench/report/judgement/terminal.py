@@ -68,7 +68,7 @@ def comparison_report(judgement: Judgement) -> Group:
             parts += [_heading(comparison), *map(_bullet, notes), Text()]
     if judgement.problems:
         parts += [Text("refused files", style=STYLES["fail"]), *map(_bullet, judgement.problems), Text()]
-    parts.append(Text(wording.verdict_line(judgement), style="bold"))
+    parts += [wrapped(wording.seen_line(judgement.seen)), Text(wording.verdict_line(judgement), style="bold")]
     return Group(*parts)
 
 
