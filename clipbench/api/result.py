@@ -214,6 +214,7 @@ class Result:
     """One case's result, as it is stored (result.schema.json).
 
     ``config`` and ``environment`` are plain data: what an earlier or later version wrote there is kept as it is.
+    ``invocation`` is the same for all results of one call of ``clipbench run``; None: not known.
     """
 
     run_id: str
@@ -240,6 +241,7 @@ class Result:
     probes: tuple[Probe, ...] | None = None
     bad_images: BadImages | None = None
     warnings: tuple[str, ...] = field(default=())
+    invocation: str | None = None
 
     def metric(self, name: str) -> Metric | None:
         """Return a metric of the last evaluation, or None where there is none of that name."""
@@ -254,6 +256,13 @@ class Result:
     def metric_names(self) -> tuple[str, ...]:
         """Names of the metrics of the last evaluation."""
         return tuple(self.metrics.last.values) if self.metrics.last else ()
+
+    @property
+    def case_without_seed(self) -> str:
+        """Name of the case, without the seed that a matrix gave it: all seeds have the same."""
+        name, _, choices = self.case.partition("@")
+        kept = ",".join(choice for choice in choices.split(",") if choice and not choice.startswith("seed="))
+        return f"{name}@{kept}" if kept else name
 
     @property
     def completed(self) -> bool:

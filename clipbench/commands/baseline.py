@@ -30,7 +30,8 @@ def baseline_set(paths: tuple[Path, ...], reason: str, name: str | None, by: str
     from clipbench.report.baselines import adopted_text
     from clipbench.results.result import read_result
 
-    click.echo(adopted_text(adopt([read_result(path) for path in paths], baselines, reason, name, by)))
+    inputs = [path.resolve() for path in paths]
+    click.echo(adopted_text(adopt([read_result(path) for path in paths], baselines, reason, name, by, inputs)))
 
 
 @baseline.command("list")

@@ -9,6 +9,7 @@ from typing import Any
 from clipbench.api import ABSENT, Direction, InvalidFileError, Result, UsageError, did_you_mean
 from clipbench.api.plain import finite, from_plain, to_plain, value_at
 from clipbench.files.bundled import bundled
+from clipbench.files.json_file import json_files
 from clipbench.results.document import read_document
 from clipbench.results.metrics import metric_called
 
@@ -86,9 +87,8 @@ def load_references(folders: Iterable[Path]) -> dict[str, Reference]:
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such folder; expected one with references")
-        for path in sorted(folder.glob("*.json")):
-            if not path.name.startswith("."):
-                add_reference(known, read_reference(path))
+        for path in json_files(folder):
+            add_reference(known, read_reference(path))
     return known
 
 

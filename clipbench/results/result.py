@@ -48,6 +48,7 @@ def build_result(
     status: Status,
     error: CaseError | None,
     warnings: Iterable[str] = (),
+    invocation: str | None = None,
 ) -> Result:
     """Return what a case's event ``log`` adds up to; pure but for the clock.
 
@@ -74,6 +75,7 @@ def build_result(
         epochs=epochs,
         metrics=summarise(epochs, case.train.batch_size),
         error=error,
+        invocation=invocation,
         warnings=(*warnings, *(event.text for event in log if isinstance(event, events.Warned))),
         **reported,
     )

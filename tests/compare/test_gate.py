@@ -103,7 +103,7 @@ def test_an_inconclusive_gate_says_so_first_and_fails_where_that_was_asked_for(p
 
 def test_a_reference_that_is_not_there_is_a_usage_error_with_those_that_are(place):
     stored(made_result())
-    with pytest.raises(UsageError, match=r"--reference nothing: no such reference; known: .*quickstart.*, own"):
+    with pytest.raises(UsageError, match=r"--reference nothing: no such reference or file; known: .*quickstart.*, own"):
         load(Request((place,), reference="nothing"))
 
 

@@ -79,6 +79,7 @@ def comparison_report(judgement: Judgement, verbose: bool = False) -> Group:
         parts += [Text("refused files", style=STYLES["fail"]), *map(_bullet, judgement.problems), Text()]
     if legend := _legend(judgement, verbose):
         parts += [Text("\n".join(legend), style="dim"), Text()]
+    parts.append(wrapped(wording.seen_line(judgement.seen)))
     parts.append(_line(wording.verdict_line(judgement), style="bold"))
     return Group(*parts)
 
