@@ -210,8 +210,8 @@ def wrapped(line: str, indent: int = 0, style: str = "") -> Text:
 
     Print it with ``crop=False``: a word that is too long for a line stands out of it.
     """
-    margin = " " * indent
+    margin, line = " " * indent, line.replace(" %", "\N{NO-BREAK SPACE}%")  # a number keeps its sign
     parts = textwrap.wrap(
         line, 78, initial_indent=margin, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
     )
-    return Text("\n".join(parts), style=style, no_wrap=True, overflow="ignore")
+    return Text("\n".join(parts).replace("\N{NO-BREAK SPACE}%", " %"), style=style, no_wrap=True, overflow="ignore")
