@@ -44,8 +44,8 @@ def stop(at_once=False, stage=None, steps=12, saved=0, left=1, step_seconds=None
         ),
         (
             stop(saved=11, left=10, step_seconds=0.5),
-            "stopping: finishing at most 10 more steps (a step takes about 0.5 s), then saving with the 12 steps before\n"
-            "Ctrl-C again stops at once: the one step since the checkpoint of step 11 is lost",
+            "stopping: finishing at most 10 more steps (a step takes about 0.5 s), then saving with the 12 steps "
+            "before\nCtrl-C again stops at once: the one step since the checkpoint of step 11 is lost",
         ),
         (
             stop(stage="first step", steps=0),
