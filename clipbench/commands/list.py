@@ -31,6 +31,9 @@ def list(kinds: tuple[str, ...], form: str) -> None:
     """List plugins, suites and references.
 
     KIND is engines, devices, datasets, models, observers, meters, suites or references (default: all of them).
+
+    \b
+    Example: clipbench list devices suites
     """
     from clipbench.report.listing import listing_text
 

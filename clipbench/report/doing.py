@@ -55,12 +55,10 @@ def stop_text(event: events.StopRequested) -> str:
 def _way_out(event: events.StopRequested) -> str:
     saving = "" if event.save_seconds is None else f" (about {duration(event.save_seconds)})"
     if event.steps_left:
-        last = (
-            "the step under way ends" if event.steps_left == 1 else f"at most {event.steps_left} more steps are taken"
-        )
+        last = "the step under way" if event.steps_left == 1 else f"at most {event.steps_left} more steps"
         takes = "" if event.step_seconds is None else f" (a step takes about {duration(event.step_seconds)})"
-        done = f"the {_count(event.steps)} so far are" if event.steps else "it is"
-        return f"{last}{takes}, then {done} saved{saving}"
+        before = f" with the {_count(event.steps)} before" if event.steps else ""
+        return f"finishing {last}{takes}, then saving{before}{saving}"
     if not event.steps:
         return "nothing was trained yet, so that nothing is saved"
     doing_now = "the evaluation under way is given up" if event.stage in ("images", "texts") else "this ends"

@@ -19,7 +19,8 @@ class Position:
         """Return where the run is once ``event`` has happened."""
         match event:
             case events.Progress(stage=stage):
-                return replace(self, stage=stage)
+                # After a checkpoint the next step is taken.
+                return replace(self, stage=None if stage == "saving" else stage)
             case events.TrainingStarted(steps_done=steps):
                 return replace(self, steps=steps, saved_steps=steps)
             case events.StepsUnderWay(steps_done=steps, step_seconds=seconds):

@@ -39,17 +39,17 @@ def stop(at_once=False, stage=None, steps=12, saved=0, left=1, step_seconds=None
     [
         (
             stop(step_seconds=45.2, save_seconds=3.21),
-            "stopping: the step under way ends (a step takes about 45 s), then the 12 steps so far are saved "
+            "stopping: finishing the step under way (a step takes about 45 s), then saving with the 12 steps before "
             "(about 3.2 s)\nCtrl-C again stops at once: 12 steps so far are lost",
         ),
         (
             stop(saved=11, left=10, step_seconds=0.5),
-            "stopping: at most 10 more steps are taken (a step takes about 0.5 s), then the 12 steps so far are saved\n"
-            "Ctrl-C again stops at once: the one step since the checkpoint of step 11 is lost",
+            "stopping: finishing at most 10 more steps (a step takes about 0.5 s), then saving with the 12 steps "
+            "before\nCtrl-C again stops at once: the one step since the checkpoint of step 11 is lost",
         ),
         (
             stop(stage="first step", steps=0),
-            "stopping: the step under way ends, then it is saved\n"
+            "stopping: finishing the step under way, then saving\n"
             "Ctrl-C again stops at once: only the step under way is lost",
         ),
         (

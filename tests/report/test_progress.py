@@ -83,7 +83,8 @@ def screen():
         def after(self, *told):
             for event in told:
                 self.display.handle(event)
-            self.written.truncate(0)
+            self.written.seek(0)
+            self.written.truncate()
             self.display._live.refresh()
             return self.written.getvalue()
 

@@ -38,6 +38,7 @@ def position_of(*told):
         ([RESUMED, e.Progress("first step"), under_way(15, 2.0)], Position(15, 14, None, 2.0)),
         ([e.TrainingStarted(()), e.StepsTrained(1, 10, 10, 0.5, 1e-3, None)], Position(10, 0)),
         ([under_way(9, 2.0), e.CheckpointSaved("x", 9, 0.5), under_way(12, 3.0)], Position(12, 9, None, 3.0, 0.5)),
+        ([under_way(9, 2.0), e.Progress("saving")], Position(9, 0, None, 2.0)),
         ([under_way(9, 2.0), e.Progress("images", "", 16, 500)], Position(9, 0, "images", 2.0)),
     ],
 )
