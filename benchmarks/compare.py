@@ -31,7 +31,10 @@ SEEDS = 10
 def write_copies(result: Result, folder: Path, count: int, images: int) -> Path:
     """Write ``count`` results of other runs, of ten seeds with query ranks of their own; return one of the files."""
     random = np.random.default_rng(0)
-    copies = [with_query_ranks(replace(result, seed=seed), images, random) for seed in range(SEEDS)]
+    val = replace(result.dataset.val, images=images, captions=5 * images)
+    result = replace(result, dataset=replace(result.dataset, val=val))
+    seeded = [replace(result, seed=seed, config={**result.config, "seed": seed}) for seed in range(SEEDS)]
+    copies = [with_query_ranks(one, images, random) for one in seeded]
     for number in range(count):
         data = result_data(replace(copies[number % SEEDS], run_id=f"copy-{number:05d}"))
         (folder / f"{data['run_id']}.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
@@ -69,7 +72,7 @@ def with_reference(folder: Path, reference: str, _: str) -> None:
 
 
 def with_baseline(folder: Path, _: str, baseline: str) -> None:
-    judgement = judge(Request((folder,), baseline=baseline))
+    judgement = judge(Request((folder,), baseline=baseline, repeats=True))
     assert judgement.comparisons and not judgement.problems, judgement.problems
 
 

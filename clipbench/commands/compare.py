@@ -35,7 +35,11 @@ def parse_fail_on(_context: click.Context, _option: click.Parameter, texts: Sequ
 @click.command()
 @PATHS
 @REFERENCES
-@click.option("--reference", metavar="NAME", help="Compare with this reference; 'own' is the one that a result names.")
+@click.option(
+    "--reference",
+    metavar="NAME",
+    help="Compare with this reference, or with one in a file; 'own' is the one that a result names.",
+)
 @click.option(
     "--baseline",
     metavar="WHICH",
@@ -65,6 +69,10 @@ def parse_fail_on(_context: click.Context, _option: click.Parameter, texts: Sequ
     metavar="PERCENT",
     help="Against a baseline: smallest loss of throughput that counts.",
 )
+@click.option("--all-runs", is_flag=True, help="Judge older runs of a case on a device too, not the newest alone.")
+@click.option(
+    "--repeats", is_flag=True, help="All runs of a case are repeats or seeds of one configuration: judge them together."
+)
 @repeatable(
     "--fail-on",
     callback=parse_fail_on,
@@ -84,7 +92,10 @@ def compare(forms: Sequence[str], verbose: bool, strict: bool, fail_on: frozense
     """Compare results with references or earlier runs.
 
     PATHS are result files, or folders that are searched for them. If every --format goes to a file, the table is still
-    printed. The file that GITHUB_STEP_SUMMARY names is appended to; any other file is replaced.
+    printed. The file that GITHUB_STEP_SUMMARY names is appended to; a file of an earlier comparison is replaced, and
+    any other is refused.
+
+    Of every case on a device the newest run is judged, and every file that is named itself. Older runs are history.
 
     \b
     Examples:
@@ -92,10 +103,12 @@ def compare(forms: Sequence[str], verbose: bool, strict: bool, fail_on: frozense
       clipbench compare results --baseline adopted --format junit=verdict.xml
       clipbench compare results --baseline adopted --fail-on inconclusive
     """
-    from clipbench.compare.gate import Request, judge
+    from clipbench.compare.gate import Request, judge, load
     from clipbench.compare.verdicts import FAIL_ON
-    from clipbench.report.judgement.formats import parse_outputs, write_outputs
+    from clipbench.report.judgement.formats import check_outputs, parse_outputs, write_outputs
 
     outputs = parse_outputs(forms)
-    judgement = judge(Request(**asked, fail_on=frozenset(FAIL_ON) if strict else fail_on))
-    return write_outputs(judgement, outputs, verbose)
+    request = Request(**asked, fail_on=frozenset(FAIL_ON) if strict else fail_on)
+    inputs = load(request)
+    check_outputs(outputs, inputs.files)
+    return write_outputs(judge(request, inputs), outputs, verbose)

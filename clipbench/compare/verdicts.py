@@ -4,7 +4,7 @@ Facts only: ``clipbench.report.judgement.wording`` makes the sentences.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, get_args
 
@@ -217,6 +217,16 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Hindrance:
+    """What slowed a run's devices down: ``throttled`` has seconds by reason, of the ``seconds`` that were measured."""
+
+    run: str
+    throttled: Mapping[str, float]
+    seconds: float
+    shared: bool
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The results of one case, mostly one, compared with one reference or baseline.
 
@@ -238,6 +248,7 @@ class Comparison:
     bad_images: tuple[int, ...] = ()
     unmatched: Unmatched | None = None
     failure: Failure | None = None
+    hindrances: tuple[Hindrance, ...] = ()
 
     @property
     def title(self) -> str:
@@ -274,6 +285,22 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """Everything that was found under the paths: how many results are judged, and what is not.
+
+    ``older`` has the ids of runs that are history, ``copies`` counts files with the result of another, ``of_baseline``
+    runs that the others are compared with, ``refused`` problems, ``others`` files that are no results.
+    """
+
+    judged: int = 0
+    older: tuple[str, ...] = ()
+    copies: int = 0
+    of_baseline: int = 0
+    refused: int = 0
+    others: int = 0
+
+
+@dataclass(frozen=True)
 class Judgement:
     """Everything that one ``compare`` finds; every output is made from this alone.
 
@@ -283,6 +310,7 @@ class Judgement:
     comparisons: tuple[Comparison, ...]
     problems: tuple[str, ...] = ()
     fail_on: frozenset[FailOn] = frozenset()
+    seen: Seen = field(default_factory=Seen)
 
     @property
     def exit_code(self) -> ExitCode:

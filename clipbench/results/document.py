@@ -73,13 +73,16 @@ def _sha256(text: str) -> str:
 
 
 def _check_integrity(path: Path, data: Mapping[str, Any]) -> None:
-    if "digest" in data and data["digest"] != digest_of(data):
-        raise InvalidFileError(f"{path}: edited or damaged: its content is not what its digest was taken of")
+    """Raise InvalidFileError unless each result is what its digest was taken of, and a baseline's are those adopted."""
     if "results_sha256" in data and data["results_sha256"] != results_digest(data["results"]):
         raise InvalidFileError(
             f"{path}: its results are not those that were adopted (results_sha256 differs); "
             "restore the file, or adopt a result with: clipbench baseline set"
         )
+    for result in data.get("results", [data]):
+        if "digest" in result and result["digest"] != digest_of(result):
+            which = "" if result is data else f"the result {result.get('run_id')} in it was "
+            raise InvalidFileError(f"{path}: {which}edited or damaged: its content is not what its digest was taken of")
 
 
 # --- files of earlier versions ------------------------------------------------------------------------------------

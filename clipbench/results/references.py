@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import ABSENT, Direction, InvalidFileError, Result, UsageError
+from clipbench.api import ABSENT, Direction, InvalidFileError, Result, UsageError, did_you_mean
 from clipbench.api.plain import finite, from_plain, to_plain, value_at
 from clipbench.files.bundled import bundled
+from clipbench.files.json_file import json_files
 from clipbench.results.document import read_document
 from clipbench.results.metrics import metric_called
 
@@ -67,6 +68,16 @@ def shipped_references() -> dict[str, Reference]:
     return load_references([bundled("reference")])
 
 
+def unknown_reference(name: str | None) -> str | None:
+    """Return a warning where no reference of that name ships; None where one does, or where none is asked for."""
+    if name is None or name in (shipped := shipped_references()):
+        return None
+    return (
+        f"reference: '{name}' is none that ships with clipbench; {did_you_mean(name, shipped)}; "
+        "if it is your own, `clipbench compare` needs its file"
+    )
+
+
 def load_references(folders: Iterable[Path]) -> dict[str, Reference]:
     """Return every ``*.json`` of ``folders`` (not of folders in them), by name.
 
@@ -76,9 +87,8 @@ def load_references(folders: Iterable[Path]) -> dict[str, Reference]:
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such folder; expected one with references")
-        for path in sorted(folder.glob("*.json")):
-            if not path.name.startswith("."):
-                add_reference(known, read_reference(path))
+        for path in json_files(folder):
+            add_reference(known, read_reference(path))
     return known
 
 

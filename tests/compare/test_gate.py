@@ -48,10 +48,7 @@ def test_references_are_compared_with_beside_a_baseline_only_when_asked_for(plac
         "earlier",
         "--reference",
         "own",
-        "--allow",
-        "data",
-        "--allow",
-        "evaluation",
+        *("--allow", "data", "--allow", "evaluation", "--allow", "recipe"),
     )
     both = json.loads(run(*asked, "--format", "json", code=1))
     assert [c["against"]["kind"] for c in both["comparisons"]] == ["baseline", "reference"]
@@ -116,7 +113,7 @@ def test_a_second_seed_in_the_baseline_does_not_hide_a_loss_curve_that_is_off(pl
 
 def test_a_reference_that_is_not_there_is_a_usage_error_with_those_that_are(place):
     stored(made_result())
-    with pytest.raises(UsageError, match=r"--reference nothing: no such reference; known: .*quickstart.*, own"):
+    with pytest.raises(UsageError, match=r"--reference nothing: no such reference or file; known: .*quickstart.*, own"):
         load(Request((place,), reference="nothing"))
 
 

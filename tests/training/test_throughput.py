@@ -4,7 +4,8 @@ import pytest
 
 from clipbench.api import Window
 from clipbench.api.config import TimingConfig
-from clipbench.training.throughput import Timing, WindowTimer, measure, slowest_windows
+from clipbench.results.timing import Timing, measure
+from clipbench.training.throughput import WindowTimer, slowest_windows
 
 
 class Clock:

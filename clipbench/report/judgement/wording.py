@@ -76,6 +76,15 @@ def verdict_line(judgement: Judgement) -> str:
     return f"{', '.join(parts) or 'no results'}: exit code {int(judgement.exit_code)}, {meaning(judgement)}"
 
 
+def seen_line(seen: verdicts.Seen) -> str:
+    """Return what was found under the paths, and what of it is not judged."""
+    older = f"{len(seen.older)} older (history: --all-runs judges it too)" if seen.older else ""
+    copies, others = "copy" if seen.copies == 1 else "copies", "other file" if seen.others == 1 else "other files"
+    counts = {copies: seen.copies, "of the baseline": seen.of_baseline, "refused": seen.refused, others: seen.others}
+    rest = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"found: {', '.join(filter(None, [f'{seen.judged} judged', older, *rest]))}"
+
+
 # --- one comparison -----------------------------------------------------------------------------------------------
 
 
@@ -114,7 +123,16 @@ def comparison_reasons(comparison: Comparison) -> list[str]:
 
 def comparison_warnings(comparison: Comparison) -> list[str]:
     """Return a sentence for all that a person should look at though it passes."""
-    return [of_metric(verdict, comparison) for verdict in comparison.warned]
+    slowed = [hindrance(one, alone=len(comparison.runs) == 1) for one in comparison.hindrances]
+    return [*(of_metric(verdict, comparison) for verdict in comparison.warned), *slowed]
+
+
+def hindrance(one: verdicts.Hindrance, alone: bool) -> str:
+    """Return what slowed the devices of a run down."""
+    throttled = ", ".join(f"{reason} for {seconds:.0f} s" for reason, seconds in one.throttled.items() if seconds)
+    parts = [f"the device was slowed down ({throttled}, of {one.seconds:.0f} s)"] if throttled else []
+    parts += ["another process was on the device"] if one.shared else []
+    return ("" if alone else f"{one.run}: ") + " and ".join(parts)
 
 
 def sentence(difference: verdicts.Difference, against: verdicts.Kind) -> str:
