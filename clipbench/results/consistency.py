@@ -214,11 +214,13 @@ def _unequal(key: str, stated: _Parts, computed: _Parts, source: str) -> Iterato
 
 def _close(stated: object, computed: object) -> bool:
     """Return whether two figures, or two sections of figures, are equal up to rounding."""
+    if stated == computed:
+        return True
     if isinstance(stated, Mapping) and isinstance(computed, Mapping):
         return stated.keys() == computed.keys() and all(_close(stated[name], computed[name]) for name in computed)
     if isinstance(stated, (int, float)) and isinstance(computed, (int, float)):
         return math.isclose(stated, computed, rel_tol=ROUNDING, abs_tol=ROUNDING)
-    return stated == computed
+    return False
 
 
 def _short(value: object) -> str:
