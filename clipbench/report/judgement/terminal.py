@@ -79,7 +79,8 @@ def comparison_report(judgement: Judgement, verbose: bool = False) -> Group:
         parts += [Text("refused files", style=STYLES["fail"]), *map(_bullet, judgement.problems), Text()]
     if legend := _legend(judgement, verbose):
         parts += [Text("\n".join(legend), style="dim"), Text()]
-    parts += [_line(wording.seen_line(judgement.seen)), _line(wording.verdict_line(judgement), style="bold")]
+    parts.append(wrapped(wording.seen_line(judgement.seen)))
+    parts.append(_line(wording.verdict_line(judgement), style="bold"))
     return Group(*parts)
 
 
@@ -185,6 +186,7 @@ def _notes(comparison: Comparison, verbose: bool) -> Iterator[str]:
     yield from (reason for reason in wording.comparison_reasons(comparison) if reason not in said)
     warnings = ((verdict.label, wording.of_metric(verdict, comparison)) for verdict in comparison.warned)
     yield from (f"{label}: {warning}" for label, warning in warnings if warning not in said)
+    yield from (wording.hindrance(one, alone=len(comparison.runs) == 1) for one in comparison.hindrances)
     yield from (f"allowed: {wording.sentence(d, kind)}" for d in comparison.differences if d.allowed)
     if verbose:
         details = ((metric_words(verdict.metric), wording.detail(verdict)) for verdict in comparison.verdicts)
