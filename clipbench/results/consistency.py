@@ -10,7 +10,7 @@ import numpy as np
 from clipbench.api import Result
 from clipbench.api.plain import value_at
 from clipbench.api.result import EpochRecord, Metric, QueryRanks, Window
-from clipbench.results.metrics import RECALL_NAMES, summarise
+from clipbench.results.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS, summarise
 from clipbench.results.recall import recall_metrics, with_means
 from clipbench.results.timing import measure
 
@@ -173,6 +173,8 @@ def _unequal_metrics(at: str, stated: Mapping[str, Metric], computed: Mapping[st
             yield Disagreement(f"{at}.{name}", *facts)
         elif not _close(found.value, metric.value):
             yield Disagreement(f"{at}.{name}.value", found.value, f"{_short(metric.value)}, by the epochs")
+    for name in stated.keys() & UNITS_AND_DIRECTIONS.keys() - computed.keys():
+        yield Disagreement(f"{at}.{name}", stated[name].value, "none, by the epochs")
 
 
 def _queries(result: Result) -> Iterator[Disagreement]:
