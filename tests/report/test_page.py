@@ -91,7 +91,8 @@ def test_the_libraries_are_there_once(page):
 
 def test_every_chart_has_its_picture(report):
     pictures = {path.stem: path.read_bytes() for path in report.glob("*.png")}
-    drawn = {chart.name for chart in EPOCH_CHARTS} | {"comparison", "history_recall_mean", "history_throughput"}
+    measured = {chart.name for chart in EPOCH_CHARTS} - {"power", "temperature"}  # these results have no meter's
+    drawn = measured | {"comparison", "history_recall_mean", "history_throughput"}
     assert set(pictures) == drawn
     assert all(data.startswith(PNG) and len(data) > 2000 for data in pictures.values())
     assert {"epoch_loss", "epoch_recall"} <= drawn
