@@ -59,7 +59,7 @@ def _verdicts(path: Path, datasets: Sequence[DatasetSpec], deep: bool) -> Iterat
         if data:
             yield from data
         else:
-            yield from (_validate(place / name) for name in _visible(names) if Path(name).suffix in ENDINGS)
+            yield from (_validate(place / name) for name in _visible(names) if Path(name).suffix.lower() in ENDINGS)
 
 
 def _visible(names: Sequence[str]) -> list[str]:
@@ -75,7 +75,7 @@ def _check_data(root: Path, datasets: Sequence[DatasetSpec], deep: bool) -> Iter
 
 
 def _validate(path: Path) -> FileVerdict:
-    kind = "suite" if path.suffix in SUITE_ENDINGS else "result or reference"
+    kind = "suite" if path.suffix.lower() in SUITE_ENDINGS else "result or reference"
     try:
         kind = type(load_suite(path) if kind == "suite" else read_file(path)).__name__.lower()
     except ClipbenchError as error:

@@ -106,6 +106,17 @@ def test_a_matrix_runs_every_case_in_its_own_process(suite, tmp_path):
     assert len(list((tmp_path / "one").glob("*.json"))) == 1
 
 
+def test_seeds_of_one_call_are_repeats_of_one_another(suite, tmp_path):
+    path = suite(matrix={"seed": [1, 2]})
+    for out in ("first", "second"):
+        assert clipbench("run", path, "--out", out, cwd=tmp_path).returncode == 0
+    calls = [{read_result(file).invocation for file in (tmp_path / out).glob("*.json")} for out in ("first", "second")]
+    assert [len(call) for call in calls] == [1, 1] and calls[0] != calls[1]
+    compared = clipbench("compare", "second", "--baseline", "first", "--format", "json", cwd=tmp_path)
+    (together, *_) = json.loads(compared.stdout)["comparisons"]
+    assert (len(together["runs"]), len(together["against"]["runs"])) == (2, 2)
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "part"),
     [
