@@ -39,14 +39,17 @@ ENVIRONMENT = {
 }
 
 
-def made_result(run_id="made-1", seed=0, lost=0.0, slower=0.0, noise=0.02, windows=40, draw=0, losses=(0.5, 0.25)):
+def made_result(
+    run_id="made-1", seed=0, lost=0.0, slower=0.0, noise=0.02, windows=40, draw=0, losses=(0.5, 0.25), images=IMAGES
+):
     """A valid, completed result of the quickstart.
 
     ``lost`` is the share of queries that miss beyond those that always do, ``slower`` a share of throughput,
     ``noise`` that of a window, drawn from ``draw``.
     """
     random = np.random.default_rng(draw)
-    ranks = QueryRanks(len(losses), missed(IMAGES, lost), missed(IMAGES * CAPTIONS, lost), OWNER)
+    owner = OWNER if images == IMAGES else np.repeat(np.arange(images), CAPTIONS).tolist()
+    ranks = QueryRanks(len(losses), missed(images, lost), missed(images * CAPTIONS, lost), owner)
     seconds = 1.0 / (1 - slower) * (1 + noise * random.standard_normal(windows))
     records = tuple(
         record(epoch, loss, hits_of(ranks).recalls(), [Window(10, float(s), 0.0) for s in part])
@@ -66,7 +69,7 @@ def made_result(run_id="made-1", seed=0, lost=0.0, slower=0.0, noise=0.02, windo
         config=case.to_dict(),
         config_sha256=case.sha256(),
         environment=ENVIRONMENT,
-        dataset=DatasetUsed("shapes", split("en_train"), split("en_val")),
+        dataset=DatasetUsed("shapes", split("en_train", images), split("en_val", images)),
         weights=WeightsUsed("random", None),
         model={},
         seed=seed,
@@ -80,8 +83,8 @@ def made_result(run_id="made-1", seed=0, lost=0.0, slower=0.0, noise=0.02, windo
     return result
 
 
-def split(name):
-    return Fingerprint(name, IMAGES, IMAGES * CAPTIONS, "0" * 64)
+def split(name, images=IMAGES):
+    return Fingerprint(name, images, images * CAPTIONS, "0" * 64)
 
 
 def failed(result):
