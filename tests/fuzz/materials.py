@@ -22,9 +22,13 @@ IMAGES = 60  # enough for a sure verdict, few enough for thousands of trials a m
 
 @dataclass(frozen=True)
 class Materials:
-    """Files by what they are. ``bad`` fails against its reference and against the baseline, ``good`` passes both."""
+    """Files by what they are.
+
+    ``bad`` fails against its reference and against the baseline, ``slow`` against the baseline; ``good`` passes both.
+    """
 
     bad: Path
+    slow: Path
     good: Path
     older: Path
     baseline: Path
@@ -41,7 +45,8 @@ class Materials:
 def make_materials(folder):
     """Write everything into ``folder``."""
     results = {
-        "bad": _result("quickstart-20260103T000000Z-0bad", "2026-01-03", 0.3),
+        "bad": _result("quickstart-20260103T000000Z-0bad", "2026-01-03", lost=0.3),
+        "slow": _result("quickstart-20260104T000000Z-510e", "2026-01-04", slower=0.5),
         "good": _result("quickstart-20260102T000000Z-900d", "2026-01-02"),
         "older": _result("quickstart-20260101T000000Z-01de", "2026-01-01"),
     }
@@ -59,9 +64,9 @@ def make_materials(folder):
     return Materials(**paths, baseline=baseline, reference=reference, suite=suite, run=run, texts=texts)
 
 
-def _result(run_id, day, lost=0.0):
-    """A run of the quickstart: as good as its reference wants it, or with a share of its queries ``lost``."""
-    result = made_result(run_id, lost=lost, losses=EPOCHS, images=IMAGES, windows=16)
+def _result(run_id, day, **worse):
+    """A run of the quickstart: as good as its reference wants it, or worse."""
+    result = made_result(run_id, **worse, losses=EPOCHS, images=IMAGES, windows=16)
     result = replace(result, started=f"{day}T00:00:00Z", ended=f"{day}T00:02:00Z")
     return changed(result, "dataset.train.images", 4000)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 TEXTS = (
     "", " ", "x", "quickstart", "own", "\x1b[2J\x1b]0;owned\x07", "\x9b31m", "a\n::error::owned", "::error::owned",
-    "##[error]owned", "\u202eevil\u2066", "\udc80", "\x00", "\r", "\u2028", "\ufeff", "</script><script>", "{{ 7 * 7 }}",
-    "[bold red]x[/]", "[/]", "..", "../../x", "/etc/passwd", "a/b", "%s%n", "9" * 5000, "ä" * 300, "🙂", "nan", "null",
+    "##[error]owned", "\u202eevil\u2066", "\udc80", "\x00", "\r", "\u2028", "\ufeff", "</script><script>",
+    "{{ 7 * 7 }}", "[bold red]x[/]", "[/]", "..", "../../x", "/etc/passwd", "a/b", "%s%n", "9" * 5000, "ä" * 300, "🙂",
+    "nan", "null",
     "0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-02-30T00:00:00Z", "2026-01-01T00:00:00.000Z", "completed",
     "failed", "interrupted", "higher", "lower", "percent",
 )  # fmt: skip
@@ -37,19 +38,28 @@ def place(random, data):
 
 
 def change(random, data):
-    """Change one thing inside ``data``, a dictionary; return what was done, in words."""
+    """Change one thing inside ``data``, a dictionary; return what was done, in words.
+
+    Mostly into something of the same type, which gets further than to the schema.
+    """
     holder, key = place(random, data)
     old = holder[key]
-    ways = ["replace", "replace", "delete", "number", "swap", "repeat", "reorder", "wrap", "other key", "text"]
-    way = random.choice(ways)
+    if random.random() < 0.6:
+        fitting = {bool: ["not"], int: ["number"], float: ["number"], str: ["text"], list: ["repeat", "reorder"]}
+        way = random.choice(fitting.get(type(old), ["swap"]))
+    else:
+        way = random.choice(("replace", "delete", "swap", "wrap", "other key", "reorder"))
     if way == "delete":
         del holder[key]
-    elif way == "number" and isinstance(old, (int, float)) and not isinstance(old, bool):
-        holder[key] = random.choice((old + 1, -old, old * 2, old / 2, float(old), old * 1e300, 100.0 - old, str(old)))
+    elif way == "not":
+        holder[key] = not old
+    elif way == "number":
+        others = (old + 1, old - 1, old * 2, old // 2, 100 - old, random.choice(NUMBERS))
+        holder[key] = type(old)(random.choice(others))
     elif way == "swap":
         other, name = place(random, data)
         holder[key], other[name] = copy.deepcopy(other[name]), old
-    elif way == "repeat" and isinstance(old, list):
+    elif way == "repeat":
         holder[key] = old * random.choice((0, 2, 3)) + old[: random.randrange(len(old) + 1)]
     elif way == "reorder" and isinstance(old, list):
         random.shuffle(old)
@@ -59,11 +69,28 @@ def change(random, data):
         holder[key] = random.choice(([old], {"value": old}, {key: old}))
     elif way == "other key" and isinstance(holder, dict):
         holder[random.choice((*TEXTS, f"{key}s", str(key).upper(), f" {key}"))] = holder.pop(key)
-    elif way == "text" and isinstance(old, str):
-        holder[key] = random.choice((old + random.choice(TEXTS), random.choice(TEXTS) + old, old.upper(), old[::-1]))
+    elif way == "text":
+        text = random.choice(TEXTS)
+        holder[key] = random.choice((text, old + text, text + old, old.upper(), old[:-1]))
     else:
         way, holder[key] = "replace", value(random)
     return f"{way} at {str(key)[:40]!r} ({str(old)[:40]!r} became {str(_get(holder, key))[:40]!r})"
+
+
+def borrow(random, data, other, most):
+    """Replace up to ``most`` sections of ``data`` by those of ``other``; return which."""
+    done = []
+    for _ in range(random.randint(1, most)):
+        holder, source, key = data, other, random.choice(list(data))
+        path = [key]
+        while random.random() < 0.4 and isinstance(source[key], dict) and isinstance(holder[key], dict):
+            if not (common := [name for name in source[key] if name in holder[key]]):
+                break
+            holder, source, key = holder[key], source[key], random.choice(common)
+            path.append(key)
+        holder[key] = copy.deepcopy(source[key])
+        done.append(".".join(path))
+    return f"borrowed {', '.join(done)}"
 
 
 def _get(holder, key):

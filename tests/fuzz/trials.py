@@ -16,10 +16,10 @@ from clipbench.api.plain import from_plain
 from clipbench.cli import main
 from clipbench.errors import ClipbenchError, ExitCode
 from clipbench.results.document import digest_of, results_digest
-from clipbench.runs.folder import run_folders, unfinished
+from clipbench.runs.folder import unfinished
 from clipbench.training import checkpoints
 from clipbench.training.state import RunState
-from tests.fuzz.mutations import TEXTS, change, damaged, encoded, replaced_by_link, value
+from tests.fuzz.mutations import TEXTS, borrow, change, damaged, encoded, replaced_by_link, value
 
 FORMATS = ("table", "json", "markdown", "junit", "github")
 
@@ -51,15 +51,18 @@ class World:
         path.write_bytes(content)
         return path
 
-    def changed(self, source, seal):
-        """Return the bytes of a valid JSON file after one to three changes, and what they were.
+    def changed(self, source, seal, borrowed=0):
+        """Return the bytes of a valid JSON file after a few changes, and what they were.
 
-        ``seal`` takes the digest anew, mostly: as one who forges a file would.
+        ``seal`` takes the digest anew, mostly: as one who forges a file would. Up to ``borrowed`` sections come from
+        the good result, mostly: too few to make it a good one.
         """
         data, done = self.materials.data(source), []
         if self.random.random() < 0.1:
             return damaged(self.random, self.materials.texts[source].encode())
-        for _ in range(self.random.choice((1, 1, 1, 2, 3))):
+        if borrowed and self.random.random() < 0.6:
+            done.append(borrow(self.random, data, self.materials.data(self.materials.good), borrowed))
+        for _ in range(self.random.choice((1, 1, 1, 2, 3)) - bool(done)):
             with contextlib.suppress(AttributeError, TypeError, OverflowError):
                 done.append(change(self.random, data))
         if self.random.random() < 0.8:
@@ -96,7 +99,11 @@ def seal_baseline(data):
 
 def failing_result(world):
     """A failing result is changed."""
-    content, what = world.changed(world.materials.bad, seal_result)
+    if world.random.random() < 0.3:
+        content, what = world.changed(world.materials.slow, seal_result, borrowed=1)
+        words = ("compare", world.write("results/slow.json", content), *world.adopted(), *world.form())
+        return Trial(what, words, may_pass=False)
+    content, what = world.changed(world.materials.bad, seal_result, borrowed=2)
     return Trial(what, world.judged(world.write("results/bad.json", content)), may_pass=False)
 
 
