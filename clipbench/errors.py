@@ -15,7 +15,9 @@ class ExitCode(IntEnum):
     NOT_COMPARABLE = 3
     CASE_FAILED = 4
     NOT_READY = 5
+    BUG = 70
     INTERRUPTED = 130
+    OUTPUT_CLOSED = 141
     TERMINATED = 143
 
 

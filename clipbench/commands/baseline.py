@@ -26,11 +26,13 @@ def baseline_set(paths: tuple[Path, ...], reason: str, name: str | None, by: str
     \b
     Example: clipbench baseline set results/RUN.json --reason "new driver, checked by hand"
     """
+    from clipbench.api.text import printable_data
     from clipbench.compare.adoption import adopt
     from clipbench.report.baselines import adopted_text
     from clipbench.results.result import read_result
 
-    click.echo(adopted_text(adopt([read_result(path) for path in paths], baselines, reason, name, by)))
+    adopted = adopt([read_result(path) for path in paths], baselines, reason, name, by)
+    click.echo(adopted_text(printable_data(adopted)))
 
 
 @baseline.command("list")
@@ -38,11 +40,12 @@ def baseline_set(paths: tuple[Path, ...], reason: str, name: str | None, by: str
 @FORMAT
 def baseline_list(baselines: Path, form: str) -> None:
     """List the adopted baselines."""
+    from clipbench.api.text import printable_data
     from clipbench.report.baselines import baseline_summary, list_text
     from clipbench.results.baselines import load_baselines
 
     adopted = load_baselines(baselines)
-    click.echo(as_json(list(map(baseline_summary, adopted))) if form == "json" else list_text(adopted))
+    click.echo(as_json(list(map(baseline_summary, adopted))) if form == "json" else list_text(printable_data(adopted)))
 
 
 @baseline.command("show")
@@ -51,8 +54,9 @@ def baseline_list(baselines: Path, form: str) -> None:
 @FORMAT
 def baseline_show(name: str, baselines: Path, form: str) -> None:
     """Show a baseline: reason, date, runs, figures and its earlier runs."""
+    from clipbench.api.text import printable_data
     from clipbench.report.baselines import baseline_summary, show_text
     from clipbench.results.baselines import baseline_called
 
     chosen = baseline_called(name, baselines)
-    click.echo(as_json(baseline_summary(chosen)) if form == "json" else show_text(chosen))
+    click.echo(as_json(baseline_summary(chosen)) if form == "json" else show_text(printable_data(chosen)))

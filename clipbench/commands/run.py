@@ -35,6 +35,7 @@ def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequenc
     \b
     Example: clipbench run quickstart --device cpu --set train.batch_size=16
     """
+    from clipbench.api.text import printable_data
     from clipbench.report.ending import ending
     from clipbench.report.plan import plans_text
     from clipbench.report.progress import make_progress
@@ -47,12 +48,12 @@ def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequenc
     suite = add_observers(load_chosen(**chosen), observe)
     if dry_run:
         check_suite(suite, registry)
-        click.echo(plans_text([make_plan(case, registry) for case in suite.cases]))
+        click.echo(plans_text(printable_data([make_plan(case, registry) for case in suite.cases])))
         click.echo("ready: everything needed is there; nothing was run")
         return ExitCode.PASS
     launch = outer_launch()
     if launch is not None and launch.world.rank > 0:
         return run_rank(suite, registry, launch)
     outcomes = run_suite(suite, registry, out, make_progress(progress), restart)
-    click.echo(ending(outcomes))
+    click.echo(ending(printable_data(outcomes)))
     return exit_code(outcomes)

@@ -355,8 +355,8 @@ def check(trial):
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise Broken(f"{type(done.exception).__name__}: {done.exception}") from done.exception
     code = done.exit_code
-    if code not in {int(known) for known in ExitCode}:
-        raise Broken(f"exit code {code}")
+    if code not in {int(known) for known in ExitCode} or code == ExitCode.BUG:
+        raise Broken(f"exit code {code}:\n{done.output[-2000:]}")
     if code == ExitCode.GATE_FAILED and trial.words[0] != "compare":
         raise Broken("exit code 1, and no gate was asked for")
     if code == ExitCode.PASS and not trial.may_pass:

@@ -6,17 +6,24 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from clipbench.api.text import printable, printable_data
 from clipbench.report.judgement import wording
 from clipbench.report.page.words import metric_words, unit_words, when
 from clipbench.report.quantity import MINUS, allowed_text, difference_text, figure
 
 
 def render(page: Mapping[str, Any], code: str) -> str:
-    """Return the page with ``code``, its libraries, inside; everything that comes from results is escaped."""
+    """Return the page with ``code``, its libraries, inside; every text that comes from results is made harmless."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: printable(value, lines=True) if type(value) is str else value,
+    )
     environment.filters |= {
         "when": when,
         "metric_words": metric_words,
@@ -37,7 +44,7 @@ def render(page: Mapping[str, Any], code: str) -> str:
 
 def embedded(data: object) -> str:
     """Return ``data`` as JSON in which no text can end the script element around it."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(printable_data(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
