@@ -55,9 +55,8 @@ def errors_as_exit_codes(ctx: click.Context) -> Iterator[None]:
     except click.exceptions.Exit:
         raise
     except click.ClickException as error:
-        # It repeats the argument that was wrong; and 1 is for gates alone.
-        error.message, error.exit_code = _printable(error.message), ExitCode.USAGE
-        raise
+        # It repeats the argument that was wrong; and exit code 1, of some of them, is for gates alone.
+        raise click.UsageError(_printable(error.format_message()), getattr(error, "ctx", None)) from None
     except ClipbenchError as error:
         say(str(error))
         ctx.exit(error.exit_code)
@@ -71,10 +70,9 @@ def errors_as_exit_codes(ctx: click.Context) -> Iterator[None]:
     except (KeyboardInterrupt, click.Abort):
         say("interrupted")
         ctx.exit(ExitCode.INTERRUPTED)
-    except BaseException as error:
-        say(
-            f"{traceback.format_exc()}\nthis is a bug in clipbench or a plugin ({type(error).__name__}); please report it"
-        )
+    except BaseException as error:  # of a plugin that ends the process, too
+        about = f"this is a bug in clipbench or a plugin ({type(error).__name__}); please report it"
+        say(f"{traceback.format_exc()}\n{about}")
         ctx.exit(ExitCode.BUG)
 
 
@@ -100,7 +98,7 @@ def make_output_sure() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 -- until the process ends
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     width = os.environ.get("COLUMNS", "")

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+    from clipbench.api.specs import ModelSpec
+    from clipbench.clip.config import ClipConfig
+
 
 class Split(Protocol):
     """The pairs of one split. It is sent to loader processes, so it must pickle."""
@@ -221,6 +224,12 @@ class Engine(Protocol):
         """Test, before anything is timed, whether the device computes and waits as it says.
 
         Called after ``device.select`` and ``device.tune``.
+        """
+
+    def check_weights(self, model: ModelSpec, config: ClipConfig, weights: Path) -> None:
+        """Raise NotReadyError where a learner of ``model`` with ``config`` could not be given the file ``weights``.
+
+        Names, shapes and values are checked without building the model or touching a device.
         """
 
     def learner(self, job: data.LearnerJob) -> Learner:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import ABSENT, Direction, InvalidFileError, Result, UsageError
+from clipbench.api import ABSENT, Direction, InvalidFileError, Result, UsageError, did_you_mean
 from clipbench.api.plain import finite, from_plain, to_plain, value_at
 from clipbench.files.bundled import bundled
 from clipbench.results.document import read_document
@@ -62,6 +62,16 @@ class Reference:
 def shipped_references() -> dict[str, Reference]:
     """Return the references that ship with clipbench, by name."""
     return load_references([bundled("reference")])
+
+
+def unknown_reference(name: str | None) -> str | None:
+    """Return a warning where no reference of that name ships; None where one does, or where none is asked for."""
+    if name is None or name in (shipped := shipped_references()):
+        return None
+    return (
+        f"reference: '{name}' is none that ships with clipbench; {did_you_mean(name, shipped)}; "
+        "if it is your own, `clipbench compare` needs its file"
+    )
 
 
 def load_references(folders: Iterable[Path]) -> dict[str, Reference]:

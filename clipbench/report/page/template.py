@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from clipbench.api.text import printable, printable_data
+from clipbench.api.text import printable
 from clipbench.report.judgement import wording
 from clipbench.report.page.words import metric_words, unit_words, when
 from clipbench.report.quantity import MINUS, allowed_text, difference_text, figure
@@ -44,7 +44,7 @@ def render(page: Mapping[str, Any], code: str) -> str:
 
 def embedded(data: object) -> str:
     """Return ``data`` as JSON in which no text can end the script element around it."""
-    text = json.dumps(printable_data(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 

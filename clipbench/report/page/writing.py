@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbench import __version__
-from clipbench.api.text import printable
+from clipbench.api.text import printable, printable_data
 from clipbench.compare.gate import Request, load
 from clipbench.compare.history import History, Point, judge_history
 from clipbench.compare.trend import exit_code
@@ -105,7 +105,7 @@ def page_data(title: str, runs: Sequence[Run], history: History, data: dict[str,
         "facts": fact_table(runs),
         "first_series": long_series(data),
         "charts": drawn,
-        "script": script_data(runs, drawn, data),
+        "script": printable_data(script_data(runs, drawn, data)),
         "shown_of": shown_of,
     }
 

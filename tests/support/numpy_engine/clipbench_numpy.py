@@ -154,6 +154,10 @@ class NumpyEngine:
             Probe("synchronize", failing != "synchronize", details["synchronize"], "timing"),
         ]
 
+    def check_weights(self, model, config, weights):
+        if not weights.read_bytes().startswith(b"beads"):
+            raise NotReadyError(f"{weights} does not fit the model. Its beads are square.")
+
     def learner(self, job):
         return NumpyLearner(job)
 
