@@ -60,6 +60,10 @@ class CaseFailedError(ClipbenchError):
         return type(self), (*self.args, self.details, self.checkpoint)
 
 
+class PluginError(ClipbenchError):
+    """A plugin raised what it may not, or is not what its protocol says (exit 4)."""
+
+
 class StoppedError(ClipbenchError):
     """A run was stopped by a person or the system (exit 130 for Ctrl-C, 143 for SIGTERM)."""
 

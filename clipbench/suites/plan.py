@@ -1,5 +1,6 @@
 """A case resolved on this machine: files found or missing, steps, learning rates."""
 
+import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbench.api import Case, Dataset, DatasetRequest, DeviceSpec, Missing, ModelSpec, UsageError
-from clipbench.api.registry import Registry, load_object
+from clipbench.api.registry import Registry
 from clipbench.clip.config import OPENAI_VOCABULARY, ClipConfig
 from clipbench.clip.openai_weights import FETCHED, PUBLISHED, archive_name, published_warning
 from clipbench.files.hashing import sha256_of
@@ -126,13 +127,12 @@ def _open_dataset(case: Case, registry: Registry, root: Path, checked: bool) -> 
         train=case.dataset.train if case.train.epochs else "",
         val=case.dataset.val,
         cache=cache_folder(),
-        options=case.dataset.options,
+        options=copy.deepcopy(case.dataset.options),  # the case's own are part of its identity
         on_bad_image=case.dataset.on_bad_image,
         checked=checked,
         trusted=bool(case.dataset.root or os.environ.get("CLIPBENCH_DATA")),
     )
-    dataset: Dataset = load_object(registry.datasets.get(case.dataset.name, "dataset.name").load)(request)
-    return dataset
+    return registry.open_dataset(case.dataset.name, request)
 
 
 def _check_batch(case: Case, train_images: int | None) -> None:
