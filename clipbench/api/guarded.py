@@ -61,7 +61,7 @@ class _Guarded:
         with plugin_call(f"{self._who}: {name}()"):
             returned = function(*map(unguarded, arguments), **named)
         hint = _returns(self._protocol).get(name)
-        if hint is not None:
+        if hint is not None:  # what a method returns that should return nothing harms nobody
             check_returned(f"{self._who}: what {name}() returned", returned, hint)
         return returned
 

@@ -12,6 +12,7 @@ from clipbench.api import Case, Dataset, DatasetRequest, DeviceSpec, Missing, Mo
 from clipbench.api.registry import Registry
 from clipbench.clip.config import OPENAI_VOCABULARY, ClipConfig
 from clipbench.clip.openai_weights import FETCHED, PUBLISHED, archive_name, published_warning
+from clipbench.errors import PluginError
 from clipbench.files.hashing import sha256_of
 from clipbench.suites.schedule import learning_rates
 from clipbench.suites.weight_files import NAMES, cached_model, find_weight_file, hub_name
@@ -83,6 +84,7 @@ def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
     dataset = _open_dataset(case, registry, root, checked)
     missing = dataset.missing()
     train_images, val_images = (None, None) if missing else dataset.sizes()
+    _check_sizes(case, train_images, val_images)
     vocabulary, weights = _find_vocabulary(case, model, root), _find_weights(case, root)
     _check_batch(case, train_images)
     train = case.train
@@ -133,6 +135,15 @@ def _open_dataset(case: Case, registry: Registry, root: Path, checked: bool) -> 
         trusted=bool(case.dataset.root or os.environ.get("CLIPBENCH_DATA")),
     )
     return registry.open_dataset(case.dataset.name, request)
+
+
+def _check_sizes(case: Case, train_images: int | None, val_images: int | None) -> None:
+    """Raise PluginError for a dataset without images; where nothing is trained, training images may be none."""
+    if val_images is not None and (val_images < 1 or (case.train.epochs and not train_images)):
+        raise PluginError(
+            f"dataset '{case.dataset.name}': sizes() returned {train_images} training and {val_images} validation "
+            "images; expected one or more"
+        )
 
 
 def _check_batch(case: Case, train_images: int | None) -> None:
