@@ -17,7 +17,20 @@ from clipbench import __version__
 from clipbench.errors import ClipbenchError, ExitCode
 
 NARROWEST = 20
-COMMANDS = ("baseline", "compare", "doctor", "fetch", "list", "report", "run", "runs", "show", "trend", "validate")
+COMMANDS = (
+    "baseline",
+    "compare",
+    "conform",
+    "doctor",
+    "fetch",
+    "list",
+    "report",
+    "run",
+    "runs",
+    "show",
+    "trend",
+    "validate",
+)
 
 
 class Main(click.Group):
