@@ -108,7 +108,7 @@ class StepsTrained(Event):
     """A window of steps has been trained, and the clock read.
 
     ``epoch`` and ``step`` in it count from 1, ``steps_done`` over the whole run. ``loss`` is None while every step was
-    withheld; ``samples_per_second`` is the window's, None in the warm-up.
+    withheld; ``throughput`` is the window's, None in the warm-up.
     """
 
     epoch: int
@@ -116,7 +116,7 @@ class StepsTrained(Event):
     steps_done: int
     loss: float | None
     learning_rate: float
-    samples_per_second: float | None
+    throughput: float | None
 
 
 @dataclass(frozen=True)

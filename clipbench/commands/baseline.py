@@ -31,7 +31,8 @@ def baseline_set(paths: tuple[Path, ...], reason: str, name: str | None, by: str
     from clipbench.report.baselines import adopted_text
     from clipbench.results.result import read_result
 
-    adopted = adopt([read_result(path) for path in paths], baselines, reason, name, by)
+    inputs = [path.resolve() for path in paths]
+    adopted = adopt([read_result(path) for path in paths], baselines, reason, name, by, inputs)
     click.echo(adopted_text(printable_data(adopted)))
 
 

@@ -24,7 +24,11 @@ def check_allowed(_context: click.Context, _option: click.Parameter, names: Sequ
 @click.command()
 @PATHS
 @REFERENCES
-@click.option("--reference", metavar="NAME", help="Compare with this reference; 'own' is the one that a result names.")
+@click.option(
+    "--reference",
+    metavar="NAME",
+    help="Compare with this reference, or with one in a file; 'own' is the one that a result names.",
+)
 @click.option(
     "--baseline",
     metavar="WHICH",
@@ -54,6 +58,10 @@ def check_allowed(_context: click.Context, _option: click.Parameter, names: Sequ
     metavar="PERCENT",
     help="Against a baseline: smallest loss of throughput that counts.",
 )
+@click.option("--all-runs", is_flag=True, help="Judge older runs of a case on a device too, not the newest alone.")
+@click.option(
+    "--repeats", is_flag=True, help="All runs of a case are repeats or seeds of one configuration: judge them together."
+)
 @click.option("--strict", is_flag=True, help="A warning, 'better' or 'inconclusive' fails too (exit 1).")
 @repeatable(
     "--format",
@@ -65,15 +73,20 @@ def compare(forms: Sequence[str], **asked: Any) -> int:  # noqa: ANN401
     """Compare results with references or earlier runs.
 
     PATHS are result files, or folders that are searched for them. If every --format goes to a file, the table is still
-    printed. The file that GITHUB_STEP_SUMMARY names is appended to; any other file is replaced.
+    printed. The file that GITHUB_STEP_SUMMARY names is appended to; a file of an earlier comparison is replaced, and
+    any other is refused.
+
+    Of every case on a device the newest run is judged, and every file that is named itself. Older runs are history.
 
     \b
     Examples:
       clipbench compare results
       clipbench compare results --baseline adopted --format junit=verdict.xml
     """
-    from clipbench.compare.gate import Request, judge
-    from clipbench.report.judgement.formats import parse_outputs, write_outputs
+    from clipbench.compare.gate import Request, judge, load
+    from clipbench.report.judgement.formats import check_outputs, parse_outputs, write_outputs
 
-    outputs = parse_outputs(forms)
-    return write_outputs(judge(Request(**asked)), outputs)
+    outputs, request = parse_outputs(forms), Request(**asked)
+    inputs = load(request)
+    check_outputs(outputs, inputs.files)
+    return write_outputs(judge(request, inputs), outputs)

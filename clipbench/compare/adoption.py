@@ -1,40 +1,58 @@
 """Adopting results as the baseline that later ones are compared with."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from clipbench.api import CaseFailedError, Result, UsageError
 from clipbench.compare.comparability import find_differences
 from clipbench.compare.matching import images_left_out
+from clipbench.files.replacing import check_replaceable
 from clipbench.results.baselines import Baseline, read_baseline, write_baseline
 from clipbench.results.result import utc_now
 
 
 def adopt(
-    results: Sequence[Result], folder: Path, reason: str, name: str | None = None, by: str | None = None
+    results: Sequence[Result],
+    folder: Path,
+    reason: str,
+    name: str | None = None,
+    by: str | None = None,
+    inputs: Collection[Path] = (),
 ) -> Baseline:
     """Write ``folder/NAME.json``; what the name stood for before is kept in its history, without the figures.
 
-    Raises UsageError for an empty reason, for results of several cases or with differences that count, and for a name
-    that another case or device has; CaseFailedError for a result that is not completed.
+    ``inputs`` are the files that the results were read from. Raises UsageError for an empty reason, for results of
+    several cases or with differences that count, for a name that another case or device has, and for one whose file is
+    none of a baseline; CaseFailedError for a result that is not completed.
     """
     if not reason.strip():
         raise UsageError("--reason: expected why this result is adopted, such as 'driver 1.3 is the new standard'")
+    results = distinct_runs(results)
     check_usable(results)
     name = name or default_name(results[0])
     path = folder / f"{name}.json"
+    check_replaceable(path, '"kind": "clipbench.baseline"', inputs, f"--name {name}")
     history: tuple[Mapping[str, Any], ...] = ()
     if path.exists():
         before, first = read_baseline(path), results[0]
-        if (before.suite, before.case, before.device) != (first.suite, first.case, first.device_name):
+        if (before.suite, before.case, before.device) != (first.suite, first.case_without_seed, first.device_name):
             raise UsageError(f"{path}: is the baseline of {before.case} on {before.device}; choose another --name")
         entry = {"runs": list(before.runs), "reason": before.reason, "adopted": before.adopted, "by": before.by}
         history = (*before.history, entry)
     baseline = Baseline(name, tuple(results), reason.strip(), utc_now(), by, history, path)
     write_baseline(baseline, path)
     return baseline
+
+
+def distinct_runs(results: Iterable[Result]) -> list[Result]:
+    """Return every run once; raise UsageError for two contents of one run."""
+    runs: dict[str, Result] = {}
+    for result in results:
+        if runs.setdefault(result.run_id, result) != result:
+            raise UsageError(f"{result.run_id}: is given twice, with other content; name the file that is its result")
+    return list(runs.values())
 
 
 def check_usable(results: Sequence[Result]) -> None:
@@ -54,11 +72,12 @@ def check_usable(results: Sequence[Result]) -> None:
         for one in find_differences(result, first):
             if one.blocks != "nothing":
                 raise UsageError(f"{repeats}: {one.path} is {one.ours}, the other has {one.theirs}")
-        if (result.suite, result.case) != (first.suite, first.case):
-            raise UsageError(f"{repeats}: one is of the case {result.case}, the other of {first.case}")
+        cases = [one.case_without_seed for one in (result, first)]
+        if result.suite != first.suite or cases[0] != cases[1]:
+            raise UsageError(f"{repeats}: one is of the case {cases[0]}, the other of {cases[1]}")
 
 
 def default_name(result: Result) -> str:
     """Return case and device, safe as a file name."""
-    label = f"{result.case}-{result.device_name or 'unknown'}"
+    label = f"{result.case_without_seed}-{result.device_name or 'unknown'}"
     return re.sub(r"[^A-Za-z0-9_.@=,+-]+", "-", label).strip("-.")[:120]

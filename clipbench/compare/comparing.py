@@ -11,10 +11,10 @@ from clipbench.compare.matching import Match, unmet
 from clipbench.compare.significance import Effect, Limits
 from clipbench.compare.verdicts import Against, Cause, Comparison, ComparisonStatus, Difference, Verdict, overall
 from clipbench.results.baselines import Baseline
-from clipbench.results.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS
+from clipbench.results.metrics import RECALL_NAMES, THROUGHPUT, UNITS_AND_DIRECTIONS
 from clipbench.results.references import Reference, ReferenceMetric
 
-SPEED, CURVE = "samples_per_second", "loss_curve"
+CURVE = "loss_curve"
 Figures = Mapping[str, Metric]
 
 
@@ -150,32 +150,30 @@ def _own_differences(metric: Metric | None, published: ReferenceMetric, match: M
 
 def _with_baseline(match: Match, baseline: Sequence[Result], ours: Sequence[Figures]) -> Iterator[Verdict]:
     theirs = [figures_of(result, match.target) for result in baseline]
-    for name in {name for run in (*ours, *theirs) for name in run} - {*RECALL_NAMES, SPEED}:
+    for name in {name for run in (*ours, *theirs) for name in run} - {*RECALL_NAMES, THROUGHPUT}:
         yield _shown(name, ours, theirs, match)
     thresholds = match.terms.thresholds
     effects = significance.recall_effects(match.results, baseline, thresholds)
     for name in RECALL_NAMES:
         one = Verdict(name, *_unit(name, ours), mean(name, ours), mean(name, theirs))
         yield _gated(one, ours, effects.get(name), thresholds.of_recall(name))
-    yield _speed(match, baseline, ours)
+    yield _speed(match, baseline, ours, theirs)
     yield _baseline_curve(match.results, baseline)
 
 
-def _speed(match: Match, baseline: Sequence[Result], ours: Sequence[Figures]) -> Verdict:
+def _speed(match: Match, baseline: Sequence[Result], ours: Sequence[Figures], theirs: Sequence[Figures]) -> Verdict:
     sides = [[significance.seconds_per_pair(result) for result in side] for side in (match.results, baseline)]
-    value, reference = _rate(sides[0], match.results), _rate(sides[1], baseline)
-    one = Verdict(SPEED, *_unit(SPEED, ours), value, reference)
+    value, reference = (
+        mean(THROUGHPUT, runs) if all(seconds) else None for runs, seconds in zip((ours, theirs), sides, strict=True)
+    )
+    one = Verdict(THROUGHPUT, *_unit(THROUGHPUT, ours), value, reference)
     if match.slow:
         return _not_comparable(one, match.slow)
     limits = match.terms.thresholds.of_speed()
-    known = value is not None and reference is not None
-    return _gated(one, ours, significance.speed_effect(sides[0], sides[1], limits) if known else None, limits)
-
-
-def _rate(seconds: Sequence[Sequence[float]], results: Sequence[Result]) -> float | None:
-    """Return pairs per second; None where a run has no window, or its throughput is None: an unreliable timing."""
-    known = all(seconds) and all(result.value(SPEED) is not None for result in results)
-    return significance.pairs_per_second(seconds) if known else None
+    effect = None
+    if value is not None and reference is not None:
+        effect = significance.speed_effect(sides[0], sides[1], limits, (value, reference))
+    return _gated(one, ours, effect, limits)
 
 
 def _gated(one: Verdict, ours: Sequence[Figures], effect: Effect | None, limits: Limits) -> Verdict:

@@ -176,15 +176,17 @@ Timings = Sequence[Sequence[float]]  # seconds per pair by window, of each run
 Chances = tuple[float, float, float]  # ours is slower for nothing, ours is faster for nothing, half the 95 % interval
 
 
-def speed_effect(ours: Timings, theirs: Timings, limits: Limits) -> Effect:
-    """Return the effect on throughput as a share of the baseline's, from each run's seconds per pair by window."""
+def speed_effect(ours: Timings, theirs: Timings, limits: Limits, rates: tuple[float, float]) -> Effect:
+    """Return the effect on throughput as a share of the baseline's.
+
+    ``ours`` and ``theirs`` have each run's seconds per pair by window; ``rates`` is the throughput of either side.
+    """
     medians = [float(np.median(np.concatenate([np.asarray(run) for run in side]))) for side in (ours, theirs)]
     typical = medians[1] / medians[0] - 1
     (worse, better, error), evidence = _test_timing(ours, theirs, limits, typical)
-    reference = pairs_per_second(theirs)
-    gain = pairs_per_second(ours) / reference - 1
+    gain = rates[0] / rates[1] - 1
     outliers = abs(gain) >= limits.min_effect and (abs(typical) < limits.min_effect or (gain < 0) != (typical < 0))
-    return Effect(gain, error, worse, better, evidence, outliers, reference)
+    return Effect(gain, error, worse, better, evidence, outliers, rates[1])
 
 
 def _test_timing(ours: Timings, theirs: Timings, limits: Limits, median_gain: float) -> tuple[Chances, TimingTest]:
@@ -231,8 +233,3 @@ def seconds_per_pair(result: Result) -> list[float]:
     longest = max((w.steps for w in windows), default=0)
     batch = value_at(result, "config.train.batch_size")
     return [w.seconds / (w.steps * batch) for w in windows if 2 * w.steps > longest]
-
-
-def pairs_per_second(side: Timings) -> float:
-    """Return pairs per second over all windows of all runs, every run counting the same."""
-    return len(side) / sum(sum(run) / len(run) for run in side)

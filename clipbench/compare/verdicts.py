@@ -4,7 +4,7 @@ Facts only: ``clipbench.report.judgement.wording`` makes the sentences.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, get_args
 
@@ -261,6 +261,22 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """Everything that was found under the paths: how many results are judged, and what is not.
+
+    ``older`` has the ids of runs that are history, ``copies`` counts files with the result of another, ``of_baseline``
+    runs that the others are compared with, ``refused`` problems, ``others`` files that are no results.
+    """
+
+    judged: int = 0
+    older: tuple[str, ...] = ()
+    copies: int = 0
+    of_baseline: int = 0
+    refused: int = 0
+    others: int = 0
+
+
+@dataclass(frozen=True)
 class Judgement:
     """Everything that one ``compare`` finds; every output is made from this alone.
 
@@ -270,6 +286,7 @@ class Judgement:
     comparisons: tuple[Comparison, ...]
     problems: tuple[str, ...] = ()
     strict: bool = False
+    seen: Seen = field(default_factory=Seen)
 
     @property
     def exit_code(self) -> ExitCode:

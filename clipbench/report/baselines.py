@@ -7,7 +7,7 @@ from clipbench.compare.comparing import figures_of, mean
 from clipbench.report.quantity import quantity
 from clipbench.results.baselines import Baseline
 
-SHOWN = ("recall_mean", "text_recall@1", "image_recall@1", "samples_per_second")
+SHOWN = ("recall_mean", "text_recall@1", "image_recall@1", "throughput")
 FIELDS = ("name", "suite", "case", "device", "reason", "adopted", "by", "path", "runs")
 
 

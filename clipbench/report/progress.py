@@ -15,7 +15,7 @@ EPOCH_FIGURES = {
     "text R@1": ("text_recall@1", ".2f"),
     "image R@1": ("image_recall@1", ".2f"),
     "recall mean": ("recall_mean", ".2f"),
-    "pairs/s": ("samples_per_second", ".1f"),
+    "pairs/s": ("throughput", ".1f"),
     "data wait": ("data_wait", ".1%"),
 }
 
@@ -73,7 +73,7 @@ class NoProgress:
         steps_per_epoch = self.built.steps_per_epoch if self.built else None
         return (
             f"epoch {event.epoch} step {event.step}/{steps_per_epoch or '?'}  loss {_number(event.loss, '.4f')}  "
-            f"lr {event.learning_rate:.3g}  {_number(event.samples_per_second, '.1f')} pairs/s"
+            f"lr {event.learning_rate:.3g}  {_number(event.throughput, '.1f')} pairs/s"
         )
 
 

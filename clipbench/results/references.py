@@ -9,7 +9,9 @@ from typing import Any
 from clipbench.api import ABSENT, Direction, InvalidFileError, Result, UsageError, did_you_mean
 from clipbench.api.plain import finite, from_plain, to_plain, value_at
 from clipbench.files.bundled import bundled
+from clipbench.files.json_file import json_files
 from clipbench.results.document import read_document
+from clipbench.results.metrics import metric_called
 
 # Paths of results that are called otherwise since version 0.2.0; references that others wrote keep their meaning.
 _RENAMED = {"config.ranks": "config.world_size", "environment.device.ranks": "environment.device.world_size"}
@@ -83,9 +85,8 @@ def load_references(folders: Iterable[Path]) -> dict[str, Reference]:
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such folder; expected one with references")
-        for path in sorted(folder.glob("*.json")):
-            if not path.name.startswith("."):
-                add_reference(known, read_reference(path))
+        for path in json_files(folder):
+            add_reference(known, read_reference(path))
     return known
 
 
@@ -109,7 +110,9 @@ def parse_reference(document: Mapping[str, Any], path: Path) -> Reference:
 
     Raises InvalidFileError for a number that is not finite, and for a warning level beyond the tolerance.
     """
-    metrics = {name: _metric(f"{path}: metrics.{name}", data) for name, data in document["metrics"].items()}
+    metrics = {
+        metric_called(name): _metric(f"{path}: metrics.{name}", data) for name, data in document["metrics"].items()
+    }
     changes = {"metrics": metrics, "conditions": _conditions(document), "path": path}
     return from_plain(Reference, {"notes": (), **document, **changes})
 

@@ -67,7 +67,8 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
                 outcomes.append(Outcome(*completed, folder=None))
                 continue
             folder = _open_folder(out, plan.case, restart, observers)
-            outcomes.append(_run_case(plan, registry, folder, out, observers, None if outcomes else checks))
+            checks_due = None if outcomes else checks
+            outcomes.append(_run_case(plan, registry, folder, out, observers, checks_due, progress.invocation))
             progress.add(plan.case, outcomes[-1].result, outcomes[-1].path)
     return outcomes
 
@@ -125,7 +126,13 @@ def _open_folder(out: Path, case: Case, restart: bool, observers: Observers) -> 
 
 
 def _run_case(
-    plan: Plan, registry: Registry, folder: RunFolder, out: Path, observers: Observers, checks: Checks | None
+    plan: Plan,
+    registry: Registry,
+    folder: RunFolder,
+    out: Path,
+    observers: Observers,
+    checks: Checks | None,
+    invocation: str,
 ) -> Outcome:
     """Run one case to a result on disk."""
     case, run_id, launch = plan.case, folder.run_id, outer_launch()
@@ -142,7 +149,7 @@ def _run_case(
         end = run_job(job, launcher, variables, observers.handle)
         _raise_refusals(end, folder)
         status, error = verdict_of_run(end)
-        result = build_result(case, run_id, folder.started, end.events, status, error, plan.warnings)
+        result = build_result(case, run_id, folder.started, end.events, status, error, plan.warnings, invocation)
         path = write_result(out, result)
         observers.handle(events.CaseFinished(result, path))
     folder = folder.mark(status)

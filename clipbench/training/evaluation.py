@@ -9,10 +9,11 @@ import numpy as np
 
 from clipbench.api import Case, Learner, QueryRanks
 from clipbench.errors import CaseFailedError
+from clipbench.results.recall import recall_metrics
 from clipbench.training.batches import CaptionTokens, EvalFetch, worker_count
 from clipbench.training.hardware import Hardware
 from clipbench.training.image_cache import ImageCache
-from clipbench.training.retrieval import ranks_from_features, recall_metrics, validation_loss
+from clipbench.training.retrieval import ranks_from_features, validation_loss
 from clipbench.training.sampling import Stream, draw_caption
 
 # Features cross from rank to rank in pieces of so many bytes: a rank that ranks nothing never holds more.

@@ -11,7 +11,8 @@ from clipbench.errors import CaseFailedError, InvalidFileError, UsageError
 from clipbench.files import schemas
 from clipbench.results.baselines import load_baselines, read_baseline
 from clipbench.results.collect import collect
-from clipbench.results.document import results_digest
+from clipbench.results.document import digest_of, results_digest
+from clipbench.results.result import result_data
 from tests.support.made_results import made_result
 from tests.support.stored_results import run, stored
 
@@ -64,6 +65,7 @@ def test_a_baseline_in_a_results_folder_is_no_foreign_file_and_no_result(place):
 
 def edit_result_and_digest(document):
     document["results"][0]["seed"] = -1
+    document["results"][0]["digest"] = digest_of(document["results"][0])
     document["results_sha256"] = results_digest(document["results"])
 
 
@@ -107,7 +109,7 @@ def test_names_that_are_not_there_say_what_is(place):
 
 def test_several_repeats_are_one_baseline(tmp_path):
     made = adopt([made_result("a"), made_result("b", seed=1)], tmp_path, "two seeds")
-    assert read_baseline(made.path) == made
+    assert list(map(result_data, read_baseline(made.path).results)) == list(map(result_data, made.results))
     assert load_baselines(tmp_path)[0].runs == ("a", "b")
 
 

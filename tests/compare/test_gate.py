@@ -48,10 +48,7 @@ def test_references_are_compared_with_beside_a_baseline_only_when_asked_for(plac
         "earlier",
         "--reference",
         "own",
-        "--allow",
-        "data",
-        "--allow",
-        "evaluation",
+        *("--allow", "data", "--allow", "evaluation", "--allow", "recipe"),
     )
     both = json.loads(run(*asked, "--format", "json"))
     assert [c["against"]["kind"] for c in both["comparisons"]] == ["baseline", "reference"]
@@ -102,7 +99,7 @@ def test_an_inconclusive_gate_warns_and_fails_when_strict(place):
 
 def test_a_reference_that_is_not_there_is_a_usage_error_with_those_that_are(place):
     stored(made_result())
-    with pytest.raises(UsageError, match=r"--reference nothing: no such reference; known: .*quickstart.*, own"):
+    with pytest.raises(UsageError, match=r"--reference nothing: no such reference or file; known: .*quickstart.*, own"):
         load(Request((place,), reference="nothing"))
 
 

@@ -14,7 +14,7 @@ from clipbench.results.result import write_result
 from clipbench.runs.folder import new_run_folder
 from clipbench.training import checkpoints
 from clipbench.training.state import RunState, SavedRun
-from tests.support.made_results import changed, made_result
+from tests.support.made_results import BATCH, STEPS, made_result
 
 EPOCHS = (1.5, 0.4, 0.2, 0.1)
 IMAGES = 60  # enough for a sure verdict, few enough for thousands of trials a minute
@@ -54,7 +54,7 @@ def make_materials(folder):
     baseline = adopt([results["older"]], folder / "baselines", "checked by hand").path
     suite, reference = folder / "quickstart.yaml", folder / "references" / "quickstart.json"
     shipped = json.loads((bundled("reference") / "quickstart.json").read_text(encoding="utf-8"))
-    shipped["conditions"]["dataset.val.images"] = IMAGES
+    shipped["conditions"] |= {"dataset.val.images": IMAGES, "dataset.train.images": STEPS * BATCH}
     reference.parent.mkdir()
     reference.write_text(json.dumps(shipped), encoding="utf-8")
     suite.write_bytes((bundled("suites") / "quickstart.yaml").read_bytes())
@@ -67,8 +67,7 @@ def make_materials(folder):
 def _result(run_id, day, **worse):
     """A run of the quickstart: as good as its reference wants it, or worse."""
     result = made_result(run_id, **worse, losses=EPOCHS, images=IMAGES, windows=16)
-    result = replace(result, started=f"{day}T00:00:00Z", ended=f"{day}T00:02:00Z")
-    return changed(result, "dataset.train.images", 4000)
+    return replace(result, started=f"{day}T00:00:00Z", ended=f"{day}T00:05:00Z")
 
 
 def _unfinished_run(out, result):

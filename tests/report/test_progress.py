@@ -17,18 +17,16 @@ from tests.support.empty_record import EMPTY_RECORD
 
 DEVICE = {"kind": "cpu", "name": "a processor", "precision": "float32"}
 RECALL = {"text_recall@1": 12.5, "image_recall@1": 7.25, "recall_mean": 33.3}
-RECORD = replace(
-    EMPTY_RECORD, epoch=1, train_loss=2.5, val_loss=2.25, recall=RECALL, samples_per_second=123.4, data_wait=0.05
-)
+RECORD = replace(EMPTY_RECORD, epoch=1, train_loss=2.5, val_loss=2.25, recall=RECALL, throughput=123.4, data_wait=0.05)
 EVENTS = [
     events.DevicesChecked(),
     events.EnvironmentRead({}),
     events.InputsRead(DatasetUsed("shapes", None, Fingerprint("val", 1, 1, "")), WeightsUsed("random", None), 0),
     events.LearnerBuilt({"name": "clip-tiny"}, DEVICE, steps=20, steps_per_epoch=10),
-    events.StepsTrained(1, 10, 10, loss=2.5, learning_rate=1e-4, samples_per_second=123.4),
+    events.StepsTrained(1, 10, 10, loss=2.5, learning_rate=1e-4, throughput=123.4),
     events.EvaluationStarted(1),
     events.EpochFinished(RECORD),
-    events.StepsTrained(2, 5, 15, loss=None, learning_rate=2e-4, samples_per_second=None),
+    events.StepsTrained(2, 5, 15, loss=None, learning_rate=2e-4, throughput=None),
 ]
 
 

@@ -75,7 +75,7 @@ def test_max_steps_ends_early_and_still_evaluates(suite, tmp_path):
 def test_throughput_without_a_timed_step_is_null_with_a_reason(suite, tmp_path):
     clipbench("run", suite(), "--max-steps", 2, cwd=tmp_path)
     (result,) = results(tmp_path)
-    throughput = result.metric("samples_per_second")
+    throughput = result.metric("throughput")
     assert throughput.value is None and "warm-up" in throughput.reason
 
 
@@ -316,5 +316,5 @@ def test_a_device_that_fails_a_probe_is_refused_or_not_timed(suite, tmp_path):
     result = read_result(path)
     assert untimed.returncode == 0 and [probe.ok for probe in result.probes].count(False) == 1
     for record in result.epochs:
-        assert record.samples_per_second is None and record.windows == ()
-        assert "are unreliable" in record.reasons["samples_per_second"]
+        assert record.throughput is None and record.windows == ()
+        assert "are unreliable" in record.reasons["throughput"]

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from clipbench.api.text import printable_data
 from clipbench.compare.verdicts import Comparison, Judgement, Verdict
 from clipbench.errors import ExitCode, NotReadyError, UsageError, did_you_mean
 from clipbench.files.json_file import json_text
+from clipbench.files.replacing import check_replaceable
 from clipbench.report.judgement import wording
 from clipbench.report.judgement.github import github
 from clipbench.report.judgement.junit import junit
@@ -42,6 +43,13 @@ def parse_outputs(texts: Sequence[str]) -> tuple[Output, ...]:
     if twice := [path for path in files if files.count(path) > 1]:
         raise UsageError(f"--format: {twice[0]} is named twice; the second would replace the first")
     return tuple(outputs)
+
+
+def check_outputs(outputs: Sequence[Output], inputs: Collection[Path]) -> None:
+    """Raise UsageError, before anything is written, for a file that was read or that no comparison has written."""
+    for output in outputs:
+        if output.path and not _is_summary(output.path):
+            check_replaceable(output.path, MARKS[output.form], inputs, f"--format {output.form}={output.path}")
 
 
 def write_outputs(judgement: Judgement, outputs: Sequence[Output]) -> ExitCode:
@@ -117,6 +125,7 @@ def comparison_data(judgement: Judgement) -> dict[str, Any]:
         "meaning": wording.meaning(judgement),
         "strict": judgement.strict,
         "problems": list(judgement.problems),
+        "seen": to_plain(judgement.seen),
         "comparisons": [_comparison(comparison) for comparison in judgement.comparisons],
     }
 
@@ -147,4 +156,12 @@ FORMS: Mapping[str, Callable[[Judgement], str]] = {
     "markdown": markdown,
     "junit": junit,
     "github": github,
+}
+# By what an earlier file of each format is known.
+MARKS: Mapping[str, str] = {
+    "table": ": exit code ",
+    "json": '"kind": "clipbench.comparison"',
+    "markdown": "clipbench compare: ",
+    "junit": '<testsuites name="clipbench compare"',
+    "github": "title=clipbench compare::",
 }

@@ -65,7 +65,7 @@ def _overview(comparison: Comparison, strict: bool) -> list[str]:
         code(comparison.title),
         escape(wording.machine(comparison.device, comparison.precision, comparison.world_size)),
         code(comparison.against.name) if comparison.against else NONE,
-        *(_value_and_difference(verdicts.get(name)) for name in ("recall_mean", "samples_per_second")),
+        *(_value_and_difference(verdicts.get(name)) for name in ("recall_mean", "throughput")),
     ]
 
 

@@ -20,7 +20,7 @@ SHORT = {**{f"recall@{k}": f"R@{k}" for k in RECALL_AT}, "recall_mean": "mean"}
 COLUMNS = {
     **{f"{side}_{name}": f"{side}\n{short}" for side in ("text", "image") for name, short in SHORT.items()},
     "recall_mean": "both\nmean",
-    "samples_per_second": "pairs\nper s",
+    "throughput": "pairs\nper s",
 }
 LABEL_WIDTH, NUMBER_WIDTH = 9, 6
 GATE_WORDS = {
@@ -68,7 +68,7 @@ def comparison_report(judgement: Judgement) -> Group:
             parts += [_heading(comparison), *map(_bullet, notes), Text()]
     if judgement.problems:
         parts += [Text("refused files", style=STYLES["fail"]), *map(_bullet, judgement.problems), Text()]
-    parts.append(Text(wording.verdict_line(judgement), style="bold"))
+    parts += [wrapped(wording.seen_line(judgement.seen)), Text(wording.verdict_line(judgement), style="bold")]
     return Group(*parts)
 
 

@@ -62,6 +62,15 @@ def verdict_line(judgement: Judgement) -> str:
     return f"{', '.join(parts) or 'no results'}: exit code {int(judgement.exit_code)}, {meaning(judgement)}"
 
 
+def seen_line(seen: verdicts.Seen) -> str:
+    """Return what was found under the paths, and what of it is not judged."""
+    older = f"{len(seen.older)} older (history: --all-runs judges it too)" if seen.older else ""
+    copies, others = "copy" if seen.copies == 1 else "copies", "other file" if seen.others == 1 else "other files"
+    counts = {copies: seen.copies, "of the baseline": seen.of_baseline, "refused": seen.refused, others: seen.others}
+    rest = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"found: {', '.join(filter(None, [f'{seen.judged} judged', older, *rest]))}"
+
+
 # --- one comparison -----------------------------------------------------------------------------------------------
 
 

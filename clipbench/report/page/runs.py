@@ -14,7 +14,7 @@ from clipbench.errors import UsageError
 from clipbench.report.page.charts import EPOCH_CHARTS, MOST_RUNS, Chart
 
 SHOWN = 6  # runs in full, unless the command names them
-HEADLINES = ("recall_mean", "text_recall_mean", "image_recall_mean", "samples_per_second")
+HEADLINES = ("recall_mean", "text_recall_mean", "image_recall_mean", "throughput")
 
 
 @dataclass(frozen=True)

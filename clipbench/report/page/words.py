@@ -6,7 +6,7 @@ METRICS = {
     "image_recall_mean": "Image mean",
     "val_loss": "Validation loss",
     "train_loss": "Training loss",
-    "samples_per_second": "Throughput",
+    "throughput": "Throughput",
     "seconds_to_quality": "Time to quality",
     "loss_curve": "Loss curve, relative error",
 }

@@ -16,6 +16,7 @@ from clipbench.compare.history import History, Point, judge_history
 from clipbench.compare.trend import exit_code
 from clipbench.compare.verdicts import WORST_FIRST, Comparison
 from clipbench.errors import ExitCode, NotReadyError, UsageError
+from clipbench.files.replacing import check_replaceable
 from clipbench.report.judgement.wording import comparison_reasons, kind_of, reason, sentence
 from clipbench.report.page.charts import EPOCH_CHARTS, Chart, comparison_chart, epoch_chart, history_chart
 from clipbench.report.page.data import difference_rows, fact_table, history_data, long_series
@@ -36,6 +37,8 @@ def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = 
     _check_extra()
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file; expected a folder; it is created where there is none")
+    _check_pictures(out)
+    check_replaceable(out / "index.html", '<meta name="generator" content="clipbench ', (), f"--out {out}: index.html")
     with ThreadPoolExecutor(max_workers=1) as beside:
         # It takes two seconds, outside Python: results are read meanwhile.
         code = beside.submit(libraries)
@@ -51,6 +54,15 @@ def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = 
         paths = printable(" ".join(map(str, request.paths)))
         print(f"clipbench: no result under {paths}; nothing was written", file=sys.stderr)
     return exit_code(history.series, problems)
+
+
+def _check_pictures(out: Path) -> None:
+    """Raise UsageError for pictures with the names of ours in a folder that has no page of ours."""
+    if out.joinpath("index.html").exists():
+        return
+    for path in out.glob("*.png"):
+        if path.stem.startswith("history_") or path.stem in ("comparison", *(chart.name for chart in EPOCH_CHARTS)):
+            raise UsageError(f"--out {out}: there is {path.name} of another origin; choose another folder")
 
 
 def _check_extra() -> None:

@@ -31,7 +31,7 @@ def tables(text):
 
 
 def test_the_verdict_comes_first_then_a_table():
-    text = markdown(judgement(comparison(verdict(), verdict("samples_per_second", value=120.0, reference=None))))
+    text = markdown(judgement(comparison(verdict(), verdict("throughput", value=120.0, reference=None))))
     assert text.startswith("### ✅ clipbench compare: 1 pass: exit code 0, every result passes\n")
     overview, metrics = tables(text)
     assert overview[1] == [

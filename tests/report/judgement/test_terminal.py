@@ -27,7 +27,7 @@ def passing(metric, value=85.9, reference=85.7):
     return Verdict(metric, "percent", "higher", value, reference, 1.5, error=2.1)
 
 
-SPEED = Verdict("samples_per_second", "pairs/s", "higher", 412.3, cause=Cause.NO_FIGURE)
+SPEED = Verdict("throughput", "pairs/s", "higher", 412.3, cause=Cause.NO_FIGURE)
 PASSING = (*(passing(name) for name in RECALL_NAMES), SPEED)
 LOST = Verdict("text_recall@1", "percent", "higher", 70.0, 85.7, 1.5, cause=Cause.TOLERANCE, limit=1.5)
 GONE = Verdict("text_recall@5", "percent", "higher", None, 97.3, 1.0, cause=Cause.NO_VALUE, note="no data")
