@@ -17,23 +17,31 @@ def baseline() -> None:
 @click.option("--reason", required=True, help="Why it is adopted; kept in the file.")
 @click.option("--name", help="Name of the baseline.  [default: case and device]")
 @click.option("--by", metavar="WHO", help="Who adopts it; kept in the file.")
+@click.option("--force", is_flag=True, help="Adopt it although it fails its reference, or the baseline it replaces.")
 @BASELINES
-def baseline_set(paths: tuple[Path, ...], reason: str, name: str | None, by: str | None, baselines: Path) -> None:
+def baseline_set(
+    paths: tuple[Path, ...], reason: str, name: str | None, by: str | None, force: bool, baselines: Path
+) -> None:
     """Adopt a result, or several repeats or seeds of one case.
 
-    Writes one file, which you commit. Only this command changes a baseline, and the file keeps its earlier runs.
+    Writes one file, which you commit. Only this command changes a baseline, and the file keeps its earlier runs. What
+    it replaces, and how the figures change, is shown. A run that fails is refused (exit 1) without --force.
 
     \b
     Example: clipbench baseline set results/RUN.json --reason "new driver, checked by hand"
     """
     from clipbench.api.text import printable_data
-    from clipbench.compare.adoption import adopt
-    from clipbench.report.baselines import adopted_text
+    from clipbench.compare.adoption import adopt, propose
+    from clipbench.report.baselines import adopted_text, check_passes
+    from clipbench.results.references import shipped_references
     from clipbench.results.result import read_result
 
-    inputs = [path.resolve() for path in paths]
-    adopted = adopt([read_result(path) for path in paths], baselines, reason, name, by, inputs)
-    click.echo(adopted_text(printable_data(adopted)))
+    results, inputs = [read_result(path) for path in paths], [path.resolve() for path in paths]
+    proposal = propose(results, baselines, reason, name, by, shipped_references(), inputs)
+    if not force:
+        check_passes(proposal)
+    adopt(proposal)
+    click.echo(adopted_text(printable_data(proposal)))
 
 
 @baseline.command("list")

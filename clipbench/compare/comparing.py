@@ -5,11 +5,21 @@ from dataclasses import replace
 
 from clipbench.api import Direction, Metric, Result, finite
 from clipbench.compare import significance
-from clipbench.compare.convergence import QUALITY_METRICS, Curve, loss_curve, match_curves, mean_curve, quality_metrics
+from clipbench.compare.convergence import QUALITY_METRICS, loss_curve, match_by_seed, match_curves, quality_metrics
 from clipbench.compare.deciding import by_significance, by_tolerance
 from clipbench.compare.matching import Match, unmet
-from clipbench.compare.significance import Effect, Limits
-from clipbench.compare.verdicts import Against, Cause, Comparison, ComparisonStatus, Difference, Verdict, overall
+from clipbench.compare.more_runs import runs_needed
+from clipbench.compare.significance import RUNS_TO_RANK, Effect, Limits
+from clipbench.compare.verdicts import (
+    Against,
+    Cause,
+    Comparison,
+    ComparisonStatus,
+    CurveMatch,
+    Difference,
+    Verdict,
+    overall,
+)
 from clipbench.results.baselines import Baseline
 from clipbench.results.metrics import RECALL_NAMES, THROUGHPUT, UNITS_AND_DIRECTIONS
 from clipbench.results.references import Reference, ReferenceMetric
@@ -132,7 +142,9 @@ def _with_reference(match: Match, reference: Reference, ours: Figures, errors: b
         value, error = mean(name, [ours]), sampling.get(name)
         yield Verdict(name, *_unit(name, [ours]), value, error=error, cause=Cause.NO_FIGURE)
     if reference.loss_curve:
-        yield _curve(loss_curve(result), reference.loss_curve, Cause.CONDITIONS if match.refused else None)
+        limit = reference.loss_curve_tolerance
+        matched = match_curves(loss_curve(result), reference.loss_curve, *([] if limit is None else [limit]))
+        yield _curve(Cause.CONDITIONS if match.refused else matched)
 
 
 def _own_differences(metric: Metric | None, published: ReferenceMetric, match: Match) -> tuple[Difference, ...]:
@@ -185,6 +197,7 @@ def _gated(one: Verdict, ours: Sequence[Figures], effect: Effect | None, limits:
     if effect is None:
         return replace(one, cause=Cause.NO_QUERY_RANKS, tolerance=limits.min_effect)
     cause, limit = by_significance(effect, limits)
+    needed = runs_needed(effect, limits) if cause in (Cause.CHANCE, Cause.UNDETECTED_LOSS) else None
     return replace(
         one,
         tolerance=limits.min_effect * effect.scale,
@@ -193,6 +206,7 @@ def _gated(one: Verdict, ours: Sequence[Figures], effect: Effect | None, limits:
         limit=None if limit is None else limit * effect.scale,
         p_value=effect.p_value,
         evidence=effect.evidence,
+        runs_needed=RUNS_TO_RANK if cause is Cause.OUTLIERS else needed,
     )
 
 
@@ -216,26 +230,25 @@ def _shown(name: str, ours: Sequence[Figures], theirs: Sequence[Figures], match:
 # --- loss curves --------------------------------------------------------------------------------------------------
 
 
-def _curve(ours: Curve, theirs: Curve, obstacle: Cause | None) -> Verdict:
+def _curve(match: CurveMatch | str | Cause) -> Verdict:
     """Return the verdict on a loss curve, whose value is the mean relative error in percent.
 
-    ``obstacle`` is the cause that keeps it from being judged.
+    A text says why it cannot be matched, a Cause why it is not judged.
     """
-    match = match_curves(ours, theirs)
-    value = None if isinstance(match, str) or obstacle is Cause.CONDITIONS else 100 * match.relative
-    one = Verdict(CURVE, *UNITS_AND_DIRECTIONS[CURVE], value, cause=obstacle)
-    if obstacle:
-        return one
+    one = Verdict(CURVE, *UNITS_AND_DIRECTIONS[CURVE], None)
+    if isinstance(match, Cause):
+        return replace(one, cause=match)
     if isinstance(match, str):
         return replace(one, reference=0.0, cause=Cause.NO_VALUE, note=match)
-    one = replace(one, reference=0.0, tolerance=100 * match.relative_limit, evidence=match)
-    return one if match.matches else replace(one, cause=Cause.TOLERANCE, limit=one.tolerance)
+    limit = 100 * match.relative_limit
+    one = replace(one, value=100 * match.relative, reference=0.0, tolerance=limit, evidence=match)
+    return one if match.matches else replace(one, cause=Cause.TOLERANCE, limit=limit)
 
 
 def _baseline_curve(ours: Sequence[Result], theirs: Sequence[Result]) -> Verdict:
-    """Return the verdict beside the baseline's own curve; other seeds see other batches: it gates nothing."""
-    mine, other = (mean_curve([loss_curve(result) for result in side]) for side in (ours, theirs))
-    if not other or None in other:
-        return _curve(mine, other, Cause.NO_FIGURE)
-    same_seeds = {result.seed for result in ours} == {result.seed for result in theirs}
-    return _curve(mine, other, None if same_seeds else Cause.OTHER_SEED)
+    """Return the verdict on the runs whose seed the baseline has too: other seeds see other batches."""
+    match = match_by_seed(ours, theirs)
+    if match is not None:
+        return _curve(match)
+    shared = {result.seed for result in ours} & {result.seed for result in theirs}
+    return _curve(Cause.NO_FIGURE if shared else Cause.OTHER_SEED)

@@ -1,6 +1,7 @@
 """Quality over the course of a run: time to a target, and a loss curve beside a stored one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from clipbench.api import Metric, Result, finite
 from clipbench.compare.verdicts import CurveMatch
@@ -39,8 +40,11 @@ def loss_curve(result: Result) -> list[float | None]:
     return [finite(record.train_loss) for record in result.epochs if record.epoch > 0]
 
 
-def match_curves(ours: Curve, theirs: Curve) -> CurveMatch | str:
-    """Return how far ``ours`` is from ``theirs``, or why there is no answer: other epochs, or one without a loss."""
+def match_curves(ours: Curve, theirs: Curve, relative_limit: float = MEAN_RELATIVE_ERROR) -> CurveMatch | str:
+    """Return how far ``ours`` is from ``theirs``, or why there is no answer: other epochs, or one without a loss.
+
+    ``relative_limit`` is the largest mean relative error that matches, a share.
+    """
     if not theirs:
         return "there is no curve to match"
     if len(ours) != len(theirs):
@@ -52,7 +56,26 @@ def match_curves(ours: Curve, theirs: Curve) -> CurveMatch | str:
         absolute.append(abs(loss - other))
         relative.append(abs(loss - other) / max(abs(other), 1e-12))
     means = sum(relative) / len(relative), sum(absolute) / len(absolute)
-    return CurveMatch(*means, MEAN_RELATIVE_ERROR, MEAN_ABSOLUTE_ERROR)
+    return CurveMatch(*means, relative_limit, MEAN_ABSOLUTE_ERROR)
+
+
+def match_by_seed(ours: Sequence[Result], theirs: Sequence[Result]) -> CurveMatch | str | None:
+    """Return how far the loss curve of the worst run is from the baseline's mean curve for that run's seed.
+
+    Every run whose seed both sides have is matched with that seed alone: further seeds, on either side, weaken nothing.
+    A reason in words where a run cannot be matched; None where no seed is shared, or the baseline's curve is not whole.
+    """
+    shared = {run.seed for run in ours} & {run.seed for run in theirs}
+    curves = {seed: mean_curve([loss_curve(run) for run in theirs if run.seed == seed]) for seed in shared}
+    known = {seed: curve for seed, curve in curves.items() if curve and None not in curve}
+    seeds, worst = tuple(sorted(known)), None
+    for run in ours:
+        if run.seed in known:
+            match = match_curves(loss_curve(run), known[run.seed])
+            if isinstance(match, str):
+                return f"{run.run_id}: {match}" if len(ours) > 1 else match
+            worst = match if worst is None else max(worst, match, key=lambda one: (not one.matches, one.relative))
+    return worst and replace(worst, seeds=seeds)
 
 
 def mean_curve(curves: Sequence[Curve]) -> list[float | None]:

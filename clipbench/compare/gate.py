@@ -13,7 +13,7 @@ from clipbench.compare.comparing import compare
 from clipbench.compare.matching import Match, Terms, group_repeats, match_baselines, match_reference
 from clipbench.compare.selection import newest_runs, without_runs_of
 from clipbench.compare.significance import Thresholds
-from clipbench.compare.verdicts import Comparison, Judgement, Seen
+from clipbench.compare.verdicts import Comparison, FailOn, Judgement, Seen
 from clipbench.files.bundled import bundled
 from clipbench.results.baselines import FOLDER, Baseline, add_baseline, load_baselines
 from clipbench.results.collect import Collection, collect
@@ -32,6 +32,7 @@ class Request:
     are compared with only where ``reference`` names one, or is ``own``: the one that each result names itself.
     ``reference`` may be a file too. ``folders`` have further references, ``baselines`` the adopted baselines.
     ``all_runs`` judges older runs as well, ``repeats`` says that all runs of a case are repeats of one another.
+    ``fail_on`` has what fails beside what always does.
     ``least_recall`` is in points, ``least_speed`` in percent. Raises UsageError for a number that is not finite: it
     would pass everything.
     """
@@ -45,7 +46,7 @@ class Request:
     target: float | None = None
     least_recall: float = 0.5
     least_speed: float = 3.0
-    strict: bool = False
+    fail_on: frozenset[FailOn] = frozenset()
     all_runs: bool = False
     repeats: bool = False
 
@@ -77,7 +78,7 @@ def judge(request: Request, inputs: "Inputs | None" = None) -> Judgement:
         comparisons.append(compare(match))
         if comparisons[-1].status not in ("fail", "not comparable"):
             comparisons += [one for one in map(compare, match.alone) if one.status == "fail"]
-    return Judgement(tuple(comparisons), inputs.problems, request.strict, inputs.seen)
+    return Judgement(tuple(comparisons), inputs.problems, request.fail_on, inputs.seen)
 
 
 def match_all(request: Request, inputs: "Inputs") -> Iterator[Match]:

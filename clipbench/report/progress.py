@@ -118,8 +118,9 @@ def describe_epoch(record: EpochRecord) -> str:
 
 def describe_end(event: events.CaseFinished) -> list[str]:
     """Return the status of a case with its result's file, then its error, if any."""
-    error = event.result.error
-    lines = [f"case {event.result.case} {event.result.status}: {event.path}"]
+    error, speed = event.result.error, event.result.value("throughput")
+    of_run = "" if speed is None else f", {speed:.1f} pairs/s over all epochs"
+    lines = [f"case {event.result.case} {event.result.status}{of_run}: {event.path}"]
     return [*lines, f"{error.type}: {error.message}"] if error else lines
 
 

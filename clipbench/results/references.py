@@ -41,7 +41,8 @@ class Reference:
 
     ``device``, ``precision``, ``batch_size`` and ``epochs`` describe how they were measured; None is not known.
     ``target`` is the overall recall mean that the time to quality is taken to; ``loss_curve`` is the train loss of
-    every epoch from the first, empty where none was published. ``conditions`` are what a result must have: dotted path
+    every epoch from the first, empty where none was published, and ``loss_curve_tolerance`` the mean relative error of
+    a curve that still passes, a share; None for the usual one. ``conditions`` are what a result must have: dotted path
     into it -> a value, a list of allowed values, or ``{"not": either}``.
     """
 
@@ -59,6 +60,7 @@ class Reference:
     path: Path = field(compare=False)
     target: float | None = None
     loss_curve: tuple[float, ...] = ()
+    loss_curve_tolerance: float | None = None
 
 
 def shipped_references() -> dict[str, Reference]:

@@ -25,7 +25,7 @@ from clipbench.runs.reporter import Reporter
 from clipbench.suites.plan import Plan, make_plan
 from clipbench.training import checkpoints
 from clipbench.training.batches import EvalFetch, TrainFetch, tokenise, worker_count
-from clipbench.training.checkpointing import Checkpointer
+from clipbench.training.checkpointing import Checkpointer, saved_run
 from clipbench.training.collectives import SingleRank, barrier, gather_values
 from clipbench.training.evaluation import Evaluator
 from clipbench.training.hardware import Hardware
@@ -227,16 +227,17 @@ def restore(
 
     Rank 0 alone reads and writes checkpoints. Raises NotReadyError where the run was started otherwise.
     """
-    emit, found = rank.reporter.emit, None
+    emit, found, saved = rank.reporter.emit, None, None
     root = rank.job.checkpoints if hardware.world.rank == 0 else None
     if root is not None:
         # A rank of an earlier attempt may live on for a moment after its command was killed, and save.
         rank.resources.enter_context(lock_for_life(rank.job.folder / RANK_LOCK))
         found = checkpoints.latest(root)
+        saved = saved_run(found) if found else None
     identity = _identity(rank, hardware, inputs)
-    before: Mapping[str, Any] = found.progress if found else {"identity": identity, "state": None}
+    reasons = differences(saved.identity, identity) if saved else []
     # What rank 0 has found, on every rank.
-    refused, plain = gather_values(hardware.group, [differences(before["identity"], identity), before["state"]])[0]
+    refused, plain = gather_values(hardware.group, [reasons, to_plain(saved.state) if saved else None])[0]
     if refused:
         emit(events.ResumeRefused(tuple(refused)))
         raise NotReadyError("the unfinished run cannot be resumed: " + "; ".join(refused))

@@ -115,7 +115,9 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 
 def _open_folder(out: Path, case: Case, restart: bool, observers: Observers) -> RunFolder:
     """Return the folder of the unfinished run to resume, or a new one."""
-    found = unfinished(out, case)
+    found, problems = unfinished(out, case)
+    for problem in problems:
+        observers.handle(events.Notice(f"warning: {problem}"))
     if found is not None and restart:
         observers.handle(events.Notice(f"the unfinished run is kept as {found.set_aside()}"))
         found = None

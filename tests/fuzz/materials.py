@@ -8,7 +8,7 @@ import numpy as np
 
 from clipbench.api import Case, LearnerState, TensorRef, from_plain, to_plain
 from clipbench.api.result import Attempt
-from clipbench.compare.adoption import adopt
+from clipbench.compare.adoption import adopt, propose
 from clipbench.files.bundled import bundled
 from clipbench.results.result import write_result
 from clipbench.runs.folder import new_run_folder
@@ -51,7 +51,7 @@ def make_materials(folder):
         "older": _result("quickstart-20260101T000000Z-01de", "2026-01-01"),
     }
     paths = {name: write_result(folder / name, result) for name, result in results.items()}
-    baseline = adopt([results["older"]], folder / "baselines", "checked by hand").path
+    baseline = adopt(propose([results["older"]], folder / "baselines", "checked by hand")).path
     suite, reference = folder / "quickstart.yaml", folder / "references" / "quickstart.json"
     shipped = json.loads((bundled("reference") / "quickstart.json").read_text(encoding="utf-8"))
     shipped["conditions"] |= {"dataset.val.images": IMAGES, "dataset.train.images": STEPS * BATCH}

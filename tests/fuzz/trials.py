@@ -18,7 +18,7 @@ from clipbench.errors import ClipbenchError, ExitCode
 from clipbench.results.document import digest_of, results_digest
 from clipbench.runs.folder import unfinished
 from clipbench.training import checkpoints
-from clipbench.training.state import RunState
+from clipbench.training.checkpointing import saved_run
 from tests.fuzz.mutations import TEXTS, borrow, change, damaged, encoded, replaced_by_link, value
 
 FORMATS = ("table", "json", "markdown", "junit", "github")
@@ -48,6 +48,10 @@ class World:
     def write(self, name, content):
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)  # a pipe or a link of an earlier change
         path.write_bytes(content)
         return path
 
@@ -304,7 +308,7 @@ def _resume(world, out):
     """Look for the run to resume and read its checkpoint, as ``clipbench run`` does."""
     case = from_plain(Case, world.materials.data(world.materials.bad)["config"])
     with contextlib.suppress(ClipbenchError):
-        folder = unfinished(out, case)
+        folder, _ = unfinished(out, case)
         if folder is None:
             return
         folder.tuning()
@@ -312,7 +316,7 @@ def _resume(world, out):
         if found is not None:
             for tensor in found.state.tensors.values():
                 tensor.read()
-            from_plain(RunState, found.progress["state"])
+            saved_run(found)
 
 
 KINDS: dict[str, Callable[[World], Trial]] = {

@@ -72,7 +72,7 @@ def test_a_page_says_fail_when_the_newest_result_fails(write_report):
     _, out = write_report([make_result(0), make_result(1, loss=12)])
     page = Page(out)
     assert "hero fail" in [attributes.get("class") for attributes in page.all("section")]
-    assert "FAIL" in page.words and "up to 5 passes" in page.words
+    assert "FAIL" in page.words and "(at most 1.7 points is allowed)" in page.words
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
@@ -154,6 +154,15 @@ def test_a_baseline_is_judged_too_and_its_band_is_in_the_history(write_report):
     assert recall["against"] == "baseline"
     value = good.value("recall_mean")
     assert recall["bands"][0] == pytest.approx([0, value, value - 0.5, value + 0.5], abs=1e-3)
+
+
+def test_the_page_begins_with_the_sentence_and_says_what_changed(write_report):
+    good = make_result(0, commit="1" * 40)
+    bad = make_result(1, loss=3, commit="2" * 40)
+    ranks = replace(bad.query_ranks, text=[rank + 1 for rank in bad.query_ranks.text])
+    page = Page(write_report([good, replace(bad, query_ranks=ranks)], "--baseline", good.run_id)[1])
+    assert page.words.index("FAIL quickstart on Test Card: ") < page.words.index("The newest result:")
+    assert f"Changed since the baseline: commit {'1' * 12} to {'2' * 12}" in page.words
 
 
 def test_a_result_costs_the_page_little(write_report):

@@ -10,10 +10,11 @@ from clipbench.api import Fingerprint, events
 from clipbench.api.result import CaseError, DatasetUsed, WeightsUsed
 from clipbench.report import progress as shown
 from clipbench.report.live import LiveProgress
-from clipbench.report.progress import NoProgress, PlainProgress, make_progress
+from clipbench.report.progress import NoProgress, PlainProgress, describe_end, make_progress
 from clipbench.results.result import build_result
 from clipbench.suites.loading import find_suite, load_suite
 from tests.support.empty_record import EMPTY_RECORD
+from tests.support.made_results import made_result
 
 DEVICE = {"kind": "cpu", "name": "a processor", "precision": "float32"}
 RECALL = {"text_recall@1": 12.5, "image_recall@1": 7.25, "recall_mean": 33.3}
@@ -85,6 +86,14 @@ def test_the_live_display_ends_with_every_epoch_and_the_error(case, failed, tmp_
     text = screen.getvalue()
     for part in ("33.30", "case quickstart failed: ", "CaseFailedError: the loss is nan"):
         assert part in text
+
+
+def test_the_end_has_the_throughput_of_the_whole_run(tmp_path):
+    """The figure that compare shows: those of the epochs differ from it."""
+    result = made_result(losses=(0.5, 0.25, 0.2), stalled=9.0)
+    (said,) = describe_end(events.CaseFinished(result, tmp_path / "r.json"))
+    assert said.startswith(f"case quickstart completed, {result.value('throughput'):.1f} pairs/s over all epochs: ")
+    assert abs(result.epochs[-1].throughput - result.value("throughput")) > 1
 
 
 def test_notices_and_warnings_are_shown_whatever_the_mode(capsys):

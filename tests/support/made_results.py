@@ -53,20 +53,25 @@ def made_result(
     losses=(0.5, 0.25),
     epochs=None,
     images=IMAGES,
+    stalled=1.0,
 ):
     """A completed result of the quickstart that agrees with itself.
 
     ``lost`` is the share of queries that miss beyond those that always do, ``slower`` a share of throughput,
-    ``noise`` that of a window, drawn from ``draw``. There is an epoch for each of ``losses``; ``epochs`` is the number
-    that the suite asks for, if not as many. Steps that have no window are of the warm-up.
+    ``noise`` that of a window, drawn from ``draw``; the first window of every epoch takes ``stalled`` times as long.
+    There is an epoch for each of ``losses``; ``epochs`` is the number that the suite asks for, if not as many. Steps
+    that have no window are of the warm-up.
     """
     random = np.random.default_rng(draw)
     owner = OWNER if images == IMAGES else np.repeat(np.arange(images), CAPTIONS).tolist()
     ranks = QueryRanks(len(losses), missed(images, lost), missed(images * CAPTIONS, lost), owner)
     seconds = 1.0 / (1 - slower) * (1 + noise * random.standard_normal(windows))
+    parts = np.array_split(seconds, len(losses))
+    for part in parts:
+        part[:1] *= stalled
     records = tuple(
         record(epoch, loss, hits_of(ranks).recalls(), [Window(10, float(s), 0.0) for s in part])
-        for epoch, (loss, part) in enumerate(zip(losses, np.array_split(seconds, len(losses)), strict=True), 1)
+        for epoch, (loss, part) in enumerate(zip(losses, parts, strict=True), 1)
     )
     changes = [f"seed={seed}", f"train.epochs={epochs or len(losses)}", f"timing.warmup_steps={STEPS * len(losses)}"]
     case = load_suite(find_suite("quickstart"), changes).cases[0]

@@ -15,12 +15,16 @@ from clipbench.files.json_file import json_text
 from clipbench.files.replacing import check_replaceable
 from clipbench.report.judgement import wording
 from clipbench.report.judgement.github import github
+from clipbench.report.judgement.headline import comparison_headline, headline
 from clipbench.report.judgement.junit import junit
 from clipbench.report.judgement.markdown import markdown
 
 # Fields of a comparison and of a verdict that comparison.schema.json has as they are.
 COMPARISON_FIELDS = ("runs", "suite", "case", "device", "precision", "world_size", "epoch", "status", "differences")
-VERDICT_FIELDS = ("metric", "status", "unit", "direction", "value", "reference", "difference", "tolerance", "error")
+VERDICT_FIELDS = (
+    *("metric", "status", "unit", "direction", "value", "reference", "difference", "tolerance", "error"),
+    "runs_needed",
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ def check_outputs(outputs: Sequence[Output], inputs: Collection[Path]) -> None:
             check_replaceable(output.path, MARKS[output.form], inputs, f"--format {output.form}={output.path}")
 
 
-def write_outputs(judgement: Judgement, outputs: Sequence[Output]) -> ExitCode:
-    """Write the judgement, files first; return its exit code.
+def write_outputs(judgement: Judgement, outputs: Sequence[Output], verbose: bool = False) -> ExitCode:
+    """Write the judgement, files first; return its exit code. ``verbose`` is for the table on the screen.
 
     Raises NotReadyError, with the verdict in its message, after the rest was written, where a file could not be.
     """
@@ -66,9 +70,11 @@ def write_outputs(judgement: Judgement, outputs: Sequence[Output]) -> ExitCode:
                 refused.append(f"{output.path}: cannot be written ({error.strerror}); choose another file")
     for output in outputs:
         if output.path is None:
-            _show(output.form, judgement)
+            _show(output.form, judgement, verbose)
     if refused:
-        raise NotReadyError("\n".join([*refused, f"the verdict: {wording.verdict_line(judgement)}"]))
+        raise NotReadyError(
+            "\n".join([*refused, headline(judgement), f"the verdict: {wording.verdict_line(judgement)}"])
+        )
     return judgement.exit_code
 
 
@@ -99,12 +105,12 @@ def _text(form: str, judgement: Judgement) -> str:
     return FORMS[form](judgement if form == "json" else printable_data(judgement))
 
 
-def _show(form: str, judgement: Judgement) -> None:
+def _show(form: str, judgement: Judgement, verbose: bool) -> None:
     if form == "table":
         # It imports rich, which the other formats do without.
         from clipbench.report.judgement.terminal import print_table
 
-        print_table(printable_data(judgement))
+        print_table(printable_data(judgement), verbose)
         return
     sys.stdout.write(_text(form, judgement))
     sys.stdout.flush()
@@ -123,7 +129,8 @@ def comparison_data(judgement: Judgement) -> dict[str, Any]:
         "schema_version": 3,
         "exit_code": int(judgement.exit_code),
         "meaning": wording.meaning(judgement),
-        "strict": judgement.strict,
+        "headline": headline(judgement),
+        "fail_on": ["fail", *sorted(judgement.fail_on - {"fail"})],
         "problems": list(judgement.problems),
         "seen": to_plain(judgement.seen),
         "comparisons": [_comparison(comparison) for comparison in judgement.comparisons],
@@ -138,6 +145,8 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "verdicts": [_verdict(verdict, comparison) for verdict in comparison.verdicts],
         "reasons": wording.comparison_reasons(comparison),
         "warnings": wording.comparison_warnings(comparison),
+        "headline": comparison_headline(comparison),
+        "changes": wording.changes(comparison),
     }
 
 
@@ -161,7 +170,7 @@ FORMS: Mapping[str, Callable[[Judgement], str]] = {
 MARKS: Mapping[str, str] = {
     "table": ": exit code ",
     "json": '"kind": "clipbench.comparison"',
-    "markdown": "clipbench compare: ",
+    "markdown": ": exit code ",
     "junit": '<testsuites name="clipbench compare"',
     "github": "title=clipbench compare::",
 }
