@@ -45,7 +45,10 @@ def find_runs(out: Path) -> tuple[list[Run], tuple[str, ...]]:
             replaced.append(_of_folder(folder, None))
         else:
             runs[folder.run_id] = _of_folder(folder, runs.get(folder.run_id))
-    return sorted([*runs.values(), *replaced], key=lambda run: (run.started, run.run_id)), (*collected.problems, *problems)
+    return sorted([*runs.values(), *replaced], key=lambda run: (run.started, run.run_id)), (
+        *collected.problems,
+        *problems,
+    )
 
 
 def _of_result(out: Path, result: Result) -> Run:

@@ -17,6 +17,11 @@ PIXEL = bytes.fromhex(
 )
 
 
+def shipped(materials):
+    """Have the reference of the materials ship with clipbench, in place of all others."""
+    return mock.patch.dict("clipbench.files.bundled._IN_CHECKOUT", {"reference": materials.reference.parent})
+
+
 def run_block(folder, seed, numbers, kinds=tuple(KINDS), stop=False):
     """Run the trials ``numbers`` of ``seed``; return counts by kind and exit code, and what broke.
 
@@ -30,7 +35,7 @@ def run_block(folder, seed, numbers, kinds=tuple(KINDS), stop=False):
         (scratch / "here").mkdir()
         os.chdir(scratch / "here")  # no command finds a folder of results of its own accord
         with (
-            mock.patch("clipbench.results.references.bundled", lambda kind: materials.reference.parent),
+            shipped(materials),
             mock.patch("vl_convert.vegalite_to_png", lambda spec, scale: PIXEL),
             mock.patch("vl_convert.javascript_bundle", lambda code: code),
         ):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fuzz.campaign import run_block
+from tests.fuzz.campaign import run_block, shipped
 from tests.fuzz.materials import make_materials
 from tests.fuzz.trials import KINDS, Broken, Trial, check, check_printed
 
@@ -17,10 +17,14 @@ def test_nothing_breaks_a_command_and_nothing_makes_a_failing_result_pass(tmp_pa
 
 def test_a_gate_that_passes_where_it_must_not_is_noticed(tmp_path):
     materials = make_materials(tmp_path)
-    words = ("compare", materials.good, "--baseline", materials.baseline)
-    assert check(Trial("nothing", words)) == 0
-    with pytest.raises(Broken, match="the gate passed"):
-        check(Trial("nothing", words, may_pass=False))
+    by_baseline = ("--baseline", materials.baseline)
+    with shipped(materials):
+        for against in ((), by_baseline):
+            assert check(Trial("nothing", ("compare", materials.bad, *against), may_pass=False)) == 1
+            assert check(Trial("nothing", ("compare", materials.good, *against))) == 0
+            with pytest.raises(Broken, match="the gate passed"):
+                check(Trial("nothing", ("compare", materials.good, *against), may_pass=False))
+        assert check(Trial("nothing", ("compare", materials.slow, *by_baseline), may_pass=False)) == 1
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "a\u202eb", "x\n ::error::y", "x ##[error]y", "\udc80"])
