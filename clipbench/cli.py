@@ -135,4 +135,7 @@ def main() -> None:
     3 not comparable or a refused file, 4 a case failed or is missing,
     5 the machine is not ready, 70 a bug, 130 interrupted,
     141 the reader of the output has closed it, 143 terminated.
+
+    \b
+    Example: clipbench run quickstart
     """

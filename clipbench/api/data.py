@@ -151,6 +151,24 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a meter reads of one device at one moment; None where it does not tell.
+
+    ``joules`` is a counter, of which only differences matter. ``throttled`` has the reasons for which the device runs
+    slower than it could, empty where it does not. ``processes`` counts those on the device, this one included.
+    """
+
+    joules: float | None = None
+    watts: float | None = None
+    celsius: float | None = None
+    mhz: float | None = None
+    utilisation: float | None = None
+    memory_bytes: int | None = None
+    throttled: tuple[str, ...] | None = None
+    processes: int | None = None
+
+
+@dataclass(frozen=True)
 class DeviceInfo:
     """What a result records of the device: ``total_memory`` in bytes; None where it cannot be known."""
 

@@ -239,6 +239,19 @@ class Engine(Protocol):
         """Return a loader over ``fetch``, which pickles, with so many processes, for batches that go to ``device``."""
 
 
+class Meter(Protocol):
+    """Reads the sensors of the one device that it was made for; lives in the rank's process."""
+
+    def unavailable(self) -> str | None:
+        """Return why nothing can be read here, or None."""
+
+    def read(self) -> data.Reading:
+        """Return what the sensors say now; called about twice a second, from a thread of its own."""
+
+    def close(self) -> None:
+        """End."""
+
+
 class Observer(Protocol):
     """Writes one case down as it goes; lives in the process of ``clipbench run``.
 

@@ -15,7 +15,7 @@ import pluggy
 
 from clipbench.api import hookspecs
 from clipbench.api.door import check_returned, plugin_call
-from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
+from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec
 from clipbench.errors import PluginError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clipbench.api.protocols import Dataset, Device, Engine
 
 GROUP = "clipbench"
-SpecT = TypeVar("SpecT", EngineSpec, DeviceSpec, DatasetSpec, ModelSpec, ObserverSpec)
+SpecT = TypeVar("SpecT", EngineSpec, DeviceSpec, DatasetSpec, ModelSpec, ObserverSpec, MeterSpec)
 SPEC_TYPES = {cls.__name__.removesuffix("Spec").lower(): cls for cls in SpecT.__constraints__}
 
 
@@ -75,6 +75,7 @@ class Registry:
     datasets: Offers[DatasetSpec]
     models: Offers[ModelSpec]
     observers: Offers[ObserverSpec]
+    meters: Offers[MeterSpec]
     plugins: tuple[Plugin, ...]
     manager: pluggy.PluginManager = field(repr=False, compare=False)
 
@@ -161,8 +162,8 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
         plugins.append(plugin)
         for kind, spec in specs:
             offers[kind].add(spec, plugin)
-    engines, devices, datasets, models, observers = offers.values()
-    return Registry(engines, devices, datasets, models, observers, tuple(plugins), manager)
+    engines, devices, datasets, models, observers, meters = offers.values()
+    return Registry(engines, devices, datasets, models, observers, meters, tuple(plugins), manager)
 
 
 def load_object(path: str) -> Callable[..., Any]:

@@ -44,6 +44,40 @@ class RankRecord:
     host_memory_bytes: int | None = None
 
 
+class TelemetrySample(NamedTuple):
+    """One reading: seconds since the first of its epoch, and what the sensors said; ``utilisation`` is a share."""
+
+    seconds: float
+    watts: float | None
+    celsius: float | None
+    mhz: float | None
+    utilisation: float | None
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """What a ``meter`` measured in an epoch, over all devices of the run; ``reasons`` says why a value is None.
+
+    ``joules`` of ``train`` and ``eval``. Power in sum over the devices, peaks of any of them. ``throttled_seconds`` by
+    reason, of the device that was throttled longest. ``shared``: another process was on a device. ``samples`` are of
+    the first rank's device, evenly spread over the epoch.
+    """
+
+    meter: str
+    joules: Mapping[str, float | None]
+    watts_mean: float | None
+    watts_peak: float | None
+    celsius_peak: float | None
+    mhz_mean: float | None
+    utilisation_mean: float | None
+    memory_peak_bytes: int | None
+    throttled_seconds: Mapping[str, float] | None
+    shared: bool | None
+    samples: tuple[TelemetrySample, ...]
+    reasons: Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class EpochRecord:
     """One epoch: epochs count from 1, 0 is the evaluation of weights as they came.
@@ -74,6 +108,7 @@ class EpochRecord:
     skipped_steps: int = 0
     slowest_rank: int | None = None
     per_rank: tuple[RankRecord, ...] = ()
+    telemetry: Telemetry | None = None
 
 
 @dataclass(frozen=True)

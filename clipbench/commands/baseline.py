@@ -9,7 +9,11 @@ from clipbench.commands.options import BASELINES, FORMAT, as_json
 
 @click.group()
 def baseline() -> None:
-    """Adopt results that later ones are compared with."""
+    """Adopt results that later ones are compared with.
+
+    \b
+    Example: clipbench baseline list
+    """
 
 
 @baseline.command("set")
@@ -28,7 +32,7 @@ def baseline_set(
     it replaces, and how the figures change, is shown. A run that fails is refused (exit 1) without --force.
 
     \b
-    Example: clipbench baseline set results/RUN.json --reason "new driver, checked by hand"
+    Example: clipbench baseline set results/RUN.json --reason "new driver"
     """
     from clipbench.api.text import printable_data
     from clipbench.compare.adoption import adopt, propose
@@ -36,7 +40,8 @@ def baseline_set(
     from clipbench.results.references import shipped_references
     from clipbench.results.result import read_result
 
-    results, inputs = [read_result(path) for path in paths], [path.resolve() for path in paths]
+    results = [read_result(path) for path in paths]
+    inputs = [path.resolve() for path in paths]
     proposal = propose(results, baselines, reason, name, by, shipped_references(), inputs)
     if not force:
         check_passes(proposal)
@@ -48,7 +53,11 @@ def baseline_set(
 @BASELINES
 @FORMAT
 def baseline_list(baselines: Path, form: str) -> None:
-    """List the adopted baselines."""
+    """List the adopted baselines.
+
+    \b
+    Example: clipbench baseline list --baselines results/baseline
+    """
     from clipbench.api.text import printable_data
     from clipbench.report.baselines import baseline_summary, list_text
     from clipbench.results.baselines import load_baselines
@@ -62,7 +71,13 @@ def baseline_list(baselines: Path, form: str) -> None:
 @BASELINES
 @FORMAT
 def baseline_show(name: str, baselines: Path, form: str) -> None:
-    """Show a baseline: reason, date, runs, figures and its earlier runs."""
+    """Show a baseline: reason, date, runs, figures and its earlier runs.
+
+    NAME is what clipbench baseline list shows.
+
+    \b
+    Example: clipbench baseline show adopted --format json
+    """
     from clipbench.api.text import printable_data
     from clipbench.report.baselines import baseline_summary, show_text
     from clipbench.results.baselines import baseline_called

@@ -15,6 +15,9 @@ def runs(out: Path, form: str) -> int:
     """List runs: finished, failed, interrupted, resumable.
 
     OUT is the folder that results are written to (default: results).
+
+    \b
+    Example: clipbench runs results
     """
     from clipbench.api.text import printable_data
     from clipbench.report.runs import runs_text

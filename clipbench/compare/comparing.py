@@ -17,6 +17,7 @@ from clipbench.compare.verdicts import (
     ComparisonStatus,
     CurveMatch,
     Difference,
+    Hindrance,
     Verdict,
     overall,
 )
@@ -52,7 +53,21 @@ def compare(match: Match, errors: bool = True) -> Comparison:
         bad_images=match.bad_images if match.other else (),
         unmatched=match.unmatched,
         failure=match.failure,
+        hindrances=tuple(hindrance for result in match.results if (hindrance := _hindrance(result))),
     )
+
+
+def _hindrance(result: Result) -> Hindrance | None:
+    """Return what slowed the devices of a run down, by its meter; None for nothing, or where nothing was measured."""
+    measured = [record.telemetry for record in result.epochs if record.telemetry]
+    throttled: dict[str, float] = {}
+    for telemetry in measured:
+        for reason, seconds in (telemetry.throttled_seconds or {}).items():
+            throttled[reason] = throttled.get(reason, 0.0) + seconds
+    shared = any(telemetry.shared for telemetry in measured)
+    if not shared and not any(throttled.values()):
+        return None
+    return Hindrance(result.run_id, throttled, sum(record.seconds.total for record in result.epochs), shared)
 
 
 def _against(other: Reference | Baseline | None) -> Against | None:

@@ -217,6 +217,16 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Hindrance:
+    """What slowed a run's devices down: ``throttled`` has seconds by reason, of the ``seconds`` that were measured."""
+
+    run: str
+    throttled: Mapping[str, float]
+    seconds: float
+    shared: bool
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The results of one case, mostly one, compared with one reference or baseline.
 
@@ -238,6 +248,7 @@ class Comparison:
     bad_images: tuple[int, ...] = ()
     unmatched: Unmatched | None = None
     failure: Failure | None = None
+    hindrances: tuple[Hindrance, ...] = ()
 
     @property
     def title(self) -> str:

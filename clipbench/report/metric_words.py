@@ -5,6 +5,7 @@ _WORDS = {
     "val_loss": "validation loss",
     "train_loss": "training loss",
     "seconds_to_quality": "time to quality",
+    "energy_per_1000_pairs": "energy per 1,000 pairs",
 }
 
 

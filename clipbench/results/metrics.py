@@ -12,15 +12,18 @@ RECALL_NAMES = (
 )
 BEST_METRIC = "recall_mean"
 THROUGHPUT = "throughput"
+ENERGY = "energy_per_1000_pairs"
 
 UNITS_AND_DIRECTIONS: Mapping[str, tuple[str, Direction]] = {
     **{name: ("percent", "higher") for name in RECALL_NAMES},
     "val_loss": ("nats", "lower"),
     "train_loss": ("nats", "lower"),
     THROUGHPUT: ("pairs/s", "higher"),
+    ENERGY: ("J", "lower"),
     # Computed from a whole run when it is compared, not stored in a result.
     "seconds_to_quality": ("s", "lower"),
     "epochs_to_quality": ("epochs", "lower"),
+    "energy_to_quality": ("J", "lower"),
     "loss_curve": ("percent", "lower"),
 }
 
@@ -75,7 +78,7 @@ def throughput(windows: Iterable[Window], batch_size: int) -> float | None:
 def summarise(epochs: Sequence[EpochRecord], batch_size: int) -> Metrics:
     """Return the metrics of the last evaluated epoch, and of the first with the best overall recall mean.
 
-    Throughput is that of the whole run in both: there is one for a run.
+    Throughput and energy are those of the whole run in both: there is one for a run.
     """
     evaluated = [(record, record.recall) for record in epochs if record.recall is not None]
     if not evaluated:
@@ -83,5 +86,23 @@ def summarise(epochs: Sequence[EpochRecord], batch_size: int) -> Metrics:
     last = evaluated[-1][0]
     best = max(evaluated, key=lambda pair: pair[1][BEST_METRIC])[0]
     of_run = throughput((window for record in epochs for window in record.windows), batch_size)
-    speed = metric(THROUGHPUT, of_run, epochs[-1].reasons.get(THROUGHPUT))
-    return Metrics(*(EpochMetrics(one.epoch, {**metrics_of(one), THROUGHPUT: speed}) for one in (last, best)))
+    whole_run = {THROUGHPUT: metric(THROUGHPUT, of_run, epochs[-1].reasons.get(THROUGHPUT))}
+    if any(record.telemetry for record in epochs):
+        whole_run[ENERGY] = energy_per_1000_pairs(epochs, batch_size)
+    return Metrics(*(EpochMetrics(one.epoch, {**metrics_of(one), **whole_run}) for one in (last, best)))
+
+
+def energy_per_1000_pairs(epochs: Sequence[EpochRecord], batch_size: int) -> Metric:
+    """Return the joules of training, over all devices, for a thousand pairs; None if an epoch's are not known."""
+    trained = [record for record in epochs if record.steps]
+    if not trained:
+        return metric(ENERGY, None, "nothing was trained")
+    total = 0.0
+    for record in trained:
+        joules = record.telemetry.joules["train"] if record.telemetry else None
+        if joules is None:
+            reasons = record.telemetry.reasons if record.telemetry else record.reasons
+            reason = reasons.get("joules.train") or reasons.get("telemetry") or "not measured"
+            return metric(ENERGY, None, f"epoch {record.epoch}: {reason}")
+        total += joules
+    return metric(ENERGY, 1000 * total / (batch_size * sum(record.steps for record in trained)), None)

@@ -34,13 +34,22 @@ def open_device(registry: Registry, name: str) -> Device | str:
     spec = registry.devices.get(name, "device")
     try:
         device = registry.open_device(name)
-    except (ImportError, OSError) as error:  # OSError: a library that the package loads
+    except (ImportError, OSError) as error:
+        if not lacks_package(error, spec.load):
+            raise
         package = getattr(error, "name", None)
         if isinstance(error, ModuleNotFoundError) and package:
             return f"not available: {package} is not installed; {spec.install or f'install {package}'}"
         remedy = spec.install or f"install {package or registry.devices.origin[name].distribution} again"
         return f"not available: {type(error).__name__}: {error}; {remedy}"
     return device.unavailable() or device
+
+
+def lacks_package(error: Exception, load: str) -> bool:
+    """Return whether importing what ``load`` names has failed for a package that it needs, not for itself."""
+    if isinstance(error, ModuleNotFoundError):
+        return not f"{load.partition(':')[0]}.".startswith(f"{error.name}.")
+    return isinstance(error, (ImportError, OSError))  # OSError: a library that the package loads
 
 
 def pick_precision(device: Device, requested: str) -> Precision:

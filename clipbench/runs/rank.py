@@ -26,7 +26,10 @@ def main(arguments: Sequence[str]) -> int:
     reporter = Reporter(world_of(), EventWriter(job.folder / EVENTS))
     try:
         registry = load_registry()
+        reporter.tell("framework", " and ".join(dict.fromkeys(engine for engine, _ in job.checks.devices)))
         devices = [find_device(registry, engine, device) for engine, device in job.checks.devices]
+        if job.checks.weights:
+            reporter.tell("weights")
         weights = [unfitting(registry, check) for check in job.checks.weights]
         missing = tuple(item for item in (*devices, *weights) if isinstance(item, Missing))
         reporter.emit(events.DevicesChecked(missing))

@@ -45,17 +45,20 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
     case is resumed, unless ``restart``. Ctrl-C and SIGTERM stop the running case after a step, have its result written
     as interrupted, and raise StoppedError. ``display`` gets every event, and is closed at the end.
     """
-    plans = [make_plan(case, registry) for case in suite.cases]
-    checks = _checks_of(plans)
-    missing = check_observers(registry, suite)
-    _check_writable(out)
-    # Devices are checked by the first case's process, which has to import the framework anyway.
-    if missing or any(plan.missing for plan in plans):
-        _refuse_missing(plans, missing, checks)
     outcomes: list[Outcome] = []
     with ExitStack() as stack:
         observers = Observers(display)
         stack.callback(observers.close)
+        observers.handle(
+            events.Progress("data", " and ".join(dict.fromkeys(case.dataset.name for case in suite.cases)))
+        )
+        plans = [make_plan(case, registry) for case in suite.cases]
+        checks = _checks_of(plans)
+        missing = check_observers(registry, suite)
+        _check_writable(out)
+        # Devices are checked by the first case's process, which has to import the framework anyway.
+        if missing or any(plan.missing for plan in plans):
+            _refuse_missing(plans, missing, checks)
         for warning in dict.fromkeys([*(text for plan in plans for text in plan.warnings), *unknown_references(plans)]):
             observers.handle(events.Notice(f"warning: {warning}"))
         stack.enter_context(locked(out / WORK))

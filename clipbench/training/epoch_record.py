@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from clipbench.api.plain import finite
-from clipbench.api.result import EpochRecord, EpochSeconds, RankRecord
+from clipbench.api.result import EpochRecord, EpochSeconds, RankRecord, Telemetry
 from clipbench.errors import CaseFailedError
 from clipbench.results.timing import measure
 from clipbench.training.collectives import MemoryPeaks
@@ -28,6 +28,7 @@ def epoch_record(
     memory: Sequence[MemoryPeaks],
     batch_size: int,
     hardware: Hardware,
+    telemetry: Telemetry | None = None,
 ) -> EpochRecord:
     """Return the record of an epoch, 0 for weights as they came; every figure that is None has its reason.
 
@@ -64,13 +65,19 @@ def epoch_record(
         skipped_steps=progress.skipped_steps,
         slowest_rank=_slowest(per_rank),
         per_rank=per_rank if progress.steps else (),
+        telemetry=telemetry,
     )
-    reasons = _reasons(record, evaluation, mfu_reason, hardware.timing_unreliable_reason)
+    no_meter = hardware.telemetry.absent
+    reasons = _reasons(record, evaluation, mfu_reason, hardware.timing_unreliable_reason, no_meter)
     return replace(record, reasons={name: reason for name, reason in reasons.items() if getattr(record, name) is None})
 
 
 def _reasons(
-    record: EpochRecord, evaluation: Evaluation | None, mfu_reason: str, timing_unreliable_reason: str | None
+    record: EpochRecord,
+    evaluation: Evaluation | None,
+    mfu_reason: str,
+    timing_unreliable_reason: str | None,
+    no_meter: str,
 ) -> Mapping[str, str]:
     """Return, for every figure that can be None, why it would be."""
     trained = record.steps > 0
@@ -86,6 +93,7 @@ def _reasons(
         "val_loss": no_loss,
         "peak_memory_bytes": "the device does not report it",
         "host_memory_bytes": "the system does not report it",
+        "telemetry": no_meter or "a rank has no meter",
     }
 
 

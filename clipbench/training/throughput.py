@@ -22,10 +22,17 @@ class WindowTimer:
     _window_steps: int = field(default=0, init=False)
     _data_wait: float = field(default=0.0, init=False)
     _started: float = field(default=0.0, init=False)
+    _read: Window = field(default=Window(0, 0.0, 0.0), init=False)
+
+    @property
+    def steps(self) -> int:
+        """Steps of this process."""
+        return self._steps
 
     def restart(self) -> None:
         """Start a window now: what was done since the last one, such as saving, is not training."""
         self._started, self._window_steps, self._data_wait = self.clock(), 0, 0.0
+        self._read = Window(0, 0.0, 0.0)
 
     @contextmanager
     def waiting_for_data(self) -> Iterator[None]:
@@ -40,11 +47,20 @@ class WindowTimer:
         self._window_steps += 1
         return self._steps == self.timing.warmup_steps or self._window_steps >= self.timing.window_steps
 
+    def lap(self) -> Window:
+        """Return the steps since the last lap of this window, which goes on; the caller has synchronised."""
+        before, self._read = self._read, self._so_far()
+        now = self._read
+        return Window(now.steps - before.steps, now.seconds - before.seconds, now.data_wait - before.data_wait)
+
     def end_window(self) -> Window | None:
         """Return the window that ends now and start the next; None for an empty one or one of the warm-up."""
-        window = Window(self._window_steps, self.clock() - self._started, self._data_wait)
+        window = self._so_far()
         self.restart()
         return window if window.steps and self._steps > self.timing.warmup_steps else None
+
+    def _so_far(self) -> Window:
+        return Window(self._window_steps, self.clock() - self._started, self._data_wait)
 
 
 def slowest_windows(windows_of_ranks: Sequence[Sequence[Window]]) -> tuple[Window, ...]:

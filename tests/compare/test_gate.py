@@ -98,6 +98,16 @@ def test_an_inconclusive_gate_says_so_first_and_fails_where_that_was_asked_for(p
     assert "did you mean 'better'" in run(*allowed, "--fail-on", "fail,beter", code=2)
 
 
+def test_a_second_seed_in_the_baseline_does_not_hide_a_loss_curve_that_is_off(place):
+    stored(made_result("old"), "earlier")
+    stored(made_result("new", losses=(0.6, 0.35)), "new")
+    for seed in (1, 2):
+        said = " ".join(run("compare", "new", "--baseline", "earlier", code=1).split())
+        assert "FAIL quickstart on Card 1: loss curve is 30.0 % off the baseline's on average" in said
+        assert "on the seed 0 that both sides have (at most 5 % is allowed)" in said
+        stored(made_result(f"old-{seed}", seed=seed, losses=(0.7, 0.4)), "earlier")
+
+
 # --- inputs -------------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clipbench.compare.verdicts import Comparison, Judgement, Verdict
+from clipbench.compare.comparing import CURVE
+from clipbench.compare.verdicts import Against, Comparison, Judgement, Verdict
 from clipbench.report.judgement import wording
 from clipbench.report.judgement.headline import comparison_headline, headline
 from clipbench.report.metric_words import metric_words
@@ -79,7 +80,8 @@ def comparison_report(judgement: Judgement, verbose: bool = False) -> Group:
         parts += [Text("refused files", style=STYLES["fail"]), *map(_bullet, judgement.problems), Text()]
     if legend := _legend(judgement, verbose):
         parts += [Text("\n".join(legend), style="dim"), Text()]
-    parts += [_line(wording.seen_line(judgement.seen)), _line(wording.verdict_line(judgement), style="bold")]
+    parts.append(wrapped(wording.seen_line(judgement.seen)))
+    parts.append(_line(wording.verdict_line(judgement), style="bold"))
     return Group(*parts)
 
 
@@ -158,13 +160,16 @@ def _other_metrics(comparison: Comparison) -> Iterator[Text]:
     others = [verdict for verdict in comparison.verdicts if verdict.metric not in COLUMNS]
     compared = [v for v in others if v.metric == THROUGHPUT or v.reference is not None or v.status != "ungated"]
     for verdict in sorted(compared, key=lambda one: one.metric != THROUGHPUT):
-        line = f"{metric_words(verdict.metric)}: {amount(verdict.value, verdict.unit)}"
-        if comparison.against and verdict.reference is not None and verdict.metric != "loss_curve":
-            line += f", {comparison.against.kind} {plain_figure(verdict.reference, verdict.unit)}{_share(verdict)}"
-        gate = GATE_WORDS[verdict.label]
-        yield Text.assemble(line, f"{', gate ' if gate else ''}", (gate, _style(verdict.label)), overflow="fold")
+        yield _other_metric(verdict, comparison.against)
     if unknown := [f"{metric_words(v.metric)} {amount(v.value, v.unit)}" for v in others if v not in compared]:
         yield _line(f"only shown: {', '.join(unknown)}")
+
+
+def _other_metric(verdict: Verdict, against: Against | None) -> Text:
+    line, gate = f"{metric_words(verdict.metric)}: {amount(verdict.value, verdict.unit)}", GATE_WORDS[verdict.label]
+    if against and verdict.reference is not None and verdict.metric != CURVE:
+        line += f", {against.kind} {plain_figure(verdict.reference, verdict.unit)}{_share(verdict)}"
+    return Text.assemble(f"{line}, gate " if gate else line, (gate, _style(verdict.label)), overflow="fold")
 
 
 def _share(verdict: Verdict) -> str:
@@ -185,10 +190,9 @@ def _notes(comparison: Comparison, verbose: bool) -> Iterator[str]:
     yield from (reason for reason in wording.comparison_reasons(comparison) if reason not in said)
     warnings = ((verdict.label, wording.of_metric(verdict, comparison)) for verdict in comparison.warned)
     yield from (f"{label}: {warning}" for label, warning in warnings if warning not in said)
+    yield from (wording.hindrance(one, alone=len(comparison.runs) == 1) for one in comparison.hindrances)
     yield from (f"allowed: {wording.sentence(d, kind)}" for d in comparison.differences if d.allowed)
-    if verbose:
-        details = ((metric_words(verdict.metric), wording.detail(verdict)) for verdict in comparison.verdicts)
-        yield from (f"{name}: {detail}" for name, detail in details if detail)
+    yield from wording.details(comparison) if verbose else ()
 
 
 def _style(status: str) -> str:

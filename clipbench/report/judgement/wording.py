@@ -123,7 +123,16 @@ def comparison_reasons(comparison: Comparison) -> list[str]:
 
 def comparison_warnings(comparison: Comparison) -> list[str]:
     """Return a sentence for all that a person should look at though it passes."""
-    return [of_metric(verdict, comparison) for verdict in comparison.warned]
+    slowed = [hindrance(one, alone=len(comparison.runs) == 1) for one in comparison.hindrances]
+    return [*(of_metric(verdict, comparison) for verdict in comparison.warned), *slowed]
+
+
+def hindrance(one: verdicts.Hindrance, alone: bool) -> str:
+    """Return what slowed the devices of a run down."""
+    throttled = ", ".join(f"{reason} for {seconds:.0f} s" for reason, seconds in one.throttled.items() if seconds)
+    parts = [f"the device was slowed down ({throttled}, of {one.seconds:.0f} s)"] if throttled else []
+    parts += ["another process was on the device"] if one.shared else []
+    return ("" if alone else f"{one.run}: ") + " and ".join(parts)
 
 
 def sentence(difference: verdicts.Difference, against: verdicts.Kind) -> str:
@@ -242,6 +251,11 @@ def detail(verdict: Verdict) -> str | None:
                 f"mean absolute error {match.absolute:.2g} (up to {match.absolute_limit:g} passes){seeds}"
             )
     return None
+
+
+def details(comparison: Comparison) -> list[str]:
+    """Return how every verdict was decided, where that is not the tolerance alone."""
+    return [f"{metric_words(one.metric)}: {text}" for one in comparison.verdicts if (text := detail(one))]
 
 
 def _size(verdict: Verdict, size: float | None) -> str:
