@@ -20,7 +20,7 @@ from clipbench.errors import PluginError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from clipbench.api.data import DataFinding, DatasetRequest
-    from clipbench.api.protocols import Dataset, Device, Engine
+    from clipbench.api.protocols import Dataset, Device, Engine, Meter
 
 GROUP = "clipbench"
 SpecT = TypeVar("SpecT", EngineSpec, DeviceSpec, DatasetSpec, ModelSpec, ObserverSpec, MeterSpec)
@@ -95,6 +95,10 @@ class Registry:
     def open_dataset(self, name: str, request: DatasetRequest) -> Dataset:
         """Return the dataset called ``name`` for ``request``."""
         return self._open(self.datasets, name, "dataset.name", "Dataset", request)  # type: ignore[no-any-return]
+
+    def open_meter(self, name: str, kind: str, local_rank: int) -> Meter:
+        """Return the meter called ``name`` for the device ``local_rank`` of a kind."""
+        return self._open(self.meters, name, "meter", "Meter", kind, local_rank)  # type: ignore[no-any-return]
 
     def _open(self, offers: Offers[Any], name: str, key: str, protocol: str, *arguments: object) -> Any:  # noqa: ANN401
         from clipbench.api import guarded, protocols  # lists of plugins do without
