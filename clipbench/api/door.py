@@ -35,7 +35,8 @@ def check_returned(what: str, value: object, hint: Any) -> None:  # noqa: ANN401
         shown = text if len(text) <= 80 else text[:77] + "..."
         plain = isinstance(hint, type) and not get_args(hint)
         expected = hint.__name__ if plain else str(hint).replace("clipbench.api.data.", "").replace("typing.", "")
-        raise PluginError(f"{what} is {shown}; expected {expected}")
+        lacking = ", ".join(name for name in _members(hint) if value is not None and not hasattr(value, name))
+        raise PluginError(f"{what} is {shown}; expected {expected}{lacking and f', which has {lacking}'}")
 
 
 def conforms(value: Any, hint: Any) -> bool:  # noqa: ANN401
@@ -55,9 +56,14 @@ def conforms(value: Any, hint: Any) -> bool:  # noqa: ANN401
     if hint in (int, float):
         kind = numbers.Integral if hint is int else numbers.Real
         return isinstance(value, kind) and not isinstance(value, bool)
-    if getattr(hint, "_is_protocol", False):
-        return all(hasattr(value, name) for name in vars(hint) if not name.startswith("_"))
+    if _members(hint):
+        return all(hasattr(value, name) for name in _members(hint))
     return value is None if hint in (None, types.NoneType) else isinstance(value, hint)
+
+
+def _members(hint: Any) -> list[str]:  # noqa: ANN401
+    """Return the members of a protocol; none for any other type."""
+    return [name for name in vars(hint) if name[0] != "_"] if getattr(hint, "_is_protocol", False) else []
 
 
 def _container_conforms(value: Any, origin: type, arguments: tuple[Any, ...]) -> bool:  # noqa: ANN401

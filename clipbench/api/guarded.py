@@ -60,9 +60,9 @@ class _Guarded:
     def _call(self, name: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         with plugin_call(f"{self._who}: {name}()"):
             returned = function(*map(unguarded, arguments), **named)
-        hint = _returns(self._protocol).get(name)
-        if hint is not None:  # what a method returns that should return nothing harms nobody
-            check_returned(f"{self._who}: what {name}() returned", returned, hint)
+            hint = _returns(self._protocol).get(name)
+            if hint is not None:  # what a method returns that should return nothing harms nobody
+                check_returned(f"{self._who}: what {name}() returned", returned, hint)
         return returned
 
 

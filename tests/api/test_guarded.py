@@ -96,6 +96,9 @@ def test_calls_go_through_the_door_and_other_plugins_get_the_object_itself():
         def launcher(self, world_size, report):
             raise NotReadyError("no launcher here")
 
+        def learner(self, job):
+            return "a text"
+
         def versions(self):
             return {"parts": 1.0}
 
@@ -106,6 +109,7 @@ def test_calls_go_through_the_door_and_other_plugins_get_the_object_itself():
     for call, said in (
         (engine.problem, "engine 'parts': problem() raised SystemExit: 0"),
         (lambda: engine.probe(None, "float32", 0), "what probe() returned is None; expected collections.abc.Sequence"),
+        (lambda: engine.learner(None), "is 'a text'; expected Learner, which has train_step, drain_steps,"),
         (engine.versions, "what versions() returned is {'parts': 1.0}; expected"),
         (lambda: device.info(), "device 'parts': has no info, which its protocol (Device) has"),
     ):

@@ -293,7 +293,7 @@ def _seal_checkpoints(world, out):
     from clipbench.files.hashing import sha256_of
 
     for manifest in out.rglob(checkpoints.MANIFEST):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             if manifest.is_symlink() or not manifest.is_file():
                 continue
             document = json.loads(manifest.read_text(encoding="utf-8"))
