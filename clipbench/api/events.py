@@ -55,6 +55,23 @@ class DevicesChecked(Event):
 
 
 @dataclass(frozen=True)
+class NumericsStepped(Event):
+    """The check of numerics, in a process of its own, has taken ``done`` of the ``steps`` of one of its parts."""
+
+    device: str
+    precision: str
+    done: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class NumericsChecked(Event):
+    """What the check of numerics has found up to now; the last one of a run has all of it."""
+
+    numerics: results.Numerics
+
+
+@dataclass(frozen=True)
 class EnvironmentRead(Event):
     """The machine, its software and the device in use, as a result has them."""
 

@@ -19,7 +19,8 @@ class DeviceSpec:
     """A kind of accelerator for one engine.
 
     ``load`` is ``"package.module:attribute"``, called without arguments for a Device.
-    Device ``auto`` takes the available device with the highest ``priority``.
+    Device ``auto`` takes the available device with the highest ``priority``. A ``trusted`` one is the engine's own
+    measure: a check of numerics compares the float32 of its other devices with this one's.
     """
 
     name: str
@@ -27,6 +28,7 @@ class DeviceSpec:
     summary: str
     load: str
     priority: int = 0
+    trusted: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from clipbench.compare import significance
 from clipbench.compare.convergence import QUALITY_METRICS, Curve, loss_curve, match_curves, mean_curve, quality_metrics
 from clipbench.compare.deciding import by_significance, by_tolerance
 from clipbench.compare.matching import Match, unmet
+from clipbench.compare.numerics import with_numerics
 from clipbench.compare.significance import Effect, Limits
 from clipbench.compare.verdicts import Against, Cause, Comparison, ComparisonStatus, Difference, Verdict, overall
 from clipbench.results.baselines import Baseline
@@ -27,7 +28,7 @@ def compare(match: Match, errors: bool = True) -> Comparison:
     by_name = {verdict.metric: verdict for verdict in _verdicts(match, errors)}
     verdicts = tuple(by_name[name] for name in ordered(by_name))
     first = match.results[0]
-    return Comparison(
+    comparison = Comparison(
         runs=tuple(result.run_id for result in match.results),
         suite=first.suite,
         case=first.case,
@@ -43,6 +44,7 @@ def compare(match: Match, errors: bool = True) -> Comparison:
         unmatched=match.unmatched,
         failure=match.failure,
     )
+    return with_numerics(comparison, match.results)
 
 
 def _against(other: Reference | Baseline | None) -> Against | None:

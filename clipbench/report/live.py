@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clipbench.api import EpochRecord, events
+from clipbench.report import numerics
 from clipbench.report.progress import EPOCH_FIGURES, NoProgress, describe_end, epoch_figures
 
 
@@ -21,6 +22,7 @@ class LiveProgress(NoProgress):
         self._run_id = ""
         self._records: list[EpochRecord] = []
         self._step: events.StepsTrained | None = None
+        self._numerics: list[str] = []
         self._training_since = 0.0
         self._is_evaluating = False
 
@@ -28,8 +30,12 @@ class LiveProgress(NoProgress):
         super().handle(event)
         match event:
             case events.CaseStarted():
-                self._run_id, self._records, self._step = event.run_id, [], None
+                self._run_id, self._records, self._step, self._numerics = event.run_id, [], None, []
                 self._live.start()
+            case events.NumericsStepped():
+                self._numerics = [numerics.describe_step(event)]
+            case events.NumericsChecked():
+                self._numerics = numerics.describe_numerics(event.numerics)
             case events.LearnerBuilt():
                 self._training_since = time.monotonic()
             case events.StepsTrained():
@@ -50,6 +56,8 @@ class LiveProgress(NoProgress):
 
     def _end_case(self, event: events.CaseFinished) -> None:
         self._live.stop()
+        for line in self._numerics:
+            self.notice(line)
         self._console.print(_table(self._records))
         status, *error = describe_end(event)
         self.notice(status)
@@ -58,6 +66,7 @@ class LiveProgress(NoProgress):
 
     def _parts(self) -> list[RenderableType]:
         parts: list[RenderableType] = [Text(self._run_id, style="bold"), Text(self.describe_start())]
+        parts += [Text(line) for line in self._numerics]
         if self._records:
             # Whatever does not fit above the step under way would push it off the screen.
             parts.append(_table(self._records[-max(3, self._console.height - 8) :]))

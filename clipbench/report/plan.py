@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from clipbench.api import Case
 from clipbench.api.plain import leaves, to_plain
 from clipbench.suites.loading import Suite
 from clipbench.suites.plan import Plan, cache_folder
@@ -49,10 +50,26 @@ def _plan_text(plan: Plan) -> str:
     lines += ["", "steps:"]
     lines.append(f"  training images: {_count(plan.train_images)}, validation images: {_count(plan.val_images)}")
     lines.append(f"  steps per epoch: {_count(plan.steps_per_epoch)}, in total: {_count(plan.steps)}")
+    lines += _numerics(plan.case)
     often = "set at every step; here" if plan.case.train.schedule.per == "step" else "set"
     lines += ["", f"learning rate, {often} at the start of each epoch:"]
     lines += [f"  {row}" for row in _learning_rates(plan.learning_rates)] or ["  nothing is trained"]
     return "\n".join(lines)
+
+
+def _numerics(case: Case) -> list[str]:
+    asked = case.numerics
+    if asked is None:
+        return []
+    pairs = min(asked.batch_size, case.train.batch_size)
+    float32 = (
+        f"{asked.float32_steps} in float32, and {asked.float32_steps} on the engine's trusted device if it is another"
+    )
+    steps = [
+        f"{asked.steps} steps in {case.precision} on one batch of {pairs}",
+        *([float32] if asked.float32_steps else []),
+    ]
+    return [f"  before them, to check the numerics: {', then '.join(steps)}"]
 
 
 def _value(value: object) -> str:

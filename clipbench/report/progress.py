@@ -5,6 +5,7 @@ import sys
 import time
 
 from clipbench.api import EpochRecord, events
+from clipbench.report import numerics
 
 # A plain log stays readable: at most one line in so many seconds between epochs.
 PLAIN_SECONDS = 5.0
@@ -88,6 +89,10 @@ class PlainProgress(NoProgress):
             case events.CaseStarted():
                 self._started = time.monotonic()
                 self._print(f"case {event.case.name}, run {event.run_id}")
+            case events.NumericsStepped() if not event.done or time.monotonic() - self._last_line >= PLAIN_SECONDS:
+                self._print(numerics.describe_step(event))
+            case events.NumericsChecked():
+                self._print(*numerics.describe_numerics(event.numerics))
             case events.LearnerBuilt():
                 self._print(self.describe_start())
             case events.StepsTrained() if time.monotonic() - self._last_line >= PLAIN_SECONDS:

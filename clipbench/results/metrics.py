@@ -21,6 +21,9 @@ UNITS_AND_DIRECTIONS: Mapping[str, tuple[str, Direction]] = {
     "seconds_to_quality": ("s", "lower"),
     "epochs_to_quality": ("epochs", "lower"),
     "loss_curve": ("percent", "lower"),
+    # Of the check of numerics.
+    "fixed_batch_loss": ("percent", "lower"),
+    "float32_error": ("relative", "lower"),
 }
 
 

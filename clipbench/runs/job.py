@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from clipbench.api import Case
 from clipbench.api.plain import from_plain, to_plain
@@ -18,7 +18,7 @@ Checks = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Job:
-    """The devices to check first, as (engine, device) names, then the case to run, if any.
+    """The devices to check first, as (engine, device) names, then the case to run, or to check its numerics, if any.
 
     ``folder`` holds the files of its processes; ``parent`` is the process id of the one that started them. Rank 0 saves
     under ``checkpoints``. ``started`` is when this attempt began. ``tuning`` is what the device was tuned to when an
@@ -32,6 +32,7 @@ class Job:
     checkpoints: Path | None = None
     started: str = ""
     tuning: Mapping[str, Any] | None = None
+    task: Literal["run", "check numerics"] = "run"
 
     def write(self) -> Path:
         """Write the job into its folder; return the file."""

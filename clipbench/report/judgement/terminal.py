@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clipbench.compare.verdicts import Comparison, Judgement, Verdict
+from clipbench.compare.verdicts import Comparison, Judgement, NumericsSteps, Verdict
 from clipbench.report.judgement import wording
 from clipbench.report.quantity import NONE, quantity
 from clipbench.results.metrics import RECALL_AT
@@ -35,7 +35,7 @@ GATE_WORDS = {
 }
 STYLES = {"pass": "green", "fail": "bold red", "missing": "bold red", "failed case": "bold red"}
 MOST_DIFFERENCES = 8
-WHOLE_RUN = ("seconds_to_quality", "epochs_to_quality", "loss_curve")
+WHOLE_RUN = ("seconds_to_quality", "epochs_to_quality", "loss_curve", "fixed_batch_loss", "float32_error")
 LEGEND = (
     "text is image -> text recall, image is text -> image recall, both in percent\n"
     "+/- is half the 95% interval of the difference: chance of sampling and repeats\n"
@@ -122,7 +122,7 @@ def _heading(comparison: Comparison) -> Text:
 
 def _origin(comparison: Comparison) -> str:
     epoch = "never evaluated" if comparison.epoch is None else f"epoch {comparison.epoch}"
-    against = "nothing to compare with"
+    against = "nothing to compare with" if comparison.unjudged else "judged by its check of numerics"
     if comparison.against:
         runs = len(comparison.against.runs)
         against = f"against {comparison.against.name}{f' ({runs} runs)' if runs > 1 else ''}"
@@ -137,6 +137,8 @@ def _other_metrics(comparison: Comparison) -> Iterator[Text]:
             unknown.append(f"{verdict.metric} ({verdict.unit}) {_digits(verdict.value)}")
             continue
         line = f"{verdict.metric} ({verdict.unit}): {_digits(verdict.value)}"
+        if isinstance(verdict.evidence, NumericsSteps):
+            line = f"{verdict.metric}: {wording.detail(verdict)}"
         if comparison.against and verdict.reference is not None and verdict.metric != "loss_curve":
             line += f", {comparison.against.kind} {_digits(verdict.reference)}"
         yield Text.assemble(f"{line}, gate ", (GATE_WORDS[verdict.label], _style(verdict.label)))

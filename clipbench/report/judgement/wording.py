@@ -5,6 +5,7 @@ from collections import Counter
 from clipbench.compare import verdicts
 from clipbench.compare.verdicts import Cause, Comparison, Judgement, Verdict
 from clipbench.errors import ExitCode, did_you_mean
+from clipbench.report.numerics import float32_differs, loss_left
 
 MEANINGS = {
     ExitCode.PASS: "every result passes",
@@ -132,7 +133,7 @@ def reason(verdict: Verdict, comparison: Comparison) -> str | None:
     cause, kind = verdict.cause, kind_of(comparison)
     if cause is None:
         return None
-    if cause is Cause.TOLERANCE and isinstance(verdict.evidence, verdicts.CurveMatch):
+    if cause is Cause.TOLERANCE and isinstance(verdict.evidence, verdicts.CurveMatch | verdicts.NumericsSteps):
         return detail(verdict)
     template = REASONS_WITH_NOTE.get(cause) if verdict.note else None
     return (template or REASONS[cause]).format(
@@ -159,6 +160,11 @@ def detail(verdict: Verdict) -> str | None:
                 f"mean relative error {match.relative:.2%} (up to {match.relative_limit:.0%} passes), "
                 f"mean absolute error {match.absolute:.2g} (up to {match.absolute_limit:g} passes)"
             )
+        case verdicts.NumericsSteps() as taken:
+            value = verdict.value or 0.0
+            if taken.trusted is None:
+                return f"{loss_left(value, taken.steps)} (up to {taken.most:g}% passes)"
+            return f"{float32_differs(value, taken.steps, taken.trusted)} (up to {taken.most:.1e} passes)"
     return None
 
 

@@ -9,6 +9,8 @@ METRICS = {
     "samples_per_second": "Throughput",
     "seconds_to_quality": "Time to quality",
     "loss_curve": "Loss curve, relative error",
+    "fixed_batch_loss": "Loss left on one batch",
+    "float32_error": "Error of float32",
 }
 
 
