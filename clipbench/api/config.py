@@ -146,8 +146,8 @@ class NumericsConfig:
     """A check of the device before the training, all on one batch of ``batch_size`` pairs.
 
     ``steps`` in the case's precision have to lower the loss by the share ``least_fall``. The first ``float32_steps``
-    in float32 are compared with those of the engine's trusted device: losses and gradient norms may differ by the share
-    ``largest_error``.
+    in float32 are compared with those of the engine's trusted device: losses, gradient norms and the features after
+    them may differ by the share ``largest_error``.
     """
 
     batch_size: int

@@ -31,4 +31,4 @@ def loss_left(percent: float, steps: int) -> str:
 
 def float32_differs(error: float, steps: int, device: str | None) -> str:
     """Return how far float32 is from that of the trusted ``device``."""
-    return f"{steps} steps in float32 differ from the same on {device} by up to {error:.1e} (losses, gradient norms, features)"
+    return f"{steps} steps in float32 differ from the same on {device} by up to {error:.1e}"

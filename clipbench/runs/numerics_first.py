@@ -14,7 +14,7 @@ from clipbench.runs.process import ProcessEnd, run_job
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check has ``reported``; ``end`` is that of its process where the case ends with it: stopped, or not ready."""
+    """What a check has reported; ``end`` is that of its process where the case ends with it, stopped or not ready."""
 
     reported: tuple[events.Event, ...] = ()
     end: ProcessEnd | None = None
