@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
     from clipbench.clip.config import CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, ClipConfig
     from clipbench.clip.flops import training_flops
+    from clipbench.clip.initial_weights import initial_weights, parameter_shapes
     from clipbench.errors import (
         CaseFailedError, ClipbenchError, ExitCode, InvalidFileError, NotReadyError, UsageError, did_you_mean
     )
@@ -36,7 +37,7 @@ hookimpl = pluggy.HookimplMarker("clipbench")
 # Where the names of __all__ are found; looked through in this order.
 _MODULES = (
     "api.specs", "errors", "clip.config", "api.config", "api.data", "api.result", "api.plain", "api.processes",
-    "api.protocols", "clip.flops",
+    "api.protocols", "clip.flops", "clip.initial_weights",
 )  # fmt: skip
 
 __all__ = [
@@ -46,8 +47,8 @@ __all__ = [
     "Fingerprint", "Group", "InvalidFileError", "Learner", "LearnerJob", "LearnerState", "Loader", "LossConfig",
     "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec", "OptimizerConfig", "Precision",
     "Probe", "QueryRanks", "Result", "Split", "StepReport", "TensorRef", "UsageError", "Window", "World",
-    "did_you_mean", "events", "exit_with_parent", "finite", "from_plain", "hookimpl", "leaves", "to_plain",
-    "training_flops", "value_at",
+    "did_you_mean", "events", "exit_with_parent", "finite", "from_plain", "hookimpl", "initial_weights", "leaves",
+    "parameter_shapes", "to_plain", "training_flops", "value_at",
 ]  # fmt: skip
 
 
