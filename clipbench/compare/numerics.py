@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from clipbench.api import Metric, Result, to_plain, value_at
+from clipbench.api.result import FirstSteps
 from clipbench.compare.verdicts import Cause, Comparison, NumericsSteps, Verdict, overall, worst
 from clipbench.results.metrics import UNITS_AND_DIRECTIONS
 from clipbench.results.numerics import fixed_batch_loss, float32_error
 
-LOSS, ERROR = "fixed_batch_loss", "float32_error"
+METRICS = LOSS, ERROR = "fixed_batch_loss", "float32_error"
 NOT_NEEDED = "not needed: the device is the one that others are checked by"
 
 
@@ -47,24 +48,27 @@ def _of_run(result: Result) -> Iterator[Verdict]:
     if asked is None:
         return
     if numerics is None or to_plain(numerics.asked) != asked:
-        for name in (LOSS, ERROR):
-            yield _missing(name, "the result has no check of numerics such as its suite asked for")
+        yield from (
+            _missing(name, "the result has no check of numerics such as its suite asked for") for name in METRICS
+        )
         return
-    steps = numerics.fixed_batch
     most = 100 * (1 - numerics.asked.least_fall)
-    yield _judged(fixed_batch_loss(numerics), LOSS, NumericsSteps(len(steps.losses) if steps else 0, most))
+    yield _judged(LOSS, fixed_batch_loss(numerics), NumericsSteps(_count(numerics.fixed_batch), most))
+    taken = NumericsSteps(_count(numerics.float32), numerics.asked.largest_error, numerics.trusted_device)
     if numerics.is_trusted:
-        yield Verdict(ERROR, *UNITS_AND_DIRECTIONS[ERROR], None, cause=Cause.NO_LIMIT, note=NOT_NEEDED)
+        yield replace(_missing(ERROR, NOT_NEEDED), cause=Cause.NO_LIMIT, evidence=taken)
     elif numerics.asked.float32_steps:
-        steps = numerics.float32
-        taken = NumericsSteps(len(steps.losses) if steps else 0, numerics.asked.largest_error, numerics.trusted_device)
-        yield _judged(float32_error(numerics), ERROR, taken)
+        yield _judged(ERROR, float32_error(numerics), taken)
 
 
-def _judged(found: Metric, name: str, taken: NumericsSteps) -> Verdict:
+def _count(steps: FirstSteps | None) -> int:
+    return len(steps.losses) if steps else 0
+
+
+def _judged(name: str, found: Metric, taken: NumericsSteps) -> Verdict:
     """Return the verdict on a figure that passes up to ``taken.most``."""
     if found.value is None:
-        return _missing(name, found.reason or "not measured")
+        return replace(_missing(name, found.reason or "not measured"), evidence=taken)
     cause = Cause.TOLERANCE if found.value > taken.most else None
     return Verdict(name, found.unit, found.direction, found.value, cause=cause, limit=taken.most, evidence=taken)
 

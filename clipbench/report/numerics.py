@@ -1,11 +1,11 @@
 """Sentences about a check of numerics."""
 
-from clipbench.api import events
+from clipbench.api.events import NumericsStepped
 from clipbench.api.result import Numerics
 from clipbench.results.numerics import fixed_batch_loss, float32_error
 
 
-def describe_step(event: events.NumericsStepped) -> str:
+def describe_step(event: NumericsStepped) -> str:
     """Return how far a part of the check is."""
     return f"check of numerics: step {event.done}/{event.steps} in {event.precision} on {event.device}"
 

@@ -5,11 +5,10 @@ memory what it would have without it. It is of rank 0's device, and of one rank.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from clipbench.api import Batch, Case, Device, Engine, Learner, Missing, NotReadyError, Precision, World, events
+from clipbench.api import Batch, Case, Device, Engine, Learner, LearnerJob, Missing, NotReadyError, World, events
 from clipbench.api.config import NumericsConfig
 from clipbench.api.registry import Registry, load_object
 from clipbench.api.result import FirstSteps, Numerics
@@ -29,7 +28,6 @@ from clipbench.training.stop import Stopped, StopRequest
 class Check:
     """What all steps of a check share: every learner starts from the case's weights and sees the same ``batch``."""
 
-    job: Job
     engine: Engine
     plan: Plan
     batch: Batch
@@ -40,33 +38,26 @@ class Check:
     def learning_rate(self) -> float:
         return learning_rate(self.plan, 0, 0)
 
-    def steps_on(
-        self,
-        device: Device,
-        precision: Precision,
-        count: int,
-        **changes: Any,  # noqa: ANN401
-    ) -> tuple[FirstSteps, Learner]:
-        """Build a learner of the case, with ``changes`` of its LearnerJob; return ``count`` steps of it, and it."""
-        seed, local_rank = self.plan.case.seed, self.reporter.world.local_rank
+    def steps_on(self, job: LearnerJob, count: int) -> tuple[FirstSteps, Learner]:
+        """Return ``count`` steps of a learner for ``job``, and the learner."""
+        device, local_rank = job.device, self.reporter.world.local_rank
 
         def report(done: int) -> None:
-            self.reporter.emit(events.NumericsStepped(device.name, precision, done, count))
+            self.reporter.emit(events.NumericsStepped(device.name, job.precision, done, count))
             if self.stop.asked():
                 raise Stopped(None)
 
         report(0)
         device.select(local_rank)
-        device.seed(seed)
-        job = learner_job(self.plan, device, precision, device.tune(self.job.tuning))
+        device.seed(job.seed)
+        tuning = device.tune(job.tuning or None)
         # The batch is small: as one micro-batch, it has the same negatives whatever the case's accumulation.
-        job = replace(job, world=World(local_rank=local_rank), accumulate=1, **changes)
-        learner = self.engine.learner(job)
+        learner = self.engine.learner(replace(job, tuning=tuning, world=World(local_rank=local_rank), accumulate=1))
         return take_steps(learner, self.batch, self.learning_rate, count, report), learner
 
-    def float32_on(self, device: Device, count: int) -> tuple[FirstSteps, tuple[np.ndarray, np.ndarray]]:
+    def float32_on(self, job: LearnerJob, count: int) -> tuple[FirstSteps, tuple[np.ndarray, np.ndarray]]:
         """Return ``count`` steps in float32, and the features of the batch after them: of images, of texts."""
-        steps, learner = self.steps_on(device, "float32", count, compile=None)
+        steps, learner = self.steps_on(replace(job, precision="float32", compile=None), count)
         return steps, features_of(learner, self.batch)
 
 
@@ -76,26 +67,29 @@ def check_numerics(job: Job, case: Case, registry: Registry, reporter: Reporter,
     assert config is not None
     engine: Engine = load_object(registry.engines.get(case.engine, "engine").load)()
     device = _found(find_device(registry, case.engine, case.device))
-    check = Check(job, engine, *_open(case, registry, config), reporter, stop)
-    steps, _ = check.steps_on(device, pick_precision(device, case.precision), config.steps)
+    check = Check(engine, *_open(case, registry, config), reporter, stop)
+    own = learner_job(check.plan, device, pick_precision(device, case.precision), job.tuning or {})
+    steps = check.steps_on(own, config.steps)[0]  # the learner is gone before the next one is built
     found = Numerics(config, len(check.batch[0]), check.learning_rate, steps)
     reporter.emit(events.NumericsChecked(found))
     if config.float32_steps:
-        reporter.emit(events.NumericsChecked(_compare_float32(check, registry, device, found, config.float32_steps)))
+        reporter.emit(events.NumericsChecked(_compare_float32(check, registry, own, found)))
 
 
-def _compare_float32(check: Check, registry: Registry, device: Device, found: Numerics, count: int) -> Numerics:
-    """Return ``found`` with the first steps in float32 on the device and on the engine's trusted one."""
+def _compare_float32(check: Check, registry: Registry, own: LearnerJob, found: Numerics) -> Numerics:
+    """Return ``found`` with the first steps in float32 on the job's device and on the engine's trusted one."""
     engine = check.plan.case.engine
     spec = registry.trusted_device(engine)
     if spec is None:
         return replace(found, problem=f"the engine '{engine}' has no trusted device to check the float32 of others by")
-    found = replace(found, trusted_device=spec.name, is_trusted=spec.name == device.name)
+    found = replace(found, trusted_device=spec.name, is_trusted=spec.name == own.device.name)
     if found.is_trusted:
         return found
-    trusted = _found(find_device(registry, engine, spec.name))
+    other = replace(own, device=_found(find_device(registry, engine, spec.name)), tuning={})
     # Trusted last: what its tuning sets in the framework must not change how the device computes.
-    (ours, our_features), (theirs, their_features) = (check.float32_on(one, count) for one in (device, trusted))
+    (ours, our_features), (theirs, their_features) = (
+        check.float32_on(job, found.asked.float32_steps) for job in (own, other)
+    )
     images, texts = map(relative_error, our_features, their_features)
     return replace(found, float32=ours, trusted=theirs, features_error=(images, texts))
 

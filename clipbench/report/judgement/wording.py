@@ -161,10 +161,11 @@ def detail(verdict: Verdict) -> str | None:
                 f"mean absolute error {match.absolute:.2g} (up to {match.absolute_limit:g} passes)"
             )
         case verdicts.NumericsSteps() as taken:
-            value = verdict.value or 0.0
+            if verdict.value is None:
+                return verdict.note
             if taken.trusted is None:
-                return f"{loss_left(value, taken.steps)} (up to {taken.most:g}% passes)"
-            return f"{float32_differs(value, taken.steps, taken.trusted)} (up to {taken.most:.1e} passes)"
+                return f"{loss_left(verdict.value, taken.steps)} (up to {taken.most:g}% passes)"
+            return f"{float32_differs(verdict.value, taken.steps, taken.trusted)} (up to {taken.most:.1e} passes)"
     return None
 
 
