@@ -58,18 +58,13 @@ def _plan_text(plan: Plan) -> str:
 
 
 def _numerics(case: Case) -> list[str]:
+    """Return how many steps the check of numerics takes, where there is one."""
     asked = case.numerics
     if asked is None:
         return []
-    pairs = min(asked.batch_size, case.train.batch_size)
-    float32 = (
-        f"{asked.float32_steps} in float32, and {asked.float32_steps} on the engine's trusted device if it is another"
-    )
-    steps = [
-        f"{asked.steps} steps in {case.precision} on one batch of {pairs}",
-        *([float32] if asked.float32_steps else []),
-    ]
-    return [f"  before them, to check the numerics: {', then '.join(steps)}"]
+    pairs, few = min(asked.batch_size, case.train.batch_size), asked.float32_steps
+    steps = f"  before them, to check the numerics: {asked.steps} steps in {case.precision} on one batch of {pairs}"
+    return [f"{steps}, then, unless the device is the engine's trusted one, {few} in float32 on each of both"]
 
 
 def _value(value: object) -> str:

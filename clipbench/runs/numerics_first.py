@@ -1,13 +1,14 @@
 """Run the check of numerics of a case, where it has one, before its training."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clipbench.api import events
 from clipbench.api.result import Numerics
 from clipbench.runs.job import Job
+from clipbench.runs.launch import Launch
 from clipbench.runs.outcome import verdict_of_run
 from clipbench.runs.process import ProcessEnd, run_job
 
@@ -21,9 +22,11 @@ class Checked:
 
 
 def check_numerics_first(
-    job: Job, variables: Mapping[str, str], receive: Callable[[events.Event], None] = lambda _event: None
+    job: Job, launch: Launch | None = None, receive: Callable[[events.Event], None] = lambda _event: None
 ) -> Checked:
     """Check the numerics of the job's case in a process of its own, handing on the check's events as they come.
+
+    ``launch`` is the place of this process among the ranks that an outer launcher has started.
 
     A check that fails or crashes does not end the case: what it has not found stays None, with the reason.
     """
@@ -39,7 +42,7 @@ def check_numerics_first(
 
     with tempfile.TemporaryDirectory(prefix="clipbench-") as folder:
         check = replace(job, folder=Path(folder), checkpoints=None, task="check numerics")
-        end = run_job(check, variables=variables, receive=take)
+        end = run_job(check, variables=launch.variables if launch else {}, receive=take)
     if end.signals or end.of(events.TrainingStopped) or any(one.missing for one in end.of(events.DevicesChecked)):
         return Checked(end=end)
     _, error = verdict_of_run(end)

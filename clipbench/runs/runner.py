@@ -125,7 +125,7 @@ def _run_case(
     variables = launch.variables if launch else thread_variables(case.world_size)
     with observers.of_case(registry, case, run_id, out / run_id):
         observers.handle(events.CaseStarted(case, run_id, out / run_id))
-        checked = check_numerics_first(job, launch.variables if launch else {}, observers.handle)
+        checked = check_numerics_first(job, launch, observers.handle)
         end = checked.end or run_job(job, launcher, variables, observers.handle)
         _raise_refusals(end, folder)
         status, error = verdict_of_run(end)

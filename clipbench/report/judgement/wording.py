@@ -165,7 +165,7 @@ def detail(verdict: Verdict) -> str | None:
                 return verdict.note
             if taken.trusted is None:
                 return f"{loss_left(verdict.value, taken.steps)} (up to {taken.most:g}% passes)"
-            return f"{float32_differs(verdict.value, taken.steps, taken.trusted)} (up to {taken.most:.1e} passes)"
+            return f"{float32_differs(verdict.value, taken.steps, taken.trusted)} (up to {taken.most:g} passes)"
     return None
 
 

@@ -7,8 +7,8 @@ from then on: ``skip`` (a scaler that withholds every step), ``gradient``, ``par
 ``CLIPBENCH_NUMPY_PROBE`` names a probe that fails: ``matmul``, which refuses the run, or ``synchronize``, its timing.
 Or it makes them ``abort`` or ``hang``. ``CLIPBENCH_NUMPY_TUNE`` has the device tuned otherwise by every process.
 ``CLIPBENCH_NUMPY_DEVICE`` is how the abacus computes wrongly: ``short`` (products of numbers with ten bits), ``idle``
-(steps change nothing), ``uphill`` (gradients have the wrong sign) or ``nan`` (so is every loss); or it has the trusted
-device ``abort``.
+(steps change nothing), ``uphill`` (gradients have the wrong sign) or ``nan`` (so is every loss). Or it has the trusted
+device ``abort``, or leaves none trusted: ``untrusted``.
 """
 
 import json
@@ -48,9 +48,10 @@ def clipbench_engines():
 
 @hookimpl
 def clipbench_devices():
+    trusted = os.environ.get("CLIPBENCH_NUMPY_DEVICE") != "untrusted"
     return [
         DeviceSpec("abacus", "numpy", "always there", "clipbench_numpy:Abacus", priority=1),
-        DeviceSpec("paper", "numpy", "what the abacus is checked by", "clipbench_numpy:Paper", trusted=True),
+        DeviceSpec("paper", "numpy", "what the abacus is checked by", "clipbench_numpy:Paper", trusted=trusted),
         DeviceSpec("unobtainium", "numpy", "never there", "clipbench_numpy:Unobtainium", priority=9),
     ]
 
