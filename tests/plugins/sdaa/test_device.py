@@ -241,9 +241,7 @@ def test_mixed_precision_trains(stand_in, tmp_path, api):
     assert half["model"]["scaler_scale"] >= 1024
     assert half["epochs"][0]["peak_memory_bytes"] > 21e6
     assert half["probes"][0]["measured"] == {"dtype": "float16"}
-    # The stand-in's arithmetic is the processor's, and the gradient scaler withholds the first steps.
-    numerics = half["numerics"]
-    assert numerics["fixed_batch"]["grad_norms"][0] is None
+    numerics = half["numerics"]  # the stand-in's arithmetic is the processor's
     assert numerics["fixed_batch"]["losses"][-1] < 0.9 * numerics["fixed_batch"]["losses"][0]
     assert numerics["trusted_device"] == "cpu" and max(numerics["features_error"]) < 1e-5
 
