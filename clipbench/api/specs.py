@@ -19,8 +19,9 @@ class DeviceSpec:
     """A kind of accelerator for one engine.
 
     ``load`` is ``"package.module:attribute"``, called without arguments for a Device.
-    Device ``auto`` takes the available device with the highest ``priority``. A ``trusted`` one is the engine's own
-    measure: a check of numerics compares the float32 of its other devices with this one's.
+    Device ``auto`` takes the available device with the highest ``priority``. ``install`` says what to do where ``load``
+    cannot be imported. A ``trusted`` device is the engine's own measure: a check of numerics compares the float32 of
+    its other devices with this one's.
     """
 
     name: str
@@ -28,6 +29,7 @@ class DeviceSpec:
     summary: str
     load: str
     priority: int = 0
+    install: str = ""
     trusted: bool = False
 
 
@@ -54,6 +56,19 @@ class ModelSpec:
     engine: str
     summary: str
     config: ClipConfig
+    load: str
+
+
+@dataclass(frozen=True)
+class MeterSpec:
+    """Sensors of some kinds of device; ``load`` is called with (kind, local_rank) for a Meter.
+
+    ``devices`` names the kinds. Of several meters for a kind, the first that is available is used, by name.
+    """
+
+    name: str
+    devices: tuple[str, ...]
+    summary: str
     load: str
 
 

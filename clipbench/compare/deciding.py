@@ -38,12 +38,17 @@ def _beyond(distance: float, limit: float) -> bool:
 
 
 def by_significance(effect: Effect, limits: Limits) -> Decision:
-    """Decide on an effect: it fails or is better only where it is both large enough to count and sure."""
+    """Decide on an effect: it fails or is better only where it is both large enough to count and sure.
+
+    A loss that the mean window shows and the median does not, or the other way round, comes of a few windows.
+    """
     loss = effect.gain < 0
+    typical = effect.gain if effect.typical is None else effect.typical
+    hidden = typical <= -limits.min_effect < effect.gain and effect.worse <= limits.warn_alpha
+    if hidden or effect.gain <= -limits.min_effect < typical:
+        return Decision(Cause.OUTLIERS)
     if abs(effect.gain) >= limits.min_effect:
-        if effect.outliers and loss:
-            return Decision(Cause.OUTLIERS)
-        if effect.p_value <= limits.alpha and not effect.outliers:
+        if effect.p_value <= limits.alpha and (loss or typical >= limits.min_effect):
             return Decision(Cause.TOLERANCE if loss else Cause.BETTER, limits.min_effect)
         if loss and effect.p_value <= limits.warn_alpha:
             return Decision(Cause.CHANCE)

@@ -12,7 +12,7 @@ import numpy as np
 
 from clipbench.api import LossConfig, NotReadyError, Probe, finite, training_flops
 from clipbench.api.registry import load_object
-from clipbench.conform.checks import Checks, expect, leave_out
+from clipbench.conform.checks import Checks, expect, expect_raises, leave_out
 from clipbench.conform.learner_checks import LEARNER
 from clipbench.conform.spec_checks import LIGHT_IMPORT, SPEC
 from clipbench.conform.subject import Subject
@@ -47,6 +47,14 @@ def _probe(subject: Subject) -> str:
     probes = subject.engine.probe(subject.device, "float32", 0)
     expect(all(isinstance(probe, Probe) for probe in probes), f"probe() returned {probes!r}; expected Probes")
     return ", ".join(probe.name for probe in probes)
+
+
+@ENGINE.add("weights", "`check_weights` raises NotReadyError for a file that does not hold the model's weights.")
+def _weights(subject: Subject) -> None:
+    file = subject.scratch / "no-weights.pth"
+    file.write_bytes(bytes(64))
+    model = subject.model
+    expect_raises(NotReadyError, lambda: subject.engine.check_weights(model, model.config, file), "check_weights()")
 
 
 class Numbers:

@@ -43,7 +43,7 @@ class Check:
         device, local_rank = job.device, self.reporter.world.local_rank
 
         def report(done: int) -> None:
-            self.reporter.emit(events.NumericsStepped(device.name, job.precision, done, count))
+            self.reporter.tell("numerics", f"{job.precision} on {device.name}", done, count)
             if self.stop.asked():
                 raise Stopped(None)
 

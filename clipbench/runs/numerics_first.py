@@ -12,6 +12,9 @@ from clipbench.runs.launch import Launch
 from clipbench.runs.outcome import verdict_of_run
 from clipbench.runs.process import ProcessEnd, run_job
 
+# What is shown of the check's process; the rest is only of interest here.
+SHOWN = (events.Progress, events.Notice, events.StopRequested)
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -37,7 +40,7 @@ def check_numerics_first(
     def take(event: events.Event) -> None:
         if isinstance(event, events.NumericsChecked):
             found.append(event.numerics)
-        elif isinstance(event, (events.NumericsStepped, events.Notice)):
+        elif isinstance(event, SHOWN):
             receive(event)
 
     with tempfile.TemporaryDirectory(prefix="clipbench-") as folder:

@@ -4,7 +4,8 @@ import pytest
 
 from clipbench.api import Window
 from clipbench.api.config import TimingConfig
-from clipbench.training.throughput import Throughput, WindowTimer, measure, slowest_windows
+from clipbench.results.timing import Timing, measure
+from clipbench.training.throughput import WindowTimer, slowest_windows
 
 
 class Clock:
@@ -59,14 +60,14 @@ def test_what_happens_between_epochs_is_not_timed():
 
 def test_waiting_is_a_share_of_the_window():
     timer, clock = timer_of(warmup_steps=0, window_steps=2)
-    throughput = measure(run(timer, clock, 4, step_seconds=3.0, wait_seconds=1.0), batch_size=8)
-    assert throughput.data_wait == pytest.approx(0.25)
-    assert throughput.samples_per_second == pytest.approx(8 / 4)
-    assert throughput.step_seconds["p50"] == pytest.approx(4.0)
+    timing = measure(run(timer, clock, 4, step_seconds=3.0, wait_seconds=1.0), batch_size=8)
+    assert timing.data_wait == pytest.approx(0.25)
+    assert timing.throughput == pytest.approx(8 / 4)
+    assert timing.step_seconds["p50"] == pytest.approx(4.0)
 
 
 def test_no_window_no_figure():
-    assert measure([], 8) == Throughput(None, None, None, None)
+    assert measure([], 8) == Timing(None, None, None, None)
 
 
 def test_the_slowest_rank_of_each_window():
