@@ -55,6 +55,8 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker is to complain of a name that is not there
 
     def __getattr__(name: str) -> object:
+        if name == "events":  # a module, which none of the others has
+            return import_module("clipbench.api.events")
         if name in __all__:
             for module in _MODULES:
                 try:

@@ -83,17 +83,21 @@ def match_by_seed(ours: Sequence[Result], theirs: Sequence[Result]) -> CurveMatc
     Every run whose seed both sides have is matched with that seed alone: further seeds, on either side, weaken nothing.
     A reason in words where a run cannot be matched; None where no seed is shared, or the baseline's curve is not whole.
     """
+    known = _curves_of_shared_seeds(ours, theirs)
+    found = {run.run_id: match_curves(loss_curve(run), known[run.seed]) for run in ours if run.seed in known}
+    if refused := {run_id: why for run_id, why in found.items() if isinstance(why, str)}:
+        run_id, why = next(iter(refused.items()))
+        return f"{run_id}: {why}" if len(ours) > 1 else why
+    matches = [match for match in found.values() if isinstance(match, CurveMatch)]
+    worst = max(matches, key=lambda one: (not one.matches, one.relative), default=None)
+    return worst and replace(worst, seeds=tuple(sorted(known)))
+
+
+def _curves_of_shared_seeds(ours: Sequence[Result], theirs: Sequence[Result]) -> dict[int, Curve]:
+    """Return the mean curve of ``theirs`` for each seed that both sides have and whose curve is whole."""
     shared = {run.seed for run in ours} & {run.seed for run in theirs}
     curves = {seed: mean_curve([loss_curve(run) for run in theirs if run.seed == seed]) for seed in shared}
-    known = {seed: curve for seed, curve in curves.items() if curve and None not in curve}
-    seeds, worst = tuple(sorted(known)), None
-    for run in ours:
-        if run.seed in known:
-            match = match_curves(loss_curve(run), known[run.seed])
-            if isinstance(match, str):
-                return f"{run.run_id}: {match}" if len(ours) > 1 else match
-            worst = match if worst is None else max(worst, match, key=lambda one: (not one.matches, one.relative))
-    return worst and replace(worst, seeds=seeds)
+    return {seed: curve for seed, curve in curves.items() if curve and None not in curve}
 
 
 def mean_curve(curves: Sequence[Curve]) -> list[float | None]:

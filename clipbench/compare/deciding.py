@@ -38,14 +38,9 @@ def _beyond(distance: float, limit: float) -> bool:
 
 
 def by_significance(effect: Effect, limits: Limits) -> Decision:
-    """Decide on an effect: it fails or is better only where it is both large enough to count and sure.
-
-    A loss that the mean window shows and the median does not, or the other way round, comes of a few windows.
-    """
-    loss = effect.gain < 0
-    typical = effect.gain if effect.typical is None else effect.typical
-    hidden = typical <= -limits.min_effect < effect.gain and effect.worse <= limits.warn_alpha
-    if hidden or effect.gain <= -limits.min_effect < typical:
+    """Decide on an effect: it fails or is better only where it is both large enough to count and sure."""
+    loss, typical = effect.gain < 0, _typical(effect)
+    if _hangs_on_few_windows(effect, limits):
         return Decision(Cause.OUTLIERS)
     if abs(effect.gain) >= limits.min_effect:
         if effect.p_value <= limits.alpha and (loss or typical >= limits.min_effect):
@@ -55,3 +50,15 @@ def by_significance(effect: Effect, limits: Limits) -> Decision:
     if effect.gain - effect.error < -limits.max_undetected_loss:
         return Decision(Cause.UNDETECTED_LOSS, limits.max_undetected_loss)
     return Decision()
+
+
+def _typical(effect: Effect) -> float:
+    return effect.gain if effect.typical is None else effect.typical
+
+
+def _hangs_on_few_windows(effect: Effect, limits: Limits) -> bool:
+    """Return whether a few windows make a loss that the median one does not have, or hide one that it has."""
+    typical = _typical(effect)
+    made = effect.gain <= -limits.min_effect < typical
+    hidden = typical <= -limits.min_effect < effect.gain and effect.worse <= limits.warn_alpha
+    return made or hidden

@@ -185,7 +185,7 @@ def _files_of(baselines: Iterable[Baseline]) -> frozenset[Path]:
 
 def choose_baselines(which: str, folder: Path, collection: Collection) -> Collection:
     """Return the baselines that ``--baseline`` means, and the files refused on the way; raise UsageError for none."""
-    if which != ADOPTED and Path(which).exists():
+    if which != ADOPTED and os.path.exists(which):  # noqa: PTH110 -- a name may be too long for a file
         return _from_path(Path(which))
     adopted = _adopted(collection, folder)
     if which == ADOPTED:
@@ -208,12 +208,17 @@ def _stored_results() -> Iterator[Result]:
 
 
 def _adopted(collection: Collection, folder: Path) -> dict[str, Baseline]:
-    """Return the adopted baselines among what was collected, and those of the folder, by name."""
+    """Return the adopted baselines of the folder, by name; one among the paths is not compared with.
+
+    Raises InvalidFileError for two of one name, one of them among the paths, and for one of runs that are no repeats.
+    """
     if not folder.is_dir() and folder != FOLDER:
         raise UsageError(f"--baselines {folder}: no such folder; expected one with adopted baselines")
-    known: dict[str, Baseline] = {}
-    for baseline in (*(collection.baselines or ()), *load_baselines(folder)):
-        add_baseline(known, baseline)
+    known = {baseline.name: baseline for baseline in load_baselines(folder)}
+    for baseline in collection.baselines or ():
+        if baseline.name in known:
+            add_baseline(known, baseline)
+    for baseline in known.values():
         if len(group_repeats(baseline.results)) > 1:
             raise InvalidFileError(f"{baseline.path}: its runs are no repeats of one another; adopt those of one case")
     return known

@@ -9,8 +9,8 @@ import numpy as np
 
 from clipbench.api import Result
 from clipbench.api.plain import to_plain, value_at
-from clipbench.api.result import EpochRecord
-from clipbench.results.metrics import RECALL_NAMES, summarise
+from clipbench.api.result import EpochRecord, Metric, QueryRanks, Window
+from clipbench.results.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS, summarise
 from clipbench.results.recall import recall_metrics, with_means
 from clipbench.results.timing import measure
 
@@ -35,7 +35,7 @@ class Disagreement(NamedTuple):
 
 
 def disagreements(result: Result) -> Iterator[Disagreement]:
-    """Yield what does not agree, the causes before what follows from them: only the first is sure to be meant."""
+    """Yield what does not agree, causes before what follows from them: a reader stops at the first."""
     yield from _copies(result)
     yield from _epochs(result)
     yield from _windows(result)
@@ -64,13 +64,8 @@ def _epochs(result: Result) -> Iterator[Disagreement]:
 
     A run that only evaluates has one epoch, 0, without steps. One that did not complete has the first epochs alone.
     """
-    train = result.config["train"]
-    per_epoch = result.dataset.train.images // train["batch_size"] if result.dataset and result.dataset.train else 0
-    steps = per_epoch * train["epochs"]
-    if isinstance(limit := train.get("max_steps"), int):
-        steps = min(steps, limit)
-    planned = math.ceil(steps / per_epoch) if steps else 1
-    count = len(result.epochs)
+    per_epoch, steps = _planned_steps(result)
+    planned, count = math.ceil(steps / per_epoch) if steps else 1, len(result.epochs)
     if count > planned or (result.completed and count < planned):
         yield Disagreement("epochs", f"{count} records", f"{planned}, by config.train and dataset.train")
     for index, record in enumerate(result.epochs):
@@ -83,31 +78,44 @@ def _epochs(result: Result) -> Iterator[Disagreement]:
         yield Disagreement(f"epochs.{count - 1}.recall", None, "the recalls of the evaluation that ends a run")
 
 
+def _planned_steps(result: Result) -> tuple[int, int]:
+    """Return the steps of an epoch, and of the run."""
+    train = result.config["train"]
+    images = result.dataset.train.images if result.dataset and result.dataset.train else 0
+    per_epoch = images // train["batch_size"]
+    limit, steps = train.get("max_steps"), per_epoch * train["epochs"]
+    return per_epoch, min(steps, limit) if isinstance(limit, int) else steps
+
+
 def _windows(result: Result) -> Iterator[Disagreement]:
     """Yield what cannot be true of timed windows, and the figures that they do not give."""
     for index, record in enumerate(result.epochs):
         for number, window in enumerate(record.windows):
-            whole = type(window.steps) is int and window.steps > 0
-            if not whole or window.seconds <= 0 or window.data_wait > window.seconds * (1 + ROUNDING):
+            if not _is_possible(window):
                 expected = "whole steps, the seconds they took, and how many of these were spent waiting"
                 yield Disagreement(f"epochs.{index}.windows.{number}", list(window), expected)
         yield from _timing(result, record, f"epochs.{index}")
-    untimed = sum(record.steps - _timed_steps(record) for record in result.epochs)
-    warmup = value_at(result.config, "timing.warmup_steps")
     # A process leaves out its warm-up and no other step, unless no timing is to be trusted at all.
-    if any(r.windows for r in result.epochs) and len(result.attempts) < 2 and type(warmup) is int and untimed > warmup:
+    warmup = value_at(result.config, "timing.warmup_steps")
+    untimed = sum(record.steps - _timed_steps(record) for record in result.epochs)
+    if type(warmup) is int and untimed > warmup and len(result.attempts) < 2 and any(r.windows for r in result.epochs):
         yield Disagreement("epochs: steps outside the timed windows", untimed, f"at most {warmup}, the warm-up")
 
 
+def _is_possible(window: Window) -> bool:
+    whole = type(window.steps) is int and window.steps > 0
+    return whole and window.seconds > 0 and window.data_wait <= window.seconds * (1 + ROUNDING)
+
+
 def _timing(result: Result, record: EpochRecord, at: str) -> Iterator[Disagreement]:
+    """Yield where an epoch's windows are more than it had, or do not give the figures that it states."""
     if (steps := _timed_steps(record)) > record.steps:
         yield Disagreement(f"{at}.windows", f"{steps} steps", f"at most the epoch's {record.steps}")
     seconds, taken = sum(window.seconds for window in record.windows), record.seconds
     # Of several ranks, each window is that of the slowest.
     if seconds > taken.train * result.world_size * (1 + ROUNDING):
-        yield Disagreement(
-            f"{at}.windows", f"{seconds:.6g} s", f"at most the {taken.train:.6g} s of the epoch's training"
-        )
+        expected = f"at most the {taken.train:.6g} s of the epoch's training"
+        yield Disagreement(f"{at}.windows", f"{seconds:.6g} s", expected)
     for name, own, due in (("train", taken.train, record.steps > 0), ("eval", taken.eval, record.recall is not None)):
         if due and own <= 0:
             yield Disagreement(f"{at}.seconds.{name}", own, "the seconds that it took")
@@ -116,6 +124,11 @@ def _timing(result: Result, record: EpochRecord, at: str) -> Iterator[Disagreeme
         stated, computed = getattr(record, name), getattr(measured, name)
         if not _close(stated, computed):
             yield Disagreement(f"{at}.{name}", stated, f"{_short(computed)}, by its windows")
+    yield from _shares(result, record, at)
+
+
+def _shares(result: Result, record: EpochRecord, at: str) -> Iterator[Disagreement]:
+    """Yield a throughput of a device or a card that is not its share of the whole."""
     ranks = result.world_size
     cards = math.ceil(ranks / value_at(result, "environment.device.devices_per_card", 1))
     for name, count in (("throughput_per_device", ranks), ("throughput_per_card", cards)):
@@ -144,20 +157,25 @@ def _metrics(result: Result) -> Iterator[Disagreement]:
     computed = summarise(result.epochs, result.config["train"]["batch_size"])
     for which in ("last", "best"):
         stated, own = getattr(result.metrics, which), getattr(computed, which)
-        if stated is None or own is None or stated.epoch != own.epoch:
-            if stated is not own:
-                epochs = (one.epoch if one else None for one in (stated, own))
-                yield Disagreement(f"metrics.{which}: the epoch", *epochs)
-            continue
-        for name, metric in own.values.items():
-            if (found := stated.values.get(name)) is None:
-                yield Disagreement(f"metrics.{which}.values.{name}", None, f"{_short(metric.value)}, by the epochs")
-            elif (found.unit, found.direction) != (metric.unit, metric.direction):
-                facts = (f"in {one.unit}, {one.direction} is better" for one in (found, metric))
-                yield Disagreement(f"metrics.{which}.values.{name}", *facts)
-            elif not _close(found.value, metric.value):
-                text = f"{_short(metric.value)}, by the epochs"
-                yield Disagreement(f"metrics.{which}.values.{name}.value", found.value, text)
+        epochs = [one.epoch if one else None for one in (stated, own)]
+        if epochs[0] != epochs[1]:
+            yield Disagreement(f"metrics.{which}: the epoch", *epochs)
+        elif own:
+            yield from _unequal_metrics(f"metrics.{which}.values", stated.values, own.values)
+
+
+def _unequal_metrics(at: str, stated: Mapping[str, Metric], computed: Mapping[str, Metric]) -> Iterator[Disagreement]:
+    for name, metric in computed.items():
+        found = stated.get(name)
+        if found is None:
+            yield Disagreement(f"{at}.{name}", None, f"{_short(metric.value)}, by the epochs")
+        elif (found.unit, found.direction) != (metric.unit, metric.direction):
+            facts = (f"in {one.unit}, {one.direction} is better" for one in (found, metric))
+            yield Disagreement(f"{at}.{name}", *facts)
+        elif not _close(found.value, metric.value):
+            yield Disagreement(f"{at}.{name}.value", found.value, f"{_short(metric.value)}, by the epochs")
+    for name in stated.keys() & UNITS_AND_DIRECTIONS.keys() - computed.keys():
+        yield Disagreement(f"{at}.{name}", stated[name].value, "none, by the epochs")
 
 
 def _queries(result: Result) -> Iterator[Disagreement]:
@@ -168,23 +186,22 @@ def _queries(result: Result) -> Iterator[Disagreement]:
     if last is None or dataset is None or ranks.epoch != last.epoch:
         yield Disagreement("query_ranks.epoch", ranks.epoch, f"{last.epoch if last else None}, that of metrics.last")
         return
-    images, captions = dataset.val.images, dataset.val.captions
+    yield from _query_counts(ranks, dataset.val.images, dataset.val.captions)
+    index = next(index for index, record in enumerate(result.epochs) if record.epoch == last.epoch)
+    recall = result.epochs[index].recall or {}
+    yield from _unequal(f"epochs.{index}.recall", recall, recall_metrics(ranks.text, ranks.image), "by query_ranks")
+
+
+def _query_counts(ranks: QueryRanks, images: int, captions: int) -> Iterator[Disagreement]:
     counts = {"text": (images, captions), "image": (captions, images), "image_of_text": (captions, images)}
     for name, (count, below) in counts.items():
         values = np.asarray(getattr(ranks, name))
         if len(values) != count:
             yield Disagreement(f"query_ranks.{name}", f"{len(values)} numbers", f"{count}, by dataset.val")
-            return
         if values.max() >= below:
             yield Disagreement(f"query_ranks.{name}", int(values.max()), f"less than {below}, by dataset.val")
-            return
     if without := int(np.count_nonzero(np.bincount(ranks.image_of_text, minlength=images) == 0)):
-        yield Disagreement(
-            "query_ranks.image_of_text", f"{without} images without a caption", "a caption for each image"
-        )
-    index = next(index for index, record in enumerate(result.epochs) if record.epoch == last.epoch)
-    recall = result.epochs[index].recall or {}
-    yield from _unequal(f"epochs.{index}.recall", recall, recall_metrics(ranks.text, ranks.image), "by query_ranks")
+        yield Disagreement("query_ranks.image_of_text", f"{without} images without a caption", "one for each")
 
 
 def _clock(result: Result) -> Iterator[Disagreement]:
@@ -215,11 +232,13 @@ def _unequal(key: str, stated: _Parts, computed: _Parts, source: str) -> Iterato
 
 def _close(stated: object, computed: object) -> bool:
     """Return whether two figures, or two sections of figures, are equal up to rounding."""
+    if stated == computed:
+        return True
     if isinstance(stated, Mapping) and isinstance(computed, Mapping):
         return stated.keys() == computed.keys() and all(_close(stated[name], computed[name]) for name in computed)
     if isinstance(stated, (int, float)) and isinstance(computed, (int, float)):
         return math.isclose(stated, computed, rel_tol=ROUNDING, abs_tol=ROUNDING)
-    return stated == computed
+    return False
 
 
 def _short(value: object) -> str:

@@ -50,7 +50,7 @@ def test_references_are_compared_with_beside_a_baseline_only_when_asked_for(plac
         "own",
         *("--allow", "data", "--allow", "evaluation", "--allow", "recipe"),
     )
-    both = json.loads(run(*asked, "--format", "json"))
+    both = json.loads(run(*asked, "--format", "json", code=1))
     assert [c["against"]["kind"] for c in both["comparisons"]] == ["baseline", "reference"]
 
 
@@ -96,6 +96,16 @@ def test_an_inconclusive_gate_says_so_first_and_fails_where_that_was_asked_for(p
         text = run(*allowed, *asked, code=1)
         assert text.startswith("INCONCLUSIVE ") and "exit code 1, --fail-on" in text
     assert "did you mean 'better'" in run(*allowed, "--fail-on", "fail,beter", code=2)
+
+
+def test_a_second_seed_in_the_baseline_does_not_hide_a_loss_curve_that_is_off(place):
+    stored(made_result("old"), "earlier")
+    stored(made_result("new", losses=(0.6, 0.35)), "new")
+    for seed in (1, 2):
+        said = " ".join(run("compare", "new", "--baseline", "earlier", code=1).split())
+        assert "FAIL quickstart on Card 1: loss curve is 30.0 % off the baseline's on average" in said
+        assert "on the seed 0 that both sides have (at most 5 % is allowed)" in said
+        stored(made_result(f"old-{seed}", seed=seed, losses=(0.7, 0.4)), "earlier")
 
 
 # --- inputs -------------------------------------------------------------------------------------------------------

@@ -204,6 +204,16 @@ def test_two_baselines_of_one_name_are_refused(place):
     assert "the baseline 'nightly' is also in" in run("baseline", "list", code=3)
 
 
+def test_a_baseline_among_the_paths_is_not_compared_with(place):
+    path = baseline_of(made_result("old"))
+    lenient = replace(read_baseline(path), name="lenient", adopted="2027-01-01T00:00:00Z")
+    stored(made_result("bad", lost=0.9), "new")
+    write_baseline(replace(lenient, results=(made_result("worse", lost=0.95),)), place / "new" / "lenient.json")
+    assert seen("new", "--baseline", "adopted", code=1)[0]["others"] == 1
+    write_baseline(replace(lenient, name="nightly"), place / "new" / "lenient.json")
+    assert "the baseline 'nightly' is also in" in run("compare", "new", "--baseline", "adopted", code=3)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

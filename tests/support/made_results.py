@@ -57,9 +57,9 @@ def made_result(
     """A completed result of the quickstart that agrees with itself.
 
     ``lost`` is the share of queries that miss beyond those that always do, ``slower`` a share of throughput,
-    ``noise`` that of a window, drawn from ``draw``; the first window of every epoch takes
-    ``stalled`` times as long. There is an epoch for each of ``losses``; ``epochs`` is the number
-    that the suite asks for, if not as many. Steps that have no window are of the warm-up.
+    ``noise`` that of a window, drawn from ``draw``; the first window of every epoch takes ``stalled`` times as long.
+    There is an epoch for each of ``losses``; ``epochs`` is the number that the suite asks for, if not as many. Steps
+    that have no window are of the warm-up.
     """
     random = np.random.default_rng(draw)
     ranks = QueryRanks(len(losses), missed(IMAGES, lost), missed(IMAGES * CAPTIONS, lost), OWNER)

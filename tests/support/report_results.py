@@ -118,7 +118,8 @@ def _query_ranks(rng, epoch, images, found):
     """Ranks of which about ``found`` percent are 0, and the rest below the number of what is searched."""
 
     def drawn(count, among):
-        return [0 if 100 * rng.random() < found else rng.randrange(among) for _ in range(count)]
+        hits = set(rng.sample(range(count), round(found * count / 100)))
+        return [0 if query in hits else rng.randrange(among) for query in range(count)]
 
     image_of_text = [caption // 5 for caption in range(5 * images)]
     return QueryRanks(epoch, drawn(images, 5 * images), drawn(5 * images, images), image_of_text)

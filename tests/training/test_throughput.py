@@ -1,5 +1,6 @@
 """Windows of steps on a clock that the test moves."""
 
+import numpy as np
 import pytest
 
 from clipbench.api import Window
@@ -74,3 +75,12 @@ def test_the_slowest_rank_of_each_window():
     windows = [[Window(10, 2.0, 0.1), Window(10, 4.0, 0.2)], [Window(10, 3.0, 0.3), Window(10, 3.5, 0.1)]]
     assert slowest_windows(windows) == ((10, 3.0, 0.3), (10, 4.0, 0.2))
     assert slowest_windows([[], []]) == ()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 101])
+def test_percentiles_are_those_of_numpy(count):
+    times = np.random.default_rng(count).random(count)
+    taken = measure([Window(1, float(seconds), 0.0) for seconds in times], 8).step_seconds
+    for share in (5, 50, 95):
+        assert taken[f"p{share}"] == pytest.approx(np.percentile(times, share), rel=1e-12)
+    assert taken["max"] == times.max()

@@ -166,7 +166,7 @@ FORMS: Mapping[str, Callable[[Judgement], str]] = {
 MARKS: Mapping[str, str] = {
     "table": ": exit code ",
     "json": '"kind": "clipbench.comparison"',
-    "markdown": "clipbench compare: ",
+    "markdown": ": exit code ",
     "junit": '<testsuites name="clipbench compare"',
     "github": "title=clipbench compare::",
 }

@@ -23,7 +23,8 @@ def markdown(judgement: Judgement) -> str:
     """Return the whole judgement; of many results the worst first, and how many are left out."""
     fail_on = judgement.fail_on
     ranked = sorted(judgement.comparisons, key=lambda comparison: list(SIGNS).index(comparison.level(fail_on)))
-    blocks = [f"### {SIGNS[judgement.level]} {escape(headline(judgement))}", escape(wording.verdict_line(judgement))]
+    counts = escape(f"clipbench compare: {wording.verdict_line(judgement)}")
+    blocks = [f"### {SIGNS[judgement.level]} {escape(headline(judgement))}", counts]
     if judgement.problems:
         blocks.append(f"Refused files:\n\n{_list(judgement.problems)}")
     blocks.append(table(OVERVIEW_HEADER, "llllrr", [_overview(one, fail_on) for one in ranked[:ROWS]]))

@@ -11,7 +11,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clipbench.compare.verdicts import Comparison, Judgement, NumericsSteps, Verdict
+from clipbench.compare.comparing import CURVE
+from clipbench.compare.verdicts import Against, Comparison, Judgement, NumericsSteps, Verdict
 from clipbench.report.judgement import wording
 from clipbench.report.judgement.headline import comparison_headline, headline
 from clipbench.report.metric_words import metric_words
@@ -159,13 +160,10 @@ def _other_metrics(comparison: Comparison) -> Iterator[Text]:
     others = [verdict for verdict in comparison.verdicts if verdict.metric not in COLUMNS]
     compared = [v for v in others if v.metric == THROUGHPUT or v.status != "ungated" or _has_more(v)]
     for verdict in sorted(compared, key=lambda one: one.metric != THROUGHPUT):
-        line = f"{metric_words(verdict.metric)}: {amount(verdict.value, verdict.unit)}"
-        if isinstance(verdict.evidence, NumericsSteps):
-            line = wording.of_numerics(verdict, comparison)
-        elif comparison.against and verdict.reference is not None and verdict.metric != "loss_curve":
-            line += f", {comparison.against.kind} {plain_figure(verdict.reference, verdict.unit)}{_share(verdict)}"
+        is_numerics = isinstance(verdict.evidence, NumericsSteps)
+        line = wording.of_numerics(verdict, comparison) if is_numerics else _with_reference(verdict, comparison.against)
         gate = GATE_WORDS[verdict.label]
-        yield Text.assemble(line, f"{', gate ' if gate else ''}", (gate, _style(verdict.label)), overflow="fold")
+        yield Text.assemble(f"{line}, gate " if gate else line, (gate, _style(verdict.label)), overflow="fold")
     if unknown := [f"{metric_words(v.metric)} {amount(v.value, v.unit)}" for v in others if v not in compared]:
         yield _line(f"only shown: {', '.join(unknown)}")
 
@@ -173,6 +171,13 @@ def _other_metrics(comparison: Comparison) -> Iterator[Text]:
 def _has_more(verdict: Verdict) -> bool:
     """Return whether there is more to say of a figure than its value."""
     return verdict.reference is not None or isinstance(verdict.evidence, NumericsSteps)
+
+
+def _with_reference(verdict: Verdict, against: Against | None) -> str:
+    line = f"{metric_words(verdict.metric)}: {amount(verdict.value, verdict.unit)}"
+    if against and verdict.reference is not None and verdict.metric != CURVE:
+        line += f", {against.kind} {plain_figure(verdict.reference, verdict.unit)}{_share(verdict)}"
+    return line
 
 
 def _share(verdict: Verdict) -> str:
@@ -195,9 +200,7 @@ def _notes(comparison: Comparison, verbose: bool) -> Iterator[str]:
     yield from (f"{label}: {warning}" for label, warning in warnings if warning not in said)
     yield from (wording.hindrance(one, alone=len(comparison.runs) == 1) for one in comparison.hindrances)
     yield from (f"allowed: {wording.sentence(d, kind)}" for d in comparison.differences if d.allowed)
-    if verbose:
-        details = ((metric_words(verdict.metric), wording.detail(verdict)) for verdict in comparison.verdicts)
-        yield from (f"{name}: {detail}" for name, detail in details if detail)
+    yield from wording.details(comparison) if verbose else ()
 
 
 def _style(status: str) -> str:

@@ -265,6 +265,11 @@ def detail(verdict: Verdict) -> str | None:
     return None
 
 
+def details(comparison: Comparison) -> list[str]:
+    """Return how every verdict was decided, where that is not the tolerance alone."""
+    return [f"{metric_words(one.metric)}: {text}" for one in comparison.verdicts if (text := detail(one))]
+
+
 def _size(verdict: Verdict, size: float | None) -> str:
     """Return how large a difference is: points of percent, a share of throughput, else in the metric's unit."""
     if isinstance(verdict.evidence, verdicts.TimingTest):
