@@ -143,6 +143,10 @@ class Registry:
         devices = [spec for spec in self.devices.specs.values() if spec.engine == engine]
         return sorted(devices, key=lambda spec: (-spec.priority, spec.name))
 
+    def trusted_device(self, engine: str) -> DeviceSpec | None:
+        """Return the device whose float32 the engine's other devices are checked by, or None where it names none."""
+        return next((spec for spec in self.devices_of(engine) if spec.trusted), None)
+
 
 def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     """Load every plugin and collect what they offer.

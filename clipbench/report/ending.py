@@ -31,6 +31,8 @@ def _advice(completed: Sequence[Outcome]) -> list[str]:
     matches = {outcome.path: match_reference(outcome.result, references) for outcome in completed}
     comparable = [path for path, match in matches.items() if match.other and not match.refused]
     lines = [f"compare with the reference: clipbench compare {_words(comparable)}"] if comparable else []
+    checked = [path for path, match in matches.items() if match.other is None and match.results[0].numerics is not None]
+    lines += [f"judge the check of numerics: clipbench compare {_words(checked)}"] if checked else []
     for path, match in matches.items():
         if match.other and match.refused:
             lines.append(f"{path} cannot be compared with the reference {match.other.name}: {_refusal(match)}")

@@ -6,6 +6,7 @@ import time
 
 from clipbench.api import EpochRecord, events
 from clipbench.report.doing import doing, number, stop_text, training
+from clipbench.report.numerics import describe_numerics
 
 # A plain log stays readable: at most one line in so many seconds between epochs.
 PLAIN_SECONDS = 5.0
@@ -94,6 +95,8 @@ class PlainProgress(NoProgress):
             case events.CaseStarted():
                 self._started, self._has_stepped = time.monotonic(), False
                 self._print(f"case {event.case.name}, run {event.run_id}")
+            case events.NumericsChecked(numerics):
+                self._print(*describe_numerics(numerics))
             case events.LearnerBuilt():
                 self._print(self.describe_start())
             case events.StepsUnderWay() if is_due or not self._has_stepped:

@@ -9,6 +9,7 @@ from typing import Any
 
 from clipbench import __version__
 from clipbench.api import Case, Device, Engine, Group, Learner, LearnerJob, Loader, Missing, Probe, Split, events
+from clipbench.api.data import Precision
 from clipbench.api.guarded import check_split, unguarded
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.api.registry import Registry
@@ -210,28 +211,32 @@ def _weights(plan: Plan) -> WeightsUsed:
 def build_learner(rank: Rank, hardware: Hardware, plan: Plan) -> Learner:
     """Build the model and its optimiser on the device."""
     rank.check_stop()
-    case, train = rank.case, rank.case.train
     rank.reporter.tell("model", plan.weights.name if plan.weights else "")
-    learner = hardware.engine.learner(
-        LearnerJob(
-            model=plan.model,
-            config=plan.config,
-            device=unguarded(hardware.device),
-            precision=hardware.precision,
-            autocast_text=case.model.autocast_text,
-            weights=plan.weights,
-            optimizer=train.optimizer,
-            loss=train.loss,
-            seed=case.seed,
-            world=hardware.world,
-            accumulate=train.accumulate,
-            grad_checkpointing=train.grad_checkpointing,
-            compile=train.compile,
-            tuning=copy.deepcopy(hardware.section["tuning"]),
-        )
-    )
-    rank.reporter.emit(events.LearnerBuilt(_model(case, learner), hardware.section, plan.steps, plan.steps_per_epoch))
+    job = learner_job(plan, hardware.device, hardware.precision, hardware.section["tuning"])
+    learner = hardware.engine.learner(replace(job, world=hardware.world))
+    model = _model(rank.case, learner)
+    rank.reporter.emit(events.LearnerBuilt(model, hardware.section, plan.steps, plan.steps_per_epoch))
     return learner
+
+
+def learner_job(plan: Plan, device: Device, precision: Precision, tuning: Mapping[str, Any]) -> LearnerJob:
+    """Return what the case's learner is built from, for a single rank on ``device``."""
+    case, train = plan.case, plan.case.train
+    return LearnerJob(
+        model=plan.model,
+        config=plan.config,
+        device=unguarded(device),
+        precision=precision,
+        autocast_text=case.model.autocast_text,
+        weights=plan.weights,
+        optimizer=train.optimizer,
+        loss=train.loss,
+        seed=case.seed,
+        accumulate=train.accumulate,
+        grad_checkpointing=train.grad_checkpointing,
+        compile=train.compile,
+        tuning=copy.deepcopy(dict(tuning)),
+    )
 
 
 def restore(

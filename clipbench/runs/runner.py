@@ -20,6 +20,7 @@ from clipbench.runs.fitting import weights_checks
 from clipbench.runs.folder import WORK, RunFolder, new_run_folder, unfinished
 from clipbench.runs.job import LAUNCHER_REPORT, Checks, Job
 from clipbench.runs.launch import Launch, outer_launch
+from clipbench.runs.numerics_first import check_numerics_first
 from clipbench.runs.observers import Observers, check_observers
 from clipbench.runs.outcome import verdict_of_run
 from clipbench.runs.process import SINGLE_PROCESS, ProcessEnd, run_job
@@ -151,10 +152,12 @@ def _run_case(
     variables = launch.variables if launch else thread_variables(case.world_size)
     with observers.of_case(registry, case, run_id, out / run_id):
         observers.handle(events.CaseStarted(case, run_id, out / run_id))
-        end = run_job(job, launcher, variables, observers.handle)
+        checked = check_numerics_first(job, launch, observers.handle)
+        end = checked.end or run_job(job, launcher, variables, observers.handle)
         _raise_refusals(end, folder)
         status, error = verdict_of_run(end)
-        result = build_result(case, run_id, folder.started, end.events, status, error, plan.warnings, invocation)
+        log = [*checked.reported, *end.events]
+        result = build_result(case, run_id, folder.started, log, status, error, plan.warnings, invocation)
         path = write_result(out, result)
         observers.handle(events.CaseFinished(result, path))
     folder = folder.mark(status)

@@ -81,6 +81,8 @@ def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
     """
     model = _choose_model(case, registry)
     root = data_root(case)
+    if case.numerics and not case.train.epochs:
+        raise UsageError("numerics: it takes steps of training, but train.epochs is 0; leave it out: numerics=null")
     dataset = _open_dataset(case, registry, root, checked)
     missing = dataset.missing()
     train_images, val_images = (None, None) if missing else dataset.sizes()

@@ -137,6 +137,7 @@ def test_auto_prefers_the_highest_priority_of_the_engine(plugin):
         [plugin("d", clipbench_devices=devices, clipbench_engines=lambda: [EngineSpec("torch", "", "x:y")])]
     )
     assert [spec.name for spec in registry.devices_of("torch")] == ["sdaa", "cpu"]
+    assert registry.trusted_device("torch") is None
 
 
 def test_built_in_plugins_come_by_the_same_door():
@@ -149,3 +150,4 @@ def test_built_in_plugins_come_by_the_same_door():
         registry.models.specs
     )
     assert [spec.name for spec in registry.devices_of("torch")][:3] == ["sdaa", "cuda", "cpu"]
+    assert registry.trusted_device("torch").name == "cpu"
