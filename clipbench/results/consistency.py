@@ -20,6 +20,13 @@ ROUNDING = 1e-9
 CLOCK_SECONDS = 60.0
 # What a result states twice: its own field, and where the configuration has the same.
 _TWICE = {"seed": "seed", "suite": "suite", "case": "name", "reference": "reference"}
+# Whole numbers of sections whose other keys are free: the least that each may be, and what it is where it is absent.
+_NUMBERS = (
+    ("config.train.epochs", 0, None),
+    ("config.train.batch_size", 1, None),
+    ("config.world_size", 1, 1),
+    ("environment.device.devices_per_card", 1, 1),
+)
 _Parts = Mapping[str, float]
 
 
@@ -51,9 +58,12 @@ def _copies(result: Result) -> Iterator[Disagreement]:
         ours, theirs = getattr(result, key), value_at(result.config, path, getattr(result, key))
         if ours != theirs:
             yield Disagreement(key, ours, f"{_short(theirs)}, as in config.{path}")
-    for key, least in (("train.epochs", 0), ("train.batch_size", 1)):
-        if type(number := value_at(result.config, key)) is not int or number < least:
-            yield Disagreement(f"config.{key}", number, f"a whole number, at least {least}")
+    for path, least, usual in _NUMBERS:
+        if type(number := value_at(result, path, usual)) is not int or number < least:
+            yield Disagreement(path, number, f"a whole number, at least {least}")
+    for path in ("environment.device.name", "environment.device.precision"):
+        if not isinstance(text := value_at(result, path), (str, type(None))):
+            yield Disagreement(path, text, "a text")
 
 
 # --- epochs ---------------------------------------------------------------------------------------------------------

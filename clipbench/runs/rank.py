@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     except Stopped as stopped:
         reporter.emit(events.TrainingStopped(str(stopped.checkpoint) if stopped.checkpoint else None))
         return ExitCode.INTERRUPTED
-    except Exception as error:
+    except BaseException as error:  # of a plugin that calls sys.exit, too
         return reporter.failed(error)
 
 
