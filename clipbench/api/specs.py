@@ -19,7 +19,8 @@ class DeviceSpec:
     """A kind of accelerator for one engine.
 
     ``load`` is ``"package.module:attribute"``, called without arguments for a Device.
-    Device ``auto`` takes the available device with the highest ``priority``.
+    Device ``auto`` takes the available device with the highest ``priority``. ``install`` says what to do where ``load``
+    cannot be imported.
     """
 
     name: str
@@ -27,6 +28,7 @@ class DeviceSpec:
     summary: str
     load: str
     priority: int = 0
+    install: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,19 @@ class ModelSpec:
     engine: str
     summary: str
     config: ClipConfig
+    load: str
+
+
+@dataclass(frozen=True)
+class MeterSpec:
+    """Sensors of some kinds of device; ``load`` is called with (kind, local_rank) for a Meter.
+
+    ``devices`` names the kinds. Of several meters for a kind, the first that is available is used, by name.
+    """
+
+    name: str
+    devices: tuple[str, ...]
+    summary: str
     load: str
 
 

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from clipbench.report.listing import Rows
 
 # Of plugins, with the fields of a spec that JSON has beside its name and summary; then what ships.
-SPECS = {"engines": (), "devices": ("engine", "priority"), "datasets": (), "models": ("engine",), "observers": ()}
+SPECS = {
+    "engines": (),
+    "devices": ("engine", "priority"),
+    "datasets": (),
+    "models": ("engine",),
+    "observers": (),
+    "meters": ("devices",),
+}
 KINDS = (*SPECS, "suites", "references")
 
 
@@ -23,7 +30,10 @@ KINDS = (*SPECS, "suites", "references")
 def list(kinds: tuple[str, ...], form: str) -> None:
     """List plugins, suites and references.
 
-    KIND is engines, devices, datasets, models, observers, suites or references (default: all of them).
+    KIND is engines, devices, datasets, models, observers, meters, suites or references (default: all of them).
+
+    \b
+    Example: clipbench list devices suites
     """
     from clipbench.report.listing import listing_text
 

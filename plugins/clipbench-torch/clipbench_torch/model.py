@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -11,11 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from clipbench.api import ClipConfig
+from clipbench.api import ClipConfig, ModelSpec, initial_weights
 from clipbench_torch.attention import AttentionBackend, always_sdpa, attend
 
 QUICK_GELU_SLOPE = 1.702
-INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
 
 
 class Clip(nn.Module):
@@ -54,26 +53,10 @@ class Clip(nn.Module):
 
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
-        """Fill every parameter as openai/CLIP does before training, as a pure function of ``seed``; on the CPU only."""
-        generator = torch.Generator().manual_seed(seed)
-        for module in self.modules():
-            _initialize_by_default(module, generator)
-        for attention in (module for module in self.modules() if isinstance(module, Attention)):
-            attention.out_proj.bias.zero_()  # as torch's own attention does, which openai/CLIP uses
-        self.token_embedding.weight.normal_(std=0.02, generator=generator)
-        self.positional_embedding.normal_(std=0.01, generator=generator)
-        self.logit_scale.fill_(INITIAL_LOGIT_SCALE)
-        # openai/CLIP initialises the text tower's blocks itself; those of the vision tower keep the defaults.
-        width, layers = self.config.text_width, self.config.text_layers
-        residual_std = width**-0.5 * (2 * layers) ** -0.5
-        for block in self.transformer.resblocks:
-            block.attn.in_proj_weight.normal_(std=width**-0.5, generator=generator)
-            block.attn.out_proj.weight.normal_(std=residual_std, generator=generator)
-            block.mlp.c_fc.weight.normal_(std=(2 * width) ** -0.5, generator=generator)
-            block.mlp.c_proj.weight.normal_(std=residual_std, generator=generator)
-        self.text_projection.normal_(std=width**-0.5, generator=generator)
-        for parameter in (self.visual.class_embedding, self.visual.positional_embedding, self.visual.proj):
-            parameter.normal_(std=self.config.vision_width**-0.5, generator=generator)
+        """Fill every parameter with the weights that ``seed`` stands for in every engine; on the CPU only."""
+        parameters = dict(self.named_parameters())
+        for name, values in initial_weights(self.config, seed):
+            parameters[name].copy_(torch.from_numpy(values))
 
 
 class VisionTower(nn.Module):
@@ -232,6 +215,13 @@ class PatchWeights(nn.Conv2d):
         pass
 
 
+def empty_model(model: ModelSpec, config: ClipConfig) -> Clip:
+    """Return what ``model.load`` names, called with ``config``: a module with Clip's members, not initialised."""
+    module, _, attribute = model.load.partition(":")
+    built: Clip = getattr(import_module(module), attribute)(config)
+    return built
+
+
 class _QuickGelu(torch.autograd.Function):
     """silu(1.702 x) / 1.702, whose derivative is silu's own: one saved tensor, one kernel backward."""
 
@@ -262,20 +252,3 @@ def _embedding(rows: int, width: int) -> nn.Embedding:
 
 def _rows_at(x: Tensor, index: Tensor | None) -> Tensor:
     return x[:, 0] if index is None else x[torch.arange(len(x), device=x.device), index]
-
-
-def _initialize_by_default(module: nn.Module, generator: torch.Generator) -> None:
-    """Initialise these layers as torch's own constructors do, drawing from ``generator``."""
-    if isinstance(module, nn.LayerNorm):
-        module.weight.fill_(1)
-        module.bias.zero_()
-    elif isinstance(module, nn.Linear | nn.Conv2d):
-        bound = module.weight[0].numel() ** -0.5
-        module.weight.uniform_(-bound, bound, generator=generator)
-        if module.bias is not None:
-            module.bias.uniform_(-bound, bound, generator=generator)
-    elif isinstance(module, Attention):
-        width = module.in_proj_weight.shape[1]
-        bound = math.sqrt(6 / (width + 3 * width))
-        module.in_proj_weight.uniform_(-bound, bound, generator=generator)
-        module.in_proj_bias.zero_()
