@@ -17,10 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.harness import Record, arguments, parse, show_table
+from benchmarks.harness import Record, arguments, parse, process_tree, show_table
 from benchmarks.loader import find_files
 from clipbench.clip.config import OPENAI_VOCABULARY, TINY_VOCABULARY
 
@@ -66,17 +66,6 @@ def make_data(root: Path, train: int, val: int) -> Path:
     return Path(__file__).parents[1] / package.replace(".", "/") / path
 
 
-def processes(root: int) -> Iterator[int]:
-    """Yield a process and all its descendants."""
-    yield root
-    try:
-        children = Path(f"/proc/{root}/task/{root}/children").read_text().split()
-    except OSError:  # it has ended
-        return
-    for child in children:
-        yield from processes(int(child))
-
-
 def shared_fairly(process: int) -> int:
     """Return the proportional set size of a process in bytes; 0 where it has ended."""
     try:
@@ -94,7 +83,7 @@ def peak(command: Sequence[str], folder: Path) -> int:
     )
     most = 0
     while run.poll() is None:
-        most = max(most, sum(map(shared_fairly, processes(run.pid))))
+        most = max(most, sum(map(shared_fairly, process_tree(run.pid))))
         time.sleep(SAMPLE_SECONDS)
     if run.returncode:
         raise SystemExit(f"{' '.join(command)}: exit code {run.returncode}\n{run.stderr.read().decode()}")
