@@ -20,7 +20,8 @@ class DeviceSpec:
 
     ``load`` is ``"package.module:attribute"``, called without arguments for a Device.
     Device ``auto`` takes the available device with the highest ``priority``. ``install`` says what to do where ``load``
-    cannot be imported.
+    cannot be imported. A ``trusted`` device is the engine's own measure: a check of numerics compares the float32 of
+    its other devices with this one's.
     """
 
     name: str
@@ -29,6 +30,7 @@ class DeviceSpec:
     load: str
     priority: int = 0
     install: str = ""
+    trusted: bool = False
 
 
 @dataclass(frozen=True)

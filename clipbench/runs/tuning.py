@@ -35,7 +35,7 @@ def tune(engine: Engine, device: Device, of_run: Mapping[str, Any] | None) -> Tu
     path = cache_folder() / FOLDER / f"{_key(engine, device)}.json"
     kept = _read(path)
     earlier = of_run or (kept.tuned_to if kept else None)
-    tuned_to = dict(device.tune(earlier))
+    tuned_to = to_plain(device.tune(earlier))  # a copy, which is the result's
     if kept is not None and kept.tuned_to == tuned_to:
         return kept
     tuning = Tuning(tuned_to, utc_now())
