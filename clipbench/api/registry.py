@@ -36,25 +36,43 @@ class Offers(Generic[SpecT]):
     """What all plugins offer of one kind, by name, and which plugin each comes from."""
 
     kind: str
-    specs: dict[str, SpecT] = field(default_factory=dict)
-    origin: dict[str, Plugin] = field(default_factory=dict)
+    origin: dict[SpecT, Plugin] = field(default_factory=dict)
+
+    @property
+    def specs(self) -> list[SpecT]:
+        """Return all specs, sorted by name."""
+        return sorted(self.origin, key=lambda spec: (spec.name, _engine_of(spec) or ""))
 
     def add(self, spec: SpecT, plugin: Plugin) -> None:
-        """Add what ``plugin`` offers; raise UsageError for a name that another plugin offers."""
-        if spec.name in self.specs:
-            raise UsageError(
-                f"{self.kind} '{spec.name}' is offered twice: by {self.origin[spec.name]} and by {plugin}. "
-                "Uninstall one of the two, or rename what it offers."
-            )
-        self.specs[spec.name], self.origin[spec.name] = spec, plugin
+        """Add what ``plugin`` offers; raise UsageError for a name that another plugin offers, for the same engine."""
+        for other, owner in self.origin.items():
+            if (other.name, _engine_of(other)) == (spec.name, _engine_of(spec)):
+                raise UsageError(
+                    f"{self.kind} '{spec.name}' is offered twice: by {owner} and by {plugin}. "
+                    "Uninstall one of the two, or rename what it offers."
+                )
+        self.origin[spec] = plugin
 
-    def get(self, name: str, key: str) -> SpecT:
-        """Return the spec called ``name``; raise UsageError that names ``key`` and the nearest if there is none."""
-        if name in self.specs:
-            return self.specs[name]
+    def get(self, name: str, key: str, engine: str | None = None) -> SpecT:
+        """Return the spec called ``name``, of ``engine`` where devices or models are meant.
+
+        Raises UsageError that names ``key`` and the nearest name, or the engines to which the name belongs.
+        """
+        found = {_engine_of(spec): spec for spec in self.origin if spec.name == name}
+        if engine in found:
+            return found[engine]
+        if found:
+            owners = " and ".join(sorted(f"'{owner}'" for owner in found))
+            plural = "s" if len(found) > 1 else ""
+            raise UsageError(f"{key}: '{name}' belongs to engine{plural} {owners}, not to '{engine}'")
         kind = f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
-        near = did_you_mean(name, self.specs)
+        near = did_you_mean(name, [spec.name for spec in self.origin if _engine_of(spec) == engine])
         raise UsageError(f"{key}: '{name}' is not {kind} of any installed plugin; {near} (clipbench list shows all)")
+
+
+def _engine_of(spec: object) -> str | None:
+    """Return the engine that a device or a model is for; None for what no engine owns."""
+    return getattr(spec, "engine", None)
 
 
 @dataclass(frozen=True)
@@ -86,9 +104,18 @@ class Registry:
         return sections
 
     def devices_of(self, engine: str) -> list[DeviceSpec]:
-        """Return the devices of one engine, the one that ``auto`` prefers first."""
-        devices = [spec for spec in self.devices.specs.values() if spec.engine == engine]
+        """Return the devices that ``auto`` chooses from for one engine, the one that it prefers first."""
+        devices = [spec for spec in self.devices.specs if spec.engine == engine and not spec.argument]
         return sorted(devices, key=lambda spec: (-spec.priority, spec.name))
+
+    def device(self, engine: str, name: str) -> Callable[[], Any]:
+        """Return what loads and makes the Device that a suite calls ``name``; raise UsageError if there is none."""
+        base, _, argument = name.partition(":")
+        spec = self.devices.get(base, "device", engine)
+        if bool(argument) != bool(spec.argument):
+            expected = f"{base}:{spec.argument}" if spec.argument else base
+            raise UsageError(f"device: '{name}': expected {expected}, {spec.summary}")
+        return lambda: load_object(spec.load)(*([argument] if argument else []))
 
 
 def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:

@@ -18,8 +18,9 @@ class EngineSpec:
 class DeviceSpec:
     """A kind of accelerator for one engine.
 
-    ``load`` is ``"package.module:attribute"``, called without arguments for a Device.
-    Device ``auto`` takes the available device with the highest ``priority``.
+    ``load`` is ``"package.module:attribute"``, called without arguments for a Device. Where ``argument`` names
+    something, the spec stands for devices that a suite calls ``NAME:ARGUMENT``, and the argument is given to ``load``.
+    Device ``auto`` takes the available device with the highest ``priority``, and none with an argument.
     """
 
     name: str
@@ -27,6 +28,7 @@ class DeviceSpec:
     summary: str
     load: str
     priority: int = 0
+    argument: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
-from clipbench.commands.options import DEVICE, FORMAT, OUT, SET, as_json, load_chosen
+from clipbench.commands.options import DEVICE, ENGINE, FORMAT, OUT, SET, as_json, load_chosen
 
 
 @click.command()
 @click.argument("suite", default="quickstart")
+@ENGINE
 @DEVICE
 @SET
 @OUT

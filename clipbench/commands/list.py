@@ -36,8 +36,8 @@ def list(kinds: tuple[str, ...], form: str) -> None:
 
 def _specs(offers: Offers[Any], *fields: str) -> Rows:
     rows = []
-    for name, spec in sorted(offers.specs.items()):
-        row, plugin = _fields(spec, "name", "summary", *fields), offers.origin[name]
+    for spec in offers.specs:
+        row, plugin = _fields(spec, "name", "summary", *fields), offers.origin[spec]
         rows.append({**row, "plugin": plugin.name, "distribution": plugin.distribution, "version": plugin.version})
     return rows
 

@@ -104,7 +104,7 @@ def _ask(check: DeviceCheck, precisions: Sequence[str]) -> Iterator[tuple[Device
         return
     check = replace(check, versions=engine.versions())
     yield check, "the device"
-    device: Device = load_object(registry.devices.get(check.device, "device").load)()
+    device: Device = registry.device(check.engine, check.device)()
     if reason := device.unavailable():
         yield replace(check, unavailable=reason), ""
         return

@@ -37,7 +37,7 @@ def validate_paths(paths: Sequence[Path], registry: Registry, deep: bool = False
     are decoded where ``deep``; nothing else in it is checked.
     Raises UsageError for a path that does not exist, and where there is nothing to validate.
     """
-    datasets = [spec for spec in registry.datasets.specs.values() if spec.layouts and spec.check]
+    datasets = [spec for spec in registry.datasets.specs if spec.layouts and spec.check]
     verdicts = [verdict for path in paths for verdict in _verdicts(path, datasets, deep)]
     if not verdicts:
         raise UsageError(

@@ -21,7 +21,7 @@ from clipbench.results import environment
 from clipbench.runs.devices import find_device, pick_precision
 from clipbench.runs.job import RANK_LOCK, Job
 from clipbench.runs.reporter import Reporter
-from clipbench.suites.plan import Plan, make_plan
+from clipbench.suites.plan import Plan, cache_folder, make_plan
 from clipbench.training import checkpoints
 from clipbench.training.batches import EvalFetch, TrainFetch, tokenise, worker_count
 from clipbench.training.checkpointing import Checkpointer
@@ -214,6 +214,7 @@ def build_learner(rank: Rank, hardware: Hardware, plan: Plan) -> Learner:
             grad_checkpointing=train.grad_checkpointing,
             compile=train.compile,
             tuning=hardware.section["tuning"],
+            cache=cache_folder(),
         )
     )
     rank.reporter.emit(events.LearnerBuilt(_model(case, learner), hardware.section, plan.steps, plan.steps_per_epoch))

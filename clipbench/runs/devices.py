@@ -18,12 +18,13 @@ def find_device(registry: Registry, engine_name: str, name: str) -> Device | Mis
     if problem := engine.problem():
         return Missing(f"engine {engine_name}", f"Python {sys.executable}", problem)
     reasons = []
-    for spec in registry.devices_of(engine_name) if name == "auto" else [registry.devices.get(name, "device")]:
-        device: Device = load_object(spec.load)()
+    choices = [spec.name for spec in registry.devices_of(engine_name)] if name == "auto" else [name]
+    for choice in choices:
+        device: Device = registry.device(engine_name, choice)()
         reason = device.unavailable()
         if reason is None:
             return device
-        reasons.append(f"{spec.name}: {reason}")
+        reasons.append(f"{choice}: {reason}")
     return Missing(f"device {name}", "this machine", "; ".join(reasons) or "no plugin offers one")
 
 

@@ -91,7 +91,7 @@ def check_observers(registry: Registry, suite: Suite) -> list[Missing]:
             load_object(spec.load)
         except Exception as error:
             what = f"observer '{spec.name}' ({type(error).__name__}: {error})"
-            origin = registry.observers.origin[spec.name]
+            origin = registry.observers.origin[spec]
             missing.append(Missing(what, sysconfig.get_path("purelib"), spec.install or f"install {origin} again"))
     return missing
 

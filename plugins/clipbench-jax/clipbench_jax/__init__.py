@@ -1,0 +1,46 @@
+"""JAX for clipbench: the engine, its devices ``cpu``, ``gpu``, ``tpu`` and those of PJRT plug-ins, OpenAI's CLIP models.
+
+Hooks only: jax is imported when a case needs it, not when plugins are listed.
+"""
+
+from __future__ import annotations
+
+from clipbench.api import (
+    CLIP_TINY,
+    CLIP_VIT_B16,
+    CLIP_VIT_B32,
+    CLIP_VIT_L14,
+    CLIP_VIT_L14_336,
+    DeviceSpec,
+    EngineSpec,
+    ModelSpec,
+    hookimpl,
+)
+
+MODEL = "clipbench_jax.learner:JaxLearner"
+
+
+@hookimpl
+def clipbench_engines() -> list[EngineSpec]:
+    return [EngineSpec(name="jax", summary="JAX 0.8 or newer", load="clipbench_jax.engine:JaxEngine")]
+
+
+@hookimpl
+def clipbench_devices() -> list[DeviceSpec]:
+    return [
+        DeviceSpec("cpu", "jax", "the processor", "clipbench_jax.device:CpuDevice", priority=10),
+        DeviceSpec("gpu", "jax", "NVIDIA and AMD GPUs", "clipbench_jax.device:GpuDevice", priority=20),
+        DeviceSpec("tpu", "jax", "Google's TPUs", "clipbench_jax.device:TpuDevice", priority=30),
+        DeviceSpec("pjrt", "jax", "what a PJRT plug-in brings", "clipbench_jax.device:JaxDevice", argument="PLATFORM"),
+    ]
+
+
+@hookimpl
+def clipbench_models() -> list[ModelSpec]:
+    return [
+        ModelSpec("clip-vit-b16", "jax", "OpenAI's ViT-B/16, 150 M parameters", CLIP_VIT_B16, MODEL),
+        ModelSpec("clip-vit-b32", "jax", "OpenAI's ViT-B/32, 151 M parameters", CLIP_VIT_B32, MODEL),
+        ModelSpec("clip-vit-l14", "jax", "OpenAI's ViT-L/14, 428 M parameters", CLIP_VIT_L14, MODEL),
+        ModelSpec("clip-vit-l14-336", "jax", "OpenAI's ViT-L/14@336px, 428 M parameters", CLIP_VIT_L14_336, MODEL),
+        ModelSpec("clip-tiny", "jax", "one million parameters, learns in a minute", CLIP_TINY, MODEL),
+    ]

@@ -1,0 +1,159 @@
+"""A CLIP model in training on one JAX device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from clipbench.api import (
+    LearnerJob,
+    LearnerState,
+    StepReport,
+    UsageError,
+    initial_weights,
+    training_flops,
+)
+from clipbench_jax.device import JaxDevice
+from clipbench_jax.model import Compute, encode_image, encode_text
+from clipbench_jax.parameters import all_finite, count, names_in, stacked
+from clipbench_jax.programs import Programs, caption_lengths, keep_programs, longest_caption, padded_length
+from clipbench_jax.state import read_state, restored
+from clipbench_jax.step_log import StepLog
+from clipbench_jax.training import DTYPES, initial_state, make_step
+
+FLOAT32 = Compute(DTYPES["float32"])
+
+
+class JaxLearner:
+    """A Learner (see clipbench.api) for any JaxDevice."""
+
+    def __init__(self, job: LearnerJob) -> None:
+        if job.compile is not None:
+            raise UsageError(f"train.compile: {job.compile}: engine jax compiles every step; leave train.compile out")
+        device: JaxDevice = job.device  # type: ignore[assignment]  # the registry pairs devices with their engine
+        self._job, self._device = job, device.jax_device()
+        keep_programs(job.cache)
+        self._state = initial_state(self._load(), job)
+        image = Compute(DTYPES[job.precision], job.grad_checkpointing)
+        text = image if job.autocast_text else Compute(FLOAT32.dtype, job.grad_checkpointing)
+        self._train = Programs(make_step(job, image, text, None), donate_argnums=0)
+        self._images = Programs(partial(encode_image, config=job.config, compute=FLOAT32))
+        self._texts = Programs(partial(encode_text, config=job.config, compute=FLOAT32))
+        self._finite = jax.jit(all_finite)
+        self._log = StepLog()
+        self._flops, self._steps = 0, 0
+        self._eval_rows: dict[Programs, int] = {}
+
+    def train_step(self, pixels: Any, tokens: Any, lr: float) -> None:  # noqa: ANN401
+        """Take one optimiser step at rate ``lr`` on uint8 pixels (n, size, size, 3) and token ids (n, context)."""
+        parts = self._in_parts(pixels), self._in_parts(tokens)
+        rate = np.float32(lr)
+        rows, length = parts[1].shape[1], padded_length(tokens)
+        if not self._train.has((rows, length)):
+            self._compile_lengths(*parts, rate)
+        batch = self._put(parts[0]), self._put(np.ascontiguousarray(parts[1][:, :, :length]))
+        self._state, scalars = self._train((rows, length), self._state, *batch, rate)
+        self._log.add(scalars)
+        self._count_flops(parts[1])
+        self._steps += 1
+
+    def drain_steps(self) -> list[StepReport]:
+        """Return the steps since the last call, losses the mean over ranks; waits for the device."""
+        return self._log.drain()
+
+    def flops(self) -> float | None:
+        """Return the operations of this rank's steps so far, by ``training_flops``."""
+        return float(self._flops)
+
+    def not_finite(self) -> str | None:
+        """Return the name of the first parameter that has a value that is not finite, or None; waits for the device."""
+        for stack, finite in jax.device_get(self._finite(self._state.params)).items():
+            for name, row, _ in names_in(stack, finite.shape):
+                if not finite[() if row is None else row]:
+                    return name
+        return None
+
+    def encode_images(self, pixels: Any) -> Array:  # noqa: ANN401
+        """Return features (n, embed_dim) of uint8 pixels (n, size, size, 3): float32, not normalised, on the device."""
+        return self._encode(self._images, np.asarray(pixels))
+
+    def encode_texts(self, tokens: Any) -> Array:  # noqa: ANN401
+        """Return features (n, embed_dim) of token ids (n, context): float32, not normalised, on the device."""
+        return self._encode(self._texts, tokens[:, : padded_length(tokens)])
+
+    def gather(self, features: Sequence[Array]) -> np.ndarray:
+        """Return batches of features, concatenated on the host: float32 (n, embed_dim)."""
+        return np.concatenate(jax.device_get(list(features)))
+
+    def logit_scale(self) -> float:
+        """Return the learnt scale, as its logarithm; waits for the device."""
+        return float(self._state.params["logit_scale"])
+
+    def state(self) -> LearnerState:
+        """Return weights, optimiser and scaler as they are after the last step; read before the next one."""
+        return read_state(self._state, self._steps)
+
+    def restore(self, state: LearnerState | None) -> None:
+        """Resume from ``state``. Raises NotReadyError for another model's state."""
+        assert state is not None
+        self._state, self._steps = restored(state, self._state, self._put)
+
+    def synchronize(self) -> None:
+        """Return when all work given to the device has been done."""
+        jax.block_until_ready(self._state)
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return what a result records of the compute; waits for the device."""
+        described: dict[str, Any] = {
+            "parameter_count": count(self._state.params),
+            "attention": "math",
+            "last_block": "pooled token only",
+            "text_length": f"padded to one of {', '.join(map(str, caption_lengths(self._job.config.context_length)))}",
+            **self._job.tuning,
+            "optimizer": "AdamW, optax",
+            "compile_seconds": round(self._train.seconds + self._images.seconds + self._texts.seconds, 3),
+        }
+        if (scaler := self._state.scaler) is not None:
+            described["scaler_scale"] = float(scaler.scale)
+            described["scaler_skipped_steps"] = int(scaler.withheld)
+        return described
+
+    def _load(self) -> dict[str, Array]:
+        weights = dict(initial_weights(self._job.config, self._job.seed))
+        return {name: self._put(array) for name, array in stacked(weights).items()}
+
+    def _put(self, array: np.ndarray) -> Array:
+        return jax.device_put(array, self._device)
+
+    def _in_parts(self, batch: Any) -> np.ndarray:  # noqa: ANN401 -- of the loader, or numpy's
+        """Return a batch as (micro-batches, n, ...)."""
+        array = np.asarray(batch)
+        return array.reshape(self._job.accumulate, -1, *array.shape[1:])
+
+    def _compile_lengths(self, pixels: np.ndarray, tokens: np.ndarray, rate: np.float32) -> None:
+        """Compile the step for all caption lengths before the first step with this number of pairs."""
+        parts, rows, context = tokens.shape
+        for length in caption_lengths(context):
+            shapes = [jax.ShapeDtypeStruct(pixels.shape, pixels.dtype), jax.ShapeDtypeStruct((parts, rows, length), tokens.dtype)]
+            self._train.compile((rows, length), self._state, *shapes, rate)
+
+    def _encode(self, programs: Programs, batch: np.ndarray) -> Array:
+        """Return features of a batch, which gets as many rows as the largest before it: a last one is mostly smaller."""
+        n = len(batch)
+        rows = self._eval_rows[programs] = max(n, self._eval_rows.get(programs, 0))
+        padded = np.concatenate([batch, np.repeat(batch[:1], rows - n, axis=0)]) if rows > n else batch
+        features = programs(padded.shape, self._state.params, self._put(padded))
+        return features if rows == n else features[:n]
+
+    def _count_flops(self, tokens: np.ndarray) -> None:
+        parts, rows, _ = tokens.shape
+        world_size = 1 if self._job.loss.negatives == "local" else self._job.world.size
+        negatives = world_size * (parts * rows if self._job.loss.negatives == "batch" else rows)
+        products = 1 if world_size == 1 else 2
+        for part in tokens:
+            self._flops += training_flops(self._job.config, rows, longest_caption(part), negatives, products)

@@ -1,0 +1,62 @@
+"""Compiled programs: a few caption lengths, each compiled once, before anything is timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+LENGTHS = (16, 24, 32, 48)  # captions are padded to one of these, or to the whole context
+CACHED_SECONDS = 0.3  # programs that compile faster are not worth a file
+
+
+def caption_lengths(context: int) -> list[int]:
+    """Return the numbers of columns that programs are compiled for, shortest first."""
+    return [*(length for length in LENGTHS if length < context), context]
+
+
+def padded_length(tokens: np.ndarray) -> int:
+    """Return the number of columns to give to a program for token ids (n, context): at least the longest caption's."""
+    longest = longest_caption(tokens)
+    return next(length for length in caption_lengths(tokens.shape[1]) if length >= longest)
+
+
+def longest_caption(tokens: np.ndarray) -> int:
+    """Return the number of columns up to the last end token, a caption's highest id."""
+    return int(tokens.argmax(axis=1).max()) + 1
+
+
+def keep_programs(cache: Path | None) -> None:
+    """Have compiled programs kept in a folder of ``cache``, where the next run finds them; do nothing without one."""
+    if cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(cache / "jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", CACHED_SECONDS)
+
+
+class Programs:
+    """A function compiled for every shape of its arguments that is asked for; ``seconds`` is the time that took."""
+
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 -- those of jax.jit
+        self._jitted = jax.jit(function, **options)
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+        self.seconds = 0.0
+
+    def has(self, key: Any) -> bool:  # noqa: ANN401
+        """Return whether the function is compiled for these shapes."""
+        return key in self._compiled
+
+    def __call__(self, key: Any, *arguments: Any) -> Any:  # noqa: ANN401
+        """Return what the function gives; ``key`` tells the shapes apart."""
+        self.compile(key, *arguments)
+        return self._compiled[key](*arguments)
+
+    def compile(self, key: Any, *arguments: Any) -> None:  # noqa: ANN401
+        """Compile the function for arguments of these shapes, which may be ShapeDtypeStructs, unless that is done."""
+        if key not in self._compiled:
+            started = time.perf_counter()
+            self._compiled[key] = self._jitted.lower(*arguments).compile()
+            self.seconds += time.perf_counter() - started
