@@ -24,7 +24,8 @@ from clipbench_jax.parameters import all_finite, count, names_in, stacked
 from clipbench_jax.programs import Programs, caption_lengths, keep_programs, longest_caption, padded_length
 from clipbench_jax.state import read_state, restored
 from clipbench_jax.step_log import StepLog
-from clipbench_jax.training import DTYPES, initial_state, make_step
+from clipbench_jax.training import DTYPES, initial_state, make_gradients, make_update
+from clipbench_jax.weights import load_weights
 
 FLOAT32 = Compute(DTYPES["float32"])
 
@@ -41,23 +42,28 @@ class JaxLearner:
         self._state = initial_state(self._load(), job)
         image = Compute(DTYPES[job.precision], job.grad_checkpointing)
         text = image if job.autocast_text else Compute(FLOAT32.dtype, job.grad_checkpointing)
-        self._train = Programs(make_step(job, image, text, None), donate_argnums=0)
+        self._gradients = Programs(make_gradients(job, image, text, None))
+        self._update = Programs(make_update(job), donate_argnums=(0, 2))
+        self._unscaled = self._put(np.float32(1))
         self._images = Programs(partial(encode_image, config=job.config, compute=FLOAT32))
         self._texts = Programs(partial(encode_text, config=job.config, compute=FLOAT32))
+        self._programs = (self._gradients, self._update, self._images, self._texts)
         self._finite = jax.jit(all_finite)
         self._log = StepLog()
         self._flops, self._steps = 0, 0
+        self._compiled_for: set[tuple[int, ...]] = set()
         self._eval_rows: dict[Programs, int] = {}
 
     def train_step(self, pixels: Any, tokens: Any, lr: float) -> None:  # noqa: ANN401
         """Take one optimiser step at rate ``lr`` on uint8 pixels (n, size, size, 3) and token ids (n, context)."""
         parts = self._in_parts(pixels), self._in_parts(tokens)
-        rate = np.float32(lr)
-        rows, length = parts[1].shape[1], padded_length(tokens)
-        if not self._train.has((rows, length)):
-            self._compile_lengths(*parts, rate)
+        length, scaler = padded_length(np.asarray(tokens)), self._state.scaler
+        scale = self._unscaled if scaler is None else scaler.scale
+        if parts[1].shape not in self._compiled_for:
+            self._compile_lengths(scale, *parts)
         batch = self._put(parts[0]), self._put(np.ascontiguousarray(parts[1][:, :, :length]))
-        self._state, scalars = self._train((rows, length), self._state, *batch, rate)
+        loss, gradients = self._gradients(self._state.params, scale, *batch)
+        self._state, scalars = self._update(self._state, loss, gradients, np.float32(lr))
         self._log.add(scalars)
         self._count_flops(parts[1])
         self._steps += 1
@@ -116,7 +122,7 @@ class JaxLearner:
             "text_length": f"padded to one of {', '.join(map(str, caption_lengths(self._job.config.context_length)))}",
             **self._job.tuning,
             "optimizer": "AdamW, optax",
-            "compile_seconds": round(self._train.seconds + self._images.seconds + self._texts.seconds, 3),
+            "compile_seconds": round(sum(programs.seconds for programs in self._programs), 3),
         }
         if (scaler := self._state.scaler) is not None:
             described["scaler_scale"] = float(scaler.scale)
@@ -124,7 +130,8 @@ class JaxLearner:
         return described
 
     def _load(self) -> dict[str, Array]:
-        weights = dict(initial_weights(self._job.config, self._job.seed))
+        job = self._job
+        weights = load_weights(job, job.weights) if job.weights else dict(initial_weights(job.config, job.seed))
         return {name: self._put(array) for name, array in stacked(weights).items()}
 
     def _put(self, array: np.ndarray) -> Array:
@@ -135,19 +142,20 @@ class JaxLearner:
         array = np.asarray(batch)
         return array.reshape(self._job.accumulate, -1, *array.shape[1:])
 
-    def _compile_lengths(self, pixels: np.ndarray, tokens: np.ndarray, rate: np.float32) -> None:
-        """Compile the step for all caption lengths before the first step with this number of pairs."""
-        parts, rows, context = tokens.shape
-        for length in caption_lengths(context):
-            shapes = [jax.ShapeDtypeStruct(pixels.shape, pixels.dtype), jax.ShapeDtypeStruct((parts, rows, length), tokens.dtype)]
-            self._train.compile((rows, length), self._state, *shapes, rate)
+    def _compile_lengths(self, scale: Array, pixels: np.ndarray, tokens: np.ndarray) -> None:
+        """Compile the gradients for all caption lengths before the first step with this number of pairs."""
+        self._compiled_for.add(tokens.shape)
+        for length in caption_lengths(tokens.shape[2]):
+            shapes = pixels.shape, (*tokens.shape[:2], length)
+            batch = map(jax.ShapeDtypeStruct, shapes, (pixels.dtype, tokens.dtype))
+            self._gradients.compiled(self._state.params, scale, *batch)
 
     def _encode(self, programs: Programs, batch: np.ndarray) -> Array:
         """Return features of a batch, which gets as many rows as the largest before it: a last one is mostly smaller."""
         n = len(batch)
         rows = self._eval_rows[programs] = max(n, self._eval_rows.get(programs, 0))
         padded = np.concatenate([batch, np.repeat(batch[:1], rows - n, axis=0)]) if rows > n else batch
-        features = programs(padded.shape, self._state.params, self._put(padded))
+        features = programs(self._state.params, self._put(padded))
         return features if rows == n else features[:n]
 
     def _count_flops(self, tokens: np.ndarray) -> None:

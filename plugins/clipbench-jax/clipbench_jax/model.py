@@ -88,19 +88,21 @@ def _tower(
     visible = jnp.tril(jnp.ones((length, length), bool)) if causal else None
 
     def block(x: Array, params: Params) -> tuple[Array, None]:
-        q, k, v = _split(linear(norm(x, params, "ln_1"), *_of(params, "attn.in_proj_"), dtype), 3, heads)
-        y = attention(q, k, v, visible)
+        y = attention(*_heads(linear(norm(x, params, "ln_1"), *_of(params, "attn.in_proj_"), dtype), 3, heads), visible)
         x = x + linear(y, *_of(params, "attn.out_proj."), dtype)
         return x + _perceptron(norm(x, params, "ln_2"), params, activation, dtype), None
 
     if stack:
-        x, _ = lax.scan(jax.checkpoint(block) if compute.recompute else block, x, stack)
+        # Backward finds what products gave, and computes the cheap rest again: writing it down takes longer.
+        kept = None if compute.recompute else jax.checkpoint_policies.dots_saveable
+        x, _ = lax.scan(jax.checkpoint(block, policy=kept, prevent_cse=False), x, stack)
     rows = jnp.arange(len(x))
     normed = norm(x, last, "ln_1")
     width = x.shape[2]
     weight, bias = last["attn.in_proj_weight"], last["attn.in_proj_bias"]
-    (q,) = _split(linear(normed[rows, pooled][:, None], weight[:width], bias[:width], dtype), 1, heads)
-    k, v = _split(linear(normed, weight[width:], bias[width:], dtype), 2, heads)
+    weights, biases = (lax.split(array, (width, 2 * width)) for array in (weight, bias))
+    (q,) = _heads(linear(normed[rows, pooled][:, None], weights[0], biases[0], dtype), 1, heads)
+    k, v = _heads(linear(normed, weights[1], biases[1], dtype), 2, heads)
     seen = (jnp.arange(length) <= pooled[:, None])[:, None, None] if causal else None
     y = attention(q, k, v, seen)[:, 0]
     x = x[rows, pooled] + linear(y, *_of(last, "attn.out_proj."), dtype)
@@ -111,11 +113,11 @@ def _of(params: Params, prefix: str) -> tuple[Array, Array]:
     return params[f"{prefix}weight"], params[f"{prefix}bias"]
 
 
-def _split(x: Array, parts: int, heads: int) -> list[Array]:
+def _heads(x: Array, parts: int, heads: int) -> list[Array]:
     """Return ``parts`` arrays (n, length, heads, d) of (n, length, parts * heads * d)."""
-    n, length, _ = x.shape
-    x = x.reshape(n, length, parts, heads, -1)
-    return [x[:, :, part] for part in range(parts)]
+    n, length, width = x.shape
+    # Not slices: the gradient of a split is one concatenation instead of padded sums.
+    return [part.reshape(n, length, heads, -1) for part in lax.split(x, (width // parts,) * parts, axis=2)]
 
 
 def attention(q: Array, k: Array, v: Array, visible: Array | None) -> Array:

@@ -1,4 +1,4 @@
-"""Compiled programs: a few caption lengths, each compiled once, before anything is timed."""
+"""Compiled programs: for a few caption lengths only, and kept from run to run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-LENGTHS = (16, 24, 32, 48)  # captions are padded to one of these, or to the whole context
+LENGTHS = (24, 40)  # captions are padded to one of these, or to the whole context
 CACHED_SECONDS = 0.3  # programs that compile faster are not worth a file
 
 
@@ -38,25 +38,25 @@ def keep_programs(cache: Path | None) -> None:
 
 
 class Programs:
-    """A function compiled for every shape of its arguments that is asked for; ``seconds`` is the time that took."""
+    """A function compiled for every shape of its arguments that comes; ``seconds`` is the time that this took.
+
+    Only arguments that are arrays themselves may change their shapes, not those inside a dict or tuple.
+    """
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 -- those of jax.jit
         self._jitted = jax.jit(function, **options)
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self.seconds = 0.0
 
-    def has(self, key: Any) -> bool:  # noqa: ANN401
-        """Return whether the function is compiled for these shapes."""
-        return key in self._compiled
+    def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401
+        """Return what the function gives."""
+        return self.compiled(*arguments)(*arguments)
 
-    def __call__(self, key: Any, *arguments: Any) -> Any:  # noqa: ANN401
-        """Return what the function gives; ``key`` tells the shapes apart."""
-        self.compile(key, *arguments)
-        return self._compiled[key](*arguments)
-
-    def compile(self, key: Any, *arguments: Any) -> None:  # noqa: ANN401
-        """Compile the function for arguments of these shapes, which may be ShapeDtypeStructs, unless that is done."""
-        if key not in self._compiled:
+    def compiled(self, *arguments: Any) -> Callable[..., Any]:  # noqa: ANN401
+        """Return the program for arguments of these shapes; they may be ShapeDtypeStructs."""
+        shapes = tuple(argument.shape for argument in arguments if hasattr(argument, "shape"))
+        if shapes not in self._compiled:
             started = time.perf_counter()
-            self._compiled[key] = self._jitted.lower(*arguments).compile()
+            self._compiled[shapes] = self._jitted.lower(*arguments).compile()
             self.seconds += time.perf_counter() - started
+        return self._compiled[shapes]

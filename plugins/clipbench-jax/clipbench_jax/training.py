@@ -1,4 +1,4 @@
-"""One training step as a pure function: gradients, over micro-batches and ranks, then AdamW."""
+"""A training step as two pure functions: gradients, over micro-batches and ranks, and AdamW."""
 
 from __future__ import annotations
 
@@ -55,9 +55,6 @@ class StepScalars(NamedTuple):
     withheld: Array
 
 
-Step = Callable[[TrainState, Array, Array, Array], tuple[TrainState, StepScalars]]
-
-
 def initial_state(params: Params, job: LearnerJob) -> TrainState:
     """Return the state before the first step."""
     scaler = None
@@ -66,33 +63,42 @@ def initial_state(params: Params, job: LearnerJob) -> TrainState:
     return TrainState(params, _adam(job).init(params), scaler)
 
 
-def make_step(job: LearnerJob, image: Compute, text: Compute, mesh: Mesh | None) -> Step:
-    """Return the step: ``(state, pixels, tokens, lr)`` to the next state and its scalars.
+def make_gradients(
+    job: LearnerJob, image: Compute, text: Compute, mesh: Mesh | None
+) -> Callable[[Params, Array, Array, Array], tuple[Array, Params]]:
+    """Return the function ``(params, scale, pixels, tokens)`` to loss and gradients, both times ``scale``.
 
     Pixels are uint8 (parts, n, size, size, 3) and tokens int32 (parts, n, length), one part for each micro-batch; with
     a ``mesh`` of ranks, n is of all ranks, and each takes its own share.
     """
 
-    def step(state: TrainState, pixels: Array, tokens: Array, lr: Array) -> tuple[TrainState, StepScalars]:
-        scale = jnp.float32(1) if state.scaler is None else state.scaler.scale
+    def gradients(params: Params, scale: Array, pixels: Array, tokens: Array) -> tuple[Array, Params]:
         objective = _objective(job, image, text, scale)
-        loss, gradients = _loss_and_gradients(objective, job, state.params, pixels, tokens)
-        if job.world.size > 1:
-            loss, gradients = lax.pmean((loss, gradients), RANKS)
-        loss, gradients = loss / scale, jax.tree.map(lambda gradient: gradient / scale, gradients)
+        found = _loss_and_gradients(objective, job, params, pixels, tokens)
+        return found if mesh is None else lax.pmean(found, RANKS)
+
+    if mesh is None:
+        return gradients
+    batch = P(None, RANKS)
+    return jax.shard_map(gradients, mesh=mesh, in_specs=(P(), P(), batch, batch), out_specs=P(), check_vma=False)
+
+
+def make_update(job: LearnerJob) -> Callable[[TrainState, Array, Params, Array], tuple[TrainState, StepScalars]]:
+    """Return the function ``(state, loss, gradients, lr)`` to the next state and what the step reports."""
+
+    def update(state: TrainState, loss: Array, gradients: Params, lr: Array) -> tuple[TrainState, StepScalars]:
+        if state.scaler is not None:
+            loss = loss / state.scaler.scale
+            gradients = {name: gradient / state.scaler.scale for name, gradient in gradients.items()}
         norm = optax.tree.norm(gradients)
+        taken = _adamw(job, state, gradients, lr)
         if state.scaler is None:
-            params, adam = _update(job, state, gradients, lr)
-            return TrainState(params, adam, None), StepScalars(loss, norm, jnp.bool_(False))
+            return TrainState(*taken, None), StepScalars(loss, norm, jnp.bool_(False))
         finite = jnp.isfinite(norm)
-        taken = _update(job, state, gradients, lr)
         params, adam = jax.tree.map(lambda new, old: jnp.where(finite, new, old), taken, (state.params, state.adam))
         return TrainState(params, adam, _next_scaler(state.scaler, finite)), StepScalars(loss, norm, ~finite)
 
-    if mesh is None:
-        return step
-    batch = P(None, RANKS)
-    return jax.shard_map(step, mesh=mesh, in_specs=(P(), batch, batch, P()), out_specs=P(), check_vma=False)
+    return update
 
 
 def _objective(job: LearnerJob, image: Compute, text: Compute, scale: Array) -> Callable[..., Array]:
@@ -138,7 +144,7 @@ def _adam(job: LearnerJob) -> optax.GradientTransformation:
     return optax.scale_by_adam(b1=beta1, b2=beta2, eps=job.optimizer.eps)
 
 
-def _update(job: LearnerJob, state: TrainState, gradients: Params, lr: Array) -> tuple[Params, optax.ScaleByAdamState]:
+def _adamw(job: LearnerJob, state: TrainState, gradients: Params, lr: Array) -> tuple[Params, optax.ScaleByAdamState]:
     """Return parameters and moments after a step of AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
     directions, adam = _adam(job).update(gradients, state.adam)
     params = {}

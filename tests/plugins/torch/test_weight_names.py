@@ -10,13 +10,12 @@ import pytest
 import torch
 
 from clipbench.api import CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32
+from clipbench.api.weights import check_fit, describe_tensors, has_transformers_names, read_descriptions
+from clipbench.api.weights import to_openai_names as renamed
 from clipbench.errors import NotReadyError
 from clipbench_torch import clipbench_models
 from clipbench_torch.learner import build_model
 from clipbench_torch.model import Clip
-from clipbench_torch.weight_check import check_fit, describe_tensors
-from clipbench_torch.weight_descriptions import read_descriptions
-from clipbench_torch.weight_names import has_transformers_names, to_openai_names
 from clipbench_torch.weights import load_weights, read_weights
 from tests.support.numpy_runs import clipbench, results
 from tests.support.torch_jobs import make_batch, make_job
@@ -31,6 +30,15 @@ from tests.support.weight_folders import (
 
 transformers = pytest.importorskip("transformers")
 HERE = Path("somewhere/model.safetensors")
+MODELS = {spec.name: spec.config for spec in clipbench_models()}
+
+
+def to_openai_names(state, path):
+    return renamed(state, path, torch.cat)
+
+
+def check_job(job, descriptions):
+    check_fit(job.weights, job.model.name, job.config, MODELS, descriptions)
 
 
 def loaded(path, config=CONFIG):
@@ -74,8 +82,8 @@ def test_every_name_of_the_largest_model_is_known():
             theirs = transformers.CLIPModel(transformers_config(spec.config)).state_dict()
             ours = Clip(spec.config).state_dict()
         assert has_transformers_names(theirs) and not has_transformers_names(ours)
-        renamed = to_openai_names(theirs, HERE)
-        assert {name: t.shape for name, t in renamed.items()} == {name: t.shape for name, t in ours.items()}
+        ours_by_name = to_openai_names(theirs, HERE)
+        assert {name: t.shape for name, t in ours_by_name.items()} == {name: t.shape for name, t in ours.items()}
 
 
 def test_half_precision_of_both_kinds_becomes_float32(tmp_path):
@@ -168,7 +176,7 @@ def spec_job(name, weights, **changes):
 
 def refusal_of(job, *descriptions):
     with pytest.raises(NotReadyError) as refusal:
-        check_fit(job, descriptions)
+        check_job(job, descriptions)
     return str(refusal.value)
 
 
@@ -200,7 +208,7 @@ def test_tensors_and_both_descriptions_of_a_model_fit_it_and_no_other(tmp_path, 
         *described(tmp_path, open_clip_description(spec.config), "open_clip_config.json"),
     ]
     assert len(fitting) == 3
-    check_fit(spec_job(spec.name, HERE), fitting)
+    check_job(spec_job(spec.name, HERE), fitting)
     for other in clipbench_models():
         if other.name != spec.name:
             assert refusal_of(spec_job(other.name, HERE), *fitting).endswith(f"Use --set model.name={spec.name}.")
@@ -223,7 +231,7 @@ def test_plain_gelu_for_quick_gelu(tmp_path):
 
 def test_an_activation_that_the_suite_chose_is_its_own_affair(tmp_path):
     quick = described(tmp_path, transformers_config(CLIP_VIT_B16).to_dict())
-    check_fit(spec_job("clip-vit-b16", HERE, text_activation="gelu_tanh"), quick)
+    check_job(spec_job("clip-vit-b16", HERE, text_activation="gelu_tanh"), quick)
     text = refusal_of(spec_job("clip-vit-b16-gelu", HERE, text_activation="gelu_tanh"), *quick)
     assert "text_activation" not in text and "vision_activation quick_gelu" in text
 
@@ -231,7 +239,7 @@ def test_an_activation_that_the_suite_chose_is_its_own_affair(tmp_path):
 def test_an_activation_of_one_tower_is_a_key_of_the_suite(tmp_path):
     mixed = described(tmp_path, transformers_config(replace(CLIP_VIT_B16, text_activation="gelu_tanh")).to_dict())
     assert refusal_of(spec_job("clip-vit-b16", HERE), *mixed).endswith("Use --set model.text_activation=gelu_tanh.")
-    check_fit(spec_job("clip-vit-b16", HERE, text_activation="gelu_tanh"), mixed)
+    check_job(spec_job("clip-vit-b16", HERE, text_activation="gelu_tanh"), mixed)
 
 
 def test_the_other_remedies(tmp_path):
@@ -242,7 +250,7 @@ def test_the_other_remedies(tmp_path):
     other = describe_tensors(empty_state(CLIP_VIT_B16), replace(job.config, vocab_size=9))
     assert "model.vocabulary" in refusal_of(spec_job("clip-vit-b16", HERE, vocab_size=9), other)
     huge = describe_tensors(empty_state(CONFIG), job.config)
-    assert refusal_of(job, huge).endswith("No model of the torch engine fits; use other weights.")
+    assert refusal_of(job, huge).endswith("No model of the engine fits; use other weights.")
 
 
 def test_normalisation_belongs_to_the_weights(tmp_path):

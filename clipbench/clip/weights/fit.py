@@ -6,12 +6,11 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from clipbench.api import ClipConfig, LearnerJob, NotReadyError
-from clipbench_torch import clipbench_models
+from clipbench.clip.config import ClipConfig
+from clipbench.errors import NotReadyError
 
 _LAYER = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.")
 
@@ -24,30 +23,34 @@ class Description:
     values: Mapping[str, Any]
 
 
-def check_fit(job: LearnerJob, descriptions: Iterable[Description]) -> None:
-    """Raise NotReadyError that names both values of what differs from the job's model, and the model that would fit.
+def check_fit(
+    path: Path, model: str, config: ClipConfig, models: Mapping[str, ClipConfig], descriptions: Iterable[Description]
+) -> None:
+    """Raise NotReadyError that names both values of what differs from ``model``, and the model that would fit.
 
-    A text activation that the suite chose itself is left alone: the published runs have another than their weights.
+    ``config`` is what the suite has made of the config of ``model``, ``models`` are all of the engine. A text activation
+    that the suite chose itself is left alone: the published runs have another than their weights.
     """
-    chosen = job.config.text_activation != job.model.config.text_activation
+    own = models.get(model, config)
+    chosen = config.text_activation != own.text_activation
     values: dict[str, Any] = {}
     differing: dict[str, Any] = {}
     problems = []
     for description in descriptions:
         described = {k: value for k, value in description.values.items() if not (chosen and k == "text_activation")}
-        different = _differing(described, job.config)
+        different = _differing(described, config)
         if different:
             problems.append(
-                f"{description.source} {_listed(different)}, but the model has {_own(different, job.config)}."
+                f"{description.source} {_listed(different)}, but the model has {_own(different, config)}."
             )
         values |= described
         differing |= different
     if problems:
-        remedy = _remedy(values, differing, job.model.name)
-        raise NotReadyError(f"{job.weights} does not fit model {job.model.name}. {' '.join(problems)} {remedy}")
+        remedy = _remedy(values, differing, model, models)
+        raise NotReadyError(f"{path} does not fit model {model}. {' '.join(problems)} {remedy}")
 
 
-def describe_tensors(state: Mapping[str, Tensor], config: ClipConfig) -> Description:
+def describe_tensors(state: Mapping[str, Any], config: ClipConfig) -> Description:
     """Return the sizes that follow from the shapes of tensors under OpenAI's names; heads and activation do not."""
     values: dict[str, Any] = {}
 
@@ -86,18 +89,20 @@ def _own(names: Iterable[str], config: ClipConfig) -> str:
     return _listed({name: getattr(config, name) for name in names})
 
 
-def _remedy(values: Mapping[str, Any], differing: Mapping[str, Any], own_name: str) -> str:
+def _remedy(
+    values: Mapping[str, Any], differing: Mapping[str, Any], own_name: str, models: Mapping[str, ClipConfig]
+) -> str:
     """Return what to do; ``values`` are all that were described, of which those in ``differing`` do not fit."""
     if differing.keys() == {"vocab_size"}:
         return "Name the vocabulary that belongs to these weights with model.vocabulary."
-    fitting = [spec.name for spec in clipbench_models() if not _differing(values, spec.config)]
+    fitting = [name for name, config in models.items() if not _differing(values, config)]
     if own_name in fitting:  # the tensors, which count last, are of this model
         return "The tensors are of this model and the description is of another: one of the two files is a wrong one."
     if fitting:
         return f"Use --set model.name={fitting[0]}."
     if differing.keys() == {"text_activation"} and differing["text_activation"] in ("quick_gelu", "gelu", "gelu_tanh"):
         return f"Use --set model.text_activation={differing['text_activation']}."
-    return "No model of the torch engine fits; use other weights."
+    return "No model of the engine fits; use other weights."
 
 
 def _equal(value: object, own: object) -> bool:

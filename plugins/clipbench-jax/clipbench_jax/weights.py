@@ -1,0 +1,71 @@
+"""Weights from a file in any of the usual formats, as numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from clipbench.api import LearnerJob, NotReadyError, parameter_shapes, weights
+from clipbench_jax import clipbench_models
+
+
+def load_weights(job: LearnerJob, path: Path) -> dict[str, np.ndarray]:
+    """Return the weights in ``path`` under OpenAI's names, float32, whichever names they have there.
+
+    Raises NotReadyError where the file, or the description beside it, is of another model than the job's.
+    """
+    state = read_weights(path)
+    own = parameter_shapes(job.config)
+    beside = weights.read_descriptions(path, transformers=weights.has_transformers_names(state))
+    if state.keys() != own.keys():
+        state = weights.to_openai_names(state, path, np.concatenate)
+    models = {spec.name: spec.config for spec in clipbench_models()} | {job.model.name: job.model.config}
+    weights.check_fit(path, job.model.name, job.config, models, [*beside, weights.describe_tensors(state, job.config)])
+    infinite = [name for name, array in state.items() if not np.isfinite(array).all()]
+    weights.check_names(path, own, {name: array.shape for name, array in state.items()}, infinite)
+    return {name: np.asarray(state[name], np.float32, order="C") for name in own}
+
+
+def read_weights(path: Path) -> dict[str, np.ndarray]:
+    """Return parameters by name, floating types as float32.
+
+    Reads a safetensors file (also of a run's checkpoint), and what torch.save or torch.jit.save wrote in torch's format
+    since 1.6. Nothing is executed. Raises NotReadyError where the file is neither, is incomplete, or is not there.
+    """
+    head = weights.first_bytes(path)
+    if weights.is_safetensors(head):
+        content: Any = _read_safetensors(path)
+    elif head.startswith(b"PK"):
+        content = weights.read_archive(path)
+    else:
+        raise NotReadyError(
+            f"{path}: neither a zip archive nor safetensors: engine jax cannot read what torch.save wrote before 1.6; "
+            f"load and save it again with a newer torch. {weights.EXPECTED.capitalize()}"
+        )
+    return dict(_as_float32(weights.parameters_in(content, path, np.ndarray)))
+
+
+def _as_float32(state: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    for name, array in state.items():
+        # numpy has no bfloat16: there are two opaque bytes each.
+        values = array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
+        yield name, values if values.dtype.kind in "iub" else values.astype(np.float32)
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError:
+        raise NotReadyError(f"{path}: reading it takes the package safetensors: `pip install safetensors`") from None
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise NotReadyError(weights.truncated(path) + f" (safetensors: {error})") from error
+    except Exception as error:  # a wrong header raises anything
+        reason = f"{type(error).__name__}: {error}"
+        raise NotReadyError(f"{path}: unreadable ({reason}); {weights.EXPECTED}") from error
