@@ -54,19 +54,21 @@ class Offers(Generic[SpecT]):
         self.origin[spec] = plugin
 
     def get(self, name: str, key: str, engine: str | None = None) -> SpecT:
-        """Return the spec called ``name``, of ``engine`` where devices or models are meant.
+        """Return the spec called ``name``, of ``engine`` where several have a device or a model of that name.
 
         Raises UsageError that names ``key`` and the nearest name, or the engines to which the name belongs.
         """
         found = {_engine_of(spec): spec for spec in self.origin if spec.name == name}
         if engine in found:
             return found[engine]
+        if len(found) == 1 and engine is None:
+            return next(iter(found.values()))
         if found:
             owners = " and ".join(sorted(f"'{owner}'" for owner in found))
-            plural = "s" if len(found) > 1 else ""
-            raise UsageError(f"{key}: '{name}' belongs to engine{plural} {owners}, not to '{engine}'")
+            not_to = "; choose one with --engine" if engine is None else f", not to '{engine}'"
+            raise UsageError(f"{key}: '{name}' belongs to engine{'s'[: len(found) - 1]} {owners}{not_to}")
         kind = f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
-        near = did_you_mean(name, [spec.name for spec in self.origin if _engine_of(spec) == engine])
+        near = did_you_mean(name, [spec.name for spec in self.origin if engine in (None, _engine_of(spec))])
         raise UsageError(f"{key}: '{name}' is not {kind} of any installed plugin; {near} (clipbench list shows all)")
 
 

@@ -1,4 +1,4 @@
-"""What an engine needs to read weights of a CLIP model, whoever wrote them: framework-free parts, to be put together."""
+"""What an engine needs to read weights of a CLIP model, whoever wrote them, beside its own tensors."""
 
 from clipbench.clip.weights.archive import is_torchscript, read_archive
 from clipbench.clip.weights.descriptions import read_descriptions

@@ -108,14 +108,13 @@ def _training(subject: Subject) -> str:
 
 @DEVICE.add("agreement", "Losses in float32 agree with those of the engine's device `cpu` to 1e-4.")
 def _agreement(subject: Subject) -> str:
-    cpu = subject.registry.devices.specs.get("cpu")
-    if cpu is None or cpu.engine != subject.engine_name:
+    if "cpu" not in (spec.name for spec in subject.registry.devices_of(subject.engine_name)):
         leave_out(f"engine {subject.engine_name} has no device called cpu")
     if subject.name == "cpu":
         leave_out("the device is the CPU itself")
     batches = [random_pairs(subject.model.config, seed) for seed in range(STEPS)]
     losses = losses_of(make_learner(subject), batches)
-    host: Device = load_object(cpu.load)()
+    host: Device = subject.registry.device(subject.engine_name, "cpu")()
     host.select(0)
     difference = relative_difference(losses, losses_of(make_learner(subject, device=host, tuning=host.tune()), batches))
     expect(difference <= AGREEMENT, f"losses differ from the CPU's by {difference:.1e} within {STEPS} steps")

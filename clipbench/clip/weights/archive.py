@@ -165,7 +165,8 @@ def _tensor(storage: Tensor, offset: int, size: Sequence[int], stride: Sequence[
         return np.empty(tuple(size), storage.dtype)
     # np.ndarray checks that the view lies within the storage.
     strides = tuple(step * storage.itemsize for step in stride)
-    return np.ndarray(tuple(size), storage.dtype, storage, offset * storage.itemsize, strides)
+    view: Tensor = np.ndarray(tuple(size), storage.dtype, storage, offset * storage.itemsize, strides)
+    return view
 
 
 def _same(value: Any, *_: object) -> Any:  # noqa: ANN401

@@ -28,8 +28,8 @@ def check_fit(
 ) -> None:
     """Raise NotReadyError that names both values of what differs from ``model``, and the model that would fit.
 
-    ``config`` is what the suite has made of the config of ``model``, ``models`` are all of the engine. A text activation
-    that the suite chose itself is left alone: the published runs have another than their weights.
+    ``config`` is what the suite has made of the config of ``model``; ``models`` are all of the engine's. A text
+    activation that the suite chose itself is left alone: the published runs have another than their weights.
     """
     own = models.get(model, config)
     chosen = config.text_activation != own.text_activation
@@ -40,9 +40,7 @@ def check_fit(
         described = {k: value for k, value in description.values.items() if not (chosen and k == "text_activation")}
         different = _differing(described, config)
         if different:
-            problems.append(
-                f"{description.source} {_listed(different)}, but the model has {_own(different, config)}."
-            )
+            problems.append(f"{description.source} {_listed(different)}, but the model has {_own(different, config)}.")
         values |= described
         differing |= different
     if problems:

@@ -1,4 +1,4 @@
-"""JAX for clipbench: the engine, its devices ``cpu``, ``gpu``, ``tpu`` and those of PJRT plug-ins, OpenAI's CLIP models.
+"""JAX for clipbench: the engine, its devices ``cpu``, ``gpu``, ``tpu`` and ``pjrt:NAME``, and OpenAI's CLIP models.
 
 Hooks only: jax is imported when a case needs it, not when plugins are listed.
 """

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.api import Device, Group, LearnerJob, Precision, Probe, UsageError, World
+from clipbench.api import Device, Group, LearnerJob, Precision, Probe, World
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,10 +66,12 @@ class JaxEngine:
         return ProcessLoader(fetch, workers)
 
     def launcher(self, world_size: int, report: Path) -> list[str]:
-        raise UsageError("world_size: engine jax has one rank")
+        """Return what starts one process; ``join`` refuses more."""
+        return [sys.executable, "-m"]
 
     def join(self, device: JaxDevice, world: World, timeout: float) -> Group:
-        raise NotImplementedError
+        """Raise NotImplementedError: there is one rank."""
+        raise NotImplementedError("world_size: engine jax has one rank; use --nproc 1")
 
 
 def _release(text: str) -> tuple[int, int]:

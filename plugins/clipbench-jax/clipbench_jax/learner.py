@@ -43,7 +43,7 @@ class JaxLearner:
         image = Compute(DTYPES[job.precision], job.grad_checkpointing)
         text = image if job.autocast_text else Compute(FLOAT32.dtype, job.grad_checkpointing)
         self._gradients = Programs(make_gradients(job, image, text, None))
-        self._update = Programs(make_update(job), donate_argnums=(0, 2))
+        self._update = Programs(make_update(job), donate_argnums=0)
         self._unscaled = self._put(np.float32(1))
         self._images = Programs(partial(encode_image, config=job.config, compute=FLOAT32))
         self._texts = Programs(partial(encode_text, config=job.config, compute=FLOAT32))
@@ -151,7 +151,7 @@ class JaxLearner:
             self._gradients.compiled(self._state.params, scale, *batch)
 
     def _encode(self, programs: Programs, batch: np.ndarray) -> Array:
-        """Return features of a batch, which gets as many rows as the largest before it: a last one is mostly smaller."""
+        """Return features of a batch, padded to as many rows as the largest before it: a last one is smaller."""
         n = len(batch)
         rows = self._eval_rows[programs] = max(n, self._eval_rows.get(programs, 0))
         padded = np.concatenate([batch, np.repeat(batch[:1], rows - n, axis=0)]) if rows > n else batch

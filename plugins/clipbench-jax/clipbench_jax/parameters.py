@@ -48,7 +48,7 @@ def names_in(name: str, shape: tuple[int, ...]) -> Iterator[tuple[str, int | Non
 
 
 def blocks_of(params: Mapping[str, jax.Array], tower: str) -> tuple[Params, Params]:
-    """Return the stack of a tower's blocks, empty where there is one block, and its last block, by names inside a block.
+    """Return the stack of a tower's blocks, empty where there is one, and its last block, by names inside a block.
 
     ``tower`` is the name's part before ``transformer``: ``visual.`` or nothing.
     """

@@ -5,6 +5,7 @@ Each probe takes some tens of milliseconds and of megabytes.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -88,7 +89,8 @@ def probe_attention(precision: Precision) -> Probe:
         def in_type(q: Array, k: Array, v: Array, visible: Array | None = visible) -> Array:
             return attention(q.astype(dtype), k.astype(dtype), v.astype(dtype), visible)
 
-        errors[form] = _worst_error(_with_gradients(in_type, gradient, q, k, v), _exact_attention(q, k, v, mask, gradient))
+        exact = _exact_attention(q, k, v, mask, gradient)
+        errors[form] = _worst_error(_with_gradients(in_type, gradient, q, k, v), exact)
     return _verdict("attention", errors, precision, max(errors.values()))
 
 
@@ -182,7 +184,8 @@ def _round(product: Function, matrix: Array) -> tuple[float, float, float, float
     for _ in range(2):
         float(np.asarray(jax.device_get(corner + 0)))  # a new value each time: JAX keeps what it has copied
         times.append(time.perf_counter())
-    return tuple(after - before for before, after in zip(times, times[1:], strict=False))  # type: ignore[return-value]
+    launch, waited, read, again = (after - before for before, after in itertools.pairwise(times))
+    return launch, waited, read, again
 
 
 def _early(seconds: tuple[float, float, float, float]) -> bool:

@@ -124,7 +124,7 @@ def _objective(job: LearnerJob, image: Compute, text: Compute, scale: Array) -> 
 def _loss_and_gradients(
     objective: Callable[..., Array], job: LearnerJob, params: Params, pixels: Array, tokens: Array
 ) -> tuple[Array, Params]:
-    """Return loss and gradient of the batch: of all parts as one, or the mean of the parts', each over its own pairs."""
+    """Return loss and gradient: of all parts as one batch, or the mean of the parts', each over its own pairs."""
     gradient_of = jax.value_and_grad(objective)
     parts = len(pixels)
     if parts == 1 or job.loss.negatives == "batch":

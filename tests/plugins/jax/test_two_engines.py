@@ -11,9 +11,9 @@ from clipbench.suites.plan import make_plan
 from clipbench.training.batches import TrainFetch, tokenise
 from clipbench.training.sampling import epoch_batches
 from clipbench.training.step_reports import learning_rate
-from tests.support import jax_jobs, torch_jobs
-from clipbench_torch.learner import TorchLearner
 from clipbench_jax.learner import JaxLearner
+from clipbench_torch.learner import TorchLearner
+from tests.support import jax_jobs, torch_jobs
 
 STEPS = 50
 
@@ -27,7 +27,8 @@ def quickstart():
     plan.dataset.prepare()
     train = plan.dataset.train()
     tokenizer = Tokenizer(plan.vocabulary, plan.config.context_length)
-    fetch = TrainFetch(train, tokenise(train, tokenizer, case.dataset.clean_captions), case.seed, case.train.augment, plan.config)
+    captions = tokenise(train, tokenizer, case.dataset.clean_captions)
+    fetch = TrainFetch(train, captions, case.seed, case.train.augment, plan.config)
     order = epoch_batches(case.seed, 0, len(train), case.train.batch_size)[:STEPS]
     return plan, [tuple(map(np.stack, zip(*(fetch((0, int(i))) for i in row), strict=True))) for row in order]
 
@@ -45,4 +46,3 @@ def test_the_first_losses_of_the_quickstart_are_the_same(quickstart):
     ours = losses(JaxLearner, jax_jobs.make_job, quickstart)
     theirs = losses(TorchLearner, torch_jobs.make_job, quickstart)
     np.testing.assert_allclose(ours, theirs, rtol=1e-4)
-    print(max(abs(np.array(ours)/np.array(theirs)-1)))
