@@ -65,9 +65,9 @@ def test_training_follows_the_reference(engine, trajectory, tmp_path):
     np.testing.assert_allclose(texts, trajectory["text_features"], atol=1e-4, rtol=1e-4)
 
     saved = learner.state().tensors
-    state = {name[6:]: torch.from_numpy(ref.read()) for name, ref in saved.items() if name.startswith("model.")}
+    state = {name[6:]: ref.read() for name, ref in saved.items() if name.startswith("model.")}
     assert {f"final_l2/{name}" for name in state} == {name for name in trajectory if name.startswith("final_l2/")}
-    for name, tensor in state.items():
+    for name, array in state.items():
         # Softmax does not see the keys' bias, so its gradient is rounding noise, which AdamW blows up to full steps.
         rel = 5e-3 if name.endswith("in_proj_bias") else 1e-4
-        assert float(tensor.norm()) == pytest.approx(float(trajectory[f"final_l2/{name}"]), rel=rel), name
+        assert float(np.linalg.norm(array.ravel())) == pytest.approx(float(trajectory[f"final_l2/{name}"]), rel=rel), name

@@ -9,12 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.api import Device, Group, LearnerJob, Precision, Probe, World
+from clipbench.api import Device, LearnerJob, Precision, Probe, World
 
 if TYPE_CHECKING:
     import numpy as np
 
     from clipbench_jax.device import JaxDevice
+    from clipbench_jax.group import JaxGroup
     from clipbench_jax.learner import JaxLearner
     from clipbench_jax.loader import ProcessLoader
 
@@ -66,12 +67,14 @@ class JaxEngine:
         return ProcessLoader(fetch, workers)
 
     def launcher(self, world_size: int, report: Path) -> list[str]:
-        """Return what starts one process; ``join`` refuses more."""
-        return [sys.executable, "-m"]
+        """Return the command that starts the ranks, up to the module that each runs."""
+        return [sys.executable, "-m", "clipbench_jax.launch", str(world_size), str(report)]
 
-    def join(self, device: JaxDevice, world: World, timeout: float) -> Group:
-        """Raise NotImplementedError: there is one rank."""
-        raise NotImplementedError("world_size: engine jax has one rank; use --nproc 1")
+    def join(self, device: JaxDevice, world: World, timeout: float) -> JaxGroup:
+        """Join the ranks that meet at MASTER_ADDR and MASTER_PORT."""
+        from clipbench_jax.group import join
+
+        return join(device, world, timeout)
 
 
 def _release(text: str) -> tuple[int, int]:

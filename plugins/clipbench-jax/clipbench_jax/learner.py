@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from clipbench.api import (
     training_flops,
 )
 from clipbench_jax.device import JaxDevice
+from clipbench_jax.group import mesh_of, replicated, shared
 from clipbench_jax.model import Compute, encode_image, encode_text
 from clipbench_jax.parameters import all_finite, count, names_in, stacked
 from clipbench_jax.programs import Programs, caption_lengths, keep_programs, longest_caption, padded_length
@@ -42,7 +43,8 @@ class JaxLearner:
         self._state = initial_state(self._load(), job)
         image = Compute(DTYPES[job.precision], job.grad_checkpointing)
         text = image if job.autocast_text else Compute(FLOAT32.dtype, job.grad_checkpointing)
-        self._gradients = Programs(make_gradients(job, image, text, None))
+        self._mesh = mesh_of(device) if job.world.size > 1 else None
+        self._gradients = Programs(make_gradients(job, image, text, self._mesh))
         self._update = Programs(make_update(job), donate_argnums=0)
         self._unscaled = self._put(np.float32(1))
         self._images = Programs(partial(encode_image, config=job.config, compute=FLOAT32))
@@ -50,6 +52,7 @@ class JaxLearner:
         self._programs = (self._gradients, self._update, self._images, self._texts)
         self._finite = jax.jit(all_finite)
         self._log = StepLog()
+        self._lengths = caption_lengths(job.config.context_length, job.world.size)
         self._flops, self._steps = 0, 0
         self._compiled_for: set[tuple[int, ...]] = set()
         self._eval_rows: dict[Programs, int] = {}
@@ -57,12 +60,9 @@ class JaxLearner:
     def train_step(self, pixels: Any, tokens: Any, lr: float) -> None:  # noqa: ANN401
         """Take one optimiser step at rate ``lr`` on uint8 pixels (n, size, size, 3) and token ids (n, context)."""
         parts = self._in_parts(pixels), self._in_parts(tokens)
-        length, scaler = padded_length(np.asarray(tokens)), self._state.scaler
+        length, scaler = padded_length(np.asarray(tokens), self._lengths), self._state.scaler
         scale = self._unscaled if scaler is None else scaler.scale
-        if parts[1].shape not in self._compiled_for:
-            self._compile_lengths(scale, *parts)
-        batch = self._put(parts[0]), self._put(np.ascontiguousarray(parts[1][:, :, :length]))
-        loss, gradients = self._gradients(self._state.params, scale, *batch)
+        loss, gradients = self._loss_and_gradients(scale, *parts, length)
         self._state, scalars = self._update(self._state, loss, gradients, np.float32(lr))
         self._log.add(scalars)
         self._count_flops(parts[1])
@@ -90,7 +90,7 @@ class JaxLearner:
 
     def encode_texts(self, tokens: Any) -> Array:  # noqa: ANN401
         """Return features (n, embed_dim) of token ids (n, context): float32, not normalised, on the device."""
-        return self._encode(self._texts, tokens[:, : padded_length(tokens)])
+        return self._encode(self._texts, tokens[:, : padded_length(tokens, self._lengths)])
 
     def gather(self, features: Sequence[Array]) -> np.ndarray:
         """Return batches of features, concatenated on the host: float32 (n, embed_dim)."""
@@ -105,9 +105,8 @@ class JaxLearner:
         return read_state(self._state, self._steps)
 
     def restore(self, state: LearnerState | None) -> None:
-        """Resume from ``state``. Raises NotReadyError for another model's state."""
-        assert state is not None
-        self._state, self._steps = restored(state, self._state, self._put)
+        """Resume from ``state``; ranks but the first give None. Raises NotReadyError for another model's state."""
+        self._state, self._steps = restored(state, self._state, self._put, self._job.world.size)
 
     def synchronize(self) -> None:
         """Return when all work given to the device has been done."""
@@ -119,7 +118,7 @@ class JaxLearner:
             "parameter_count": count(self._state.params),
             "attention": "math",
             "last_block": "pooled token only",
-            "text_length": f"padded to one of {', '.join(map(str, caption_lengths(self._job.config.context_length)))}",
+            "text_length": f"padded to {' or '.join(map(str, self._lengths))}",
             **self._job.tuning,
             "optimizer": "AdamW, optax",
             "compile_seconds": round(sum(programs.seconds for programs in self._programs), 3),
@@ -142,13 +141,24 @@ class JaxLearner:
         array = np.asarray(batch)
         return array.reshape(self._job.accumulate, -1, *array.shape[1:])
 
-    def _compile_lengths(self, scale: Array, pixels: np.ndarray, tokens: np.ndarray) -> None:
-        """Compile the gradients for all caption lengths before the first step with this number of pairs."""
-        self._compiled_for.add(tokens.shape)
-        for length in caption_lengths(tokens.shape[2]):
-            shapes = pixels.shape, (*tokens.shape[:2], length)
-            batch = map(jax.ShapeDtypeStruct, shapes, (pixels.dtype, tokens.dtype))
-            self._gradients.compiled(self._state.params, scale, *batch)
+    def _loss_and_gradients(
+        self, scale: Array, pixels: np.ndarray, tokens: np.ndarray, length: int
+    ) -> tuple[Array, dict[str, Array]]:
+        """Return both of this batch, averaged over the ranks; before the first, compile for all caption lengths."""
+        whole: Callable[[Array], Array] = _same
+        place: Callable[[np.ndarray], Array] = self._put
+        if self._mesh is not None:
+            whole, place = partial(replicated, self._mesh), partial(shared, self._mesh)
+        params, scale, pixels = jax.tree.map(whole, self._state.params), whole(scale), place(pixels)
+        lengths = [length]
+        if tokens.shape not in self._compiled_for:
+            self._compiled_for.add(tokens.shape)
+            lengths = [*self._lengths, length]
+        for columns in lengths:
+            batch = place(np.ascontiguousarray(tokens[:, :, :columns]))
+            program = self._gradients.compiled(params, scale, pixels, batch)
+        found: tuple[Array, dict[str, Array]] = program(params, scale, pixels, batch)
+        return found if self._mesh is None else jax.tree.map(lambda array: array.addressable_data(0), found)
 
     def _encode(self, programs: Programs, batch: np.ndarray) -> Array:
         """Return features of a batch, padded to as many rows as the largest before it: a last one is smaller."""
@@ -165,3 +175,7 @@ class JaxLearner:
         products = 1 if world_size == 1 else 2
         for part in tokens:
             self._flops += training_flops(self._job.config, rows, longest_caption(part), negatives, products)
+
+
+def _same(array: Array) -> Array:
+    return array

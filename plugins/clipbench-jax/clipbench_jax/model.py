@@ -121,9 +121,10 @@ def _heads(x: Array, parts: int, heads: int) -> list[Array]:
 
 
 def attention(q: Array, k: Array, v: Array, visible: Array | None) -> Array:
-    """Return softmax(q k' / sqrt(d)) v, (n, queries, width), of q (n, queries, heads, d), k and v (n, tokens, heads, d).
+    """Return softmax(q k' / sqrt(d)) v as (n, queries, width).
 
-    ``visible`` is true where a query sees a token, and broadcasts to (n, heads, queries, tokens); None: everywhere.
+    ``q`` is (n, queries, heads, d), ``k`` and ``v`` are (n, tokens, heads, d). ``visible`` is true
+    where a query sees a token, and broadcasts to (n, heads, queries, tokens); None means everywhere.
     """
     n, queries, _, d = q.shape
     scores = jnp.einsum("nqhd,nkhd->nhqk", q * d**-0.5, k, preferred_element_type=jnp.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,18 @@ LENGTHS = (24, 40)  # captions are padded to one of these, or to the whole conte
 CACHED_SECONDS = 0.3  # programs that compile faster are not worth a file
 
 
-def caption_lengths(context: int) -> list[int]:
-    """Return the numbers of columns that programs are compiled for, shortest first."""
-    return [*(length for length in LENGTHS if length < context), context]
+def caption_lengths(context: int, ranks: int) -> list[int]:
+    """Return the numbers of columns that programs are compiled for, shortest first.
+
+    Several ranks have one program together, and none knows how long the others' captions are: so it is the context.
+    """
+    return [*(length for length in LENGTHS if length < context and ranks == 1), context]
 
 
-def padded_length(tokens: np.ndarray) -> int:
-    """Return the number of columns to give to a program for token ids (n, context): at least the longest caption's."""
+def padded_length(tokens: np.ndarray, lengths: Sequence[int]) -> int:
+    """Return the first of ``lengths`` that holds the longest caption of token ids (n, context)."""
     longest = longest_caption(tokens)
-    return next(length for length in caption_lengths(tokens.shape[1]) if length >= longest)
+    return next(length for length in lengths if length >= longest)
 
 
 def longest_caption(tokens: np.ndarray) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
 import optax
 from jax import Array
+from jax.experimental import multihost_utils
 
 from clipbench.api import LearnerState, NotReadyError, TensorRef
 from clipbench_jax.parameters import names_in
@@ -29,12 +32,19 @@ def read_state(state: TrainState, steps: int) -> LearnerState:
     return LearnerState(tensors, {"steps": steps, "adam_steps": int(state.adam.count), "scaler": scaler})
 
 
-def restored(state: LearnerState, current: TrainState, put: Callable[[np.ndarray], Array]) -> tuple[TrainState, int]:
+def restored(
+    state: LearnerState | None, current: TrainState, put: Callable[[np.ndarray], Array], ranks: int = 1
+) -> tuple[TrainState, int]:
     """Return what ``state`` holds, each array given to ``put``, and the number of steps taken so far.
 
-    Raises NotReadyError for the state of another model or precision than that of ``current``.
+    With several ranks, all of them call this: the first has the state, the others give None and receive it. Raises
+    NotReadyError, on every rank, for the state of another model or precision than that of ``current``.
     """
-    _check(state, current)
+    problem = _problem(state, current) if state is not None else ""
+    if ranks > 1:
+        state, problem = _from_first(state, current, problem)
+    if problem or state is None:
+        raise NotReadyError(problem)
 
     def arrays(kind: tuple[str, str], params: Mapping[str, Array]) -> dict[str, Array]:
         return {name: put(_stacked(state, kind, name, array)) for name, array in params.items()}
@@ -71,7 +81,31 @@ def _stacked(state: LearnerState, kind: tuple[str, str], stack: str, array: Arra
     return np.stack(rows) if array.ndim > rows[0].ndim else rows[0]
 
 
-def _check(state: LearnerState, current: TrainState) -> None:
+def _from_first(state: LearnerState | None, current: TrainState, problem: str) -> tuple[LearnerState | None, str]:
+    """Return the first rank's state and problem on every rank; tensors are sent one at a time, where it has none."""
+    is_first = state is not None
+    problem = str(_broadcast_plain(problem, is_first))
+    if problem:
+        return None, problem
+    values = _broadcast_plain(dict(state.values) if state else None, is_first)
+    tensors = {}
+    for name, array, _, shape in _tensors(current):
+        own = state.tensors[name].read() if state else np.zeros(shape, array.dtype)
+        sent = np.asarray(multihost_utils.broadcast_one_to_all(own, is_first), array.dtype)
+        tensors[name] = TensorRef(sent.dtype, shape, partial(np.asarray, sent))
+    return LearnerState(tensors, values), ""
+
+
+def _broadcast_plain(value: object, is_first: bool) -> Any:  # noqa: ANN401
+    """Return the first rank's ``value``, which fits JSON, on every rank."""
+    text = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text)), is_first))
+    own = text if is_first else np.zeros(length, np.uint8)
+    return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(own, is_first), np.uint8).tobytes())
+
+
+def _problem(state: LearnerState, current: TrainState) -> str:
+    """Return why this state is not this learner's, or nothing."""
     own = {name: (np.dtype(array.dtype), shape) for name, array, _, shape in _tensors(current)}
     saved = {name: (ref.dtype, ref.shape) for name, ref in state.tensors.items()}
     problems = [
@@ -83,9 +117,9 @@ def _check(state: LearnerState, current: TrainState) -> None:
         problems.append(f"It lacks the values {', '.join(sorted(lacking))}.")
     elif (state.values["scaler"] is None) != (current.scaler is None):
         problems.append("It has a gradient scaler and this run has none, or the other way round.")
-    if problems:
-        text = " ".join(problems)
-        raise NotReadyError(f"the saved state does not fit the model. {text} Is it of another model or precision?")
+    if not problems:
+        return ""
+    return f"the saved state does not fit the model. {' '.join(problems)} Is it of another model or precision?"
 
 
 def _listed(what: str, names: list[str]) -> list[str]:
