@@ -70,4 +70,6 @@ def test_training_follows_the_reference(engine, trajectory, tmp_path):
     for name, array in state.items():
         # Softmax does not see the keys' bias, so its gradient is rounding noise, which AdamW blows up to full steps.
         rel = 5e-3 if name.endswith("in_proj_bias") else 1e-4
-        assert float(np.linalg.norm(array.ravel())) == pytest.approx(float(trajectory[f"final_l2/{name}"]), rel=rel), name
+        assert float(np.linalg.norm(array.ravel())) == pytest.approx(float(trajectory[f"final_l2/{name}"]), rel=rel), (
+            name
+        )

@@ -134,7 +134,8 @@ class JaxLearner:
         return {name: self._put(array) for name, array in stacked(weights).items()}
 
     def _put(self, array: np.ndarray) -> Array:
-        return jax.device_put(array, self._device)
+        # A copy: a loader may write its next batch into the same memory.
+        return jax.device_put(array, self._device, may_alias=False)
 
     def _in_parts(self, batch: Any) -> np.ndarray:  # noqa: ANN401 -- of the loader, or numpy's
         """Return a batch as (micro-batches, n, ...)."""
