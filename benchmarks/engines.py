@@ -36,7 +36,7 @@ AGREEMENT = {"float32": 1e-4, "bfloat16": 2e-2}
 WORK = {"clip-tiny": (50, 20), "clip-vit-b16": (8, 1)}
 
 
-def make_learner(engine: str, model: str, precision: str) -> Any:  # noqa: ANN401 -- of either engine
+def make_learner(engine: str, model: str, precision: str) -> Any:
     """Return a learner for the published recipe, from random weights, on the tuned processor."""
     registry = load_registry()
     device = find_device(registry, engine, "cpu")

@@ -20,15 +20,12 @@ from clipbench.api import (
 )
 from clipbench_jax.device import JaxDevice
 from clipbench_jax.group import mesh_of, replicated, shared
-from clipbench_jax.model import Compute, encode_image, encode_text
 from clipbench_jax.parameters import all_finite, count, names_in, stacked
-from clipbench_jax.programs import Programs, caption_lengths, keep_programs, longest_caption, padded_length
+from clipbench_jax.programs import Programs, caption_lengths, keep_programs, longest_caption, padded_length, programs_of
 from clipbench_jax.state import read_state, restored
 from clipbench_jax.step_log import StepLog
-from clipbench_jax.training import DTYPES, initial_state, make_gradients, make_update
+from clipbench_jax.training import Recipe, initial_state
 from clipbench_jax.weights import load_weights
-
-FLOAT32 = Compute(DTYPES["float32"])
 
 
 class JaxLearner:
@@ -40,16 +37,11 @@ class JaxLearner:
         device: JaxDevice = job.device  # type: ignore[assignment]  # the registry pairs devices with their engine
         self._job, self._device = job, device.jax_device()
         keep_programs(job.cache)
-        self._state = initial_state(self._load(), job)
-        image = Compute(DTYPES[job.precision], job.grad_checkpointing)
-        text = image if job.autocast_text else Compute(FLOAT32.dtype, job.grad_checkpointing)
+        recipe = Recipe.of(job)
+        self._state = initial_state(self._load(), recipe)
         self._mesh = mesh_of(device) if job.world.size > 1 else None
-        self._gradients = Programs(make_gradients(job, image, text, self._mesh))
-        self._update = Programs(make_update(job), donate_argnums=0)
+        self._programs = programs_of(recipe, self._device, self._mesh)
         self._unscaled = self._put(np.float32(1))
-        self._images = Programs(partial(encode_image, config=job.config, compute=FLOAT32))
-        self._texts = Programs(partial(encode_text, config=job.config, compute=FLOAT32))
-        self._programs = (self._gradients, self._update, self._images, self._texts)
         self._finite = jax.jit(all_finite)
         self._log = StepLog()
         self._lengths = caption_lengths(job.config.context_length, job.world.size)
@@ -63,7 +55,7 @@ class JaxLearner:
         length, scaler = padded_length(np.asarray(tokens), self._lengths), self._state.scaler
         scale = self._unscaled if scaler is None else scaler.scale
         loss, gradients = self._loss_and_gradients(scale, *parts, length)
-        self._state, scalars = self._update(self._state, loss, gradients, np.float32(lr))
+        self._state, scalars = self._programs.update(self._state, loss, gradients, np.float32(lr))
         self._log.add(scalars)
         self._count_flops(parts[1])
         self._steps += 1
@@ -86,11 +78,11 @@ class JaxLearner:
 
     def encode_images(self, pixels: Any) -> Array:  # noqa: ANN401
         """Return features (n, embed_dim) of uint8 pixels (n, size, size, 3): float32, not normalised, on the device."""
-        return self._encode(self._images, np.asarray(pixels))
+        return self._encode(self._programs.images, np.asarray(pixels))
 
     def encode_texts(self, tokens: Any) -> Array:  # noqa: ANN401
         """Return features (n, embed_dim) of token ids (n, context): float32, not normalised, on the device."""
-        return self._encode(self._texts, tokens[:, : padded_length(tokens, self._lengths)])
+        return self._encode(self._programs.texts, tokens[:, : padded_length(tokens, self._lengths)])
 
     def gather(self, features: Sequence[Array]) -> np.ndarray:
         """Return batches of features, concatenated on the host: float32 (n, embed_dim)."""
@@ -121,7 +113,7 @@ class JaxLearner:
             "text_length": f"padded to {' or '.join(map(str, self._lengths))}",
             **self._job.tuning,
             "optimizer": "AdamW, optax",
-            "compile_seconds": round(sum(programs.seconds for programs in self._programs), 3),
+            "compile_seconds": round(self._programs.seconds, 3),
         }
         if (scaler := self._state.scaler) is not None:
             described["scaler_scale"] = float(scaler.scale)
@@ -157,7 +149,7 @@ class JaxLearner:
             lengths = [*self._lengths, length]
         for columns in lengths:
             batch = place(np.ascontiguousarray(tokens[:, :, :columns]))
-            program = self._gradients.compiled(params, scale, pixels, batch)
+            program = self._programs.gradients.compiled(params, scale, pixels, batch)
         found: tuple[Array, dict[str, Array]] = program(params, scale, pixels, batch)
         return found if self._mesh is None else jax.tree.map(lambda array: array.addressable_data(0), found)
 

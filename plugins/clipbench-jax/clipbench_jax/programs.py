@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
+
+from clipbench_jax.model import Compute, encode_image, encode_text
+from clipbench_jax.training import DTYPES, Recipe, make_gradients, make_update
 
 LENGTHS = (24, 40)  # captions are padded to one of these, or to the whole context
 CACHED_SECONDS = 0.3  # programs that compile faster are not worth a file
@@ -63,3 +69,30 @@ class Programs:
             self._compiled[shapes] = self._jitted.lower(*arguments).compile()
             self.seconds += time.perf_counter() - started
         return self._compiled[shapes]
+
+
+@dataclass(frozen=True)
+class StepPrograms:
+    """All that a learner computes; features are float32 whatever the training's precision."""
+
+    gradients: Programs
+    update: Programs
+    images: Programs
+    texts: Programs
+
+    @property
+    def seconds(self) -> float:
+        """The time that compiling has taken in this process."""
+        return sum(programs.seconds for programs in (self.gradients, self.update, self.images, self.texts))
+
+
+@functools.cache
+def programs_of(recipe: Recipe, device: jax.Device, mesh: Mesh | None) -> StepPrograms:
+    """Return the programs of a recipe on a device: learners of one process that do the same work share them."""
+    encoding = {"config": recipe.config, "compute": Compute(DTYPES["float32"])}
+    return StepPrograms(
+        Programs(make_gradients(recipe, mesh)),
+        Programs(make_update(recipe), donate_argnums=0),
+        Programs(functools.partial(encode_image, **encoding)),
+        Programs(functools.partial(encode_text, **encoding)),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from jax import Array, lax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from clipbench.api import LearnerJob, Precision
+from clipbench.api import ClipConfig, LearnerJob, LossConfig, OptimizerConfig, Precision
 from clipbench_jax.loss import RANKS, contrastive_loss
 from clipbench_jax.model import Compute, encode_image, encode_text
 from clipbench_jax.parameters import is_matrix
@@ -55,17 +56,34 @@ class StepScalars(NamedTuple):
     withheld: Array
 
 
-def initial_state(params: Params, job: LearnerJob) -> TrainState:
+@dataclass(frozen=True)
+class Recipe:
+    """All of a job that its programs depend on; ``image`` and ``text`` are how each tower is computed."""
+
+    config: ClipConfig
+    optimizer: OptimizerConfig
+    loss: LossConfig
+    image: Compute
+    text: Compute
+    ranks: int
+
+    @classmethod
+    def of(cls, job: LearnerJob) -> Recipe:
+        """Return what the programs of ``job`` depend on."""
+        image = Compute(DTYPES[job.precision], job.grad_checkpointing)
+        text = image if job.autocast_text else Compute(DTYPES["float32"], job.grad_checkpointing)
+        return cls(job.config, job.optimizer, job.loss, image, text, job.world.size)
+
+
+def initial_state(params: Params, recipe: Recipe) -> TrainState:
     """Return the state before the first step."""
     scaler = None
-    if job.precision == "float16":
+    if recipe.image.dtype == DTYPES["float16"]:
         scaler = Scaler(jnp.float32(FIRST_SCALE), jnp.int32(0), jnp.int32(0))
-    return TrainState(params, _adam(job).init(params), scaler)
+    return TrainState(params, _adam(recipe).init(params), scaler)
 
 
-def make_gradients(
-    job: LearnerJob, image: Compute, text: Compute, mesh: Mesh | None
-) -> Callable[[Params, Array, Array, Array], tuple[Array, Params]]:
+def make_gradients(recipe: Recipe, mesh: Mesh | None) -> Callable[[Params, Array, Array, Array], tuple[Array, Params]]:
     """Return the function ``(params, scale, pixels, tokens)`` to loss and gradients, both times ``scale``.
 
     Pixels are uint8 (parts, n, size, size, 3) and tokens int32 (parts, n, length), one part for each micro-batch; with
@@ -73,8 +91,8 @@ def make_gradients(
     """
 
     def gradients(params: Params, scale: Array, pixels: Array, tokens: Array) -> tuple[Array, Params]:
-        objective = _objective(job, image, text, scale)
-        found = _loss_and_gradients(objective, job, params, pixels, tokens)
+        objective = _objective(recipe, scale)
+        found = _loss_and_gradients(objective, recipe, params, pixels, tokens)
         return found if mesh is None else lax.pmean(found, RANKS)
 
     if mesh is None:
@@ -83,7 +101,7 @@ def make_gradients(
     return jax.shard_map(gradients, mesh=mesh, in_specs=(P(), P(), batch, batch), out_specs=P(), check_vma=False)
 
 
-def make_update(job: LearnerJob) -> Callable[[TrainState, Array, Params, Array], tuple[TrainState, StepScalars]]:
+def make_update(recipe: Recipe) -> Callable[[TrainState, Array, Params, Array], tuple[TrainState, StepScalars]]:
     """Return the function ``(state, loss, gradients, lr)`` to the next state and what the step reports."""
 
     def update(state: TrainState, loss: Array, gradients: Params, lr: Array) -> tuple[TrainState, StepScalars]:
@@ -91,7 +109,7 @@ def make_update(job: LearnerJob) -> Callable[[TrainState, Array, Params, Array],
             loss = loss / state.scaler.scale
             gradients = {name: gradient / state.scaler.scale for name, gradient in gradients.items()}
         norm = optax.tree.norm(gradients)
-        taken = _adamw(job, state, gradients, lr)
+        taken = _adamw(recipe, state, gradients, lr)
         if state.scaler is None:
             return TrainState(*taken, None), StepScalars(loss, norm, jnp.bool_(False))
         finite = jnp.isfinite(norm)
@@ -101,11 +119,12 @@ def make_update(job: LearnerJob) -> Callable[[TrainState, Array, Params, Array],
     return update
 
 
-def _objective(job: LearnerJob, image: Compute, text: Compute, scale: Array) -> Callable[..., Array]:
+def _objective(recipe: Recipe, scale: Array) -> Callable[..., Array]:
     """Return the function of parameters and parts that gives the loss of all parts as one batch, times ``scale``."""
 
     def features(params: Params, pixels: Array, tokens: Array) -> tuple[Array, Array]:
-        return encode_image(params, pixels, job.config, image), encode_text(params, tokens, job.config, text)
+        images = encode_image(params, pixels, recipe.config, recipe.image)
+        return images, encode_text(params, tokens, recipe.config, recipe.text)
 
     def objective(params: Params, pixels: Array, tokens: Array) -> Array:
         if len(pixels) == 1:
@@ -115,19 +134,19 @@ def _objective(job: LearnerJob, image: Compute, text: Compute, scale: Array) -> 
             # (GradCache: Gao et al. 2021, arXiv:2101.06983).
             again = jax.checkpoint(lambda part: features(params, *part))
             images, texts = (rows.reshape(-1, rows.shape[-1]) for rows in lax.map(again, (pixels, tokens)))
-        loss = contrastive_loss(images, texts, params["logit_scale"], job.loss, image.dtype, job.world.size)
+        loss = contrastive_loss(images, texts, params["logit_scale"], recipe.loss, recipe.image.dtype, recipe.ranks)
         return loss * scale
 
     return objective
 
 
 def _loss_and_gradients(
-    objective: Callable[..., Array], job: LearnerJob, params: Params, pixels: Array, tokens: Array
+    objective: Callable[..., Array], recipe: Recipe, params: Params, pixels: Array, tokens: Array
 ) -> tuple[Array, Params]:
     """Return loss and gradient: of all parts as one batch, or the mean of the parts', each over its own pairs."""
     gradient_of = jax.value_and_grad(objective)
     parts = len(pixels)
-    if parts == 1 or job.loss.negatives == "batch":
+    if parts == 1 or recipe.loss.negatives == "batch":
         return gradient_of(params, pixels, tokens)
 
     def add(total: tuple[Array, Params], part: tuple[Array, Array]) -> tuple[tuple[Array, Params], None]:
@@ -139,18 +158,18 @@ def _loss_and_gradients(
     return loss, gradients
 
 
-def _adam(job: LearnerJob) -> optax.GradientTransformation:
-    beta1, beta2 = job.optimizer.betas
-    return optax.scale_by_adam(b1=beta1, b2=beta2, eps=job.optimizer.eps)
+def _adam(recipe: Recipe) -> optax.GradientTransformation:
+    beta1, beta2 = recipe.optimizer.betas
+    return optax.scale_by_adam(b1=beta1, b2=beta2, eps=recipe.optimizer.eps)
 
 
-def _adamw(job: LearnerJob, state: TrainState, gradients: Params, lr: Array) -> tuple[Params, optax.ScaleByAdamState]:
+def _adamw(recipe: Recipe, state: TrainState, gradients: Params, lr: Array) -> tuple[Params, optax.ScaleByAdamState]:
     """Return parameters and moments after a step of AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
-    directions, adam = _adam(job).update(gradients, state.adam)
+    directions, adam = _adam(recipe).update(gradients, state.adam)
     params = {}
     for name, value in state.params.items():
-        decays = job.optimizer.decay_norms_and_biases or is_matrix(name, value)
-        decay = job.optimizer.weight_decay if decays else 0.0
+        decays = recipe.optimizer.decay_norms_and_biases or is_matrix(name, value)
+        decay = recipe.optimizer.weight_decay if decays else 0.0
         params[name] = value - lr * (directions[name] + decay * value)
     params["logit_scale"] = params["logit_scale"].clip(0, MAX_LOGIT_SCALE)
     return params, adam
