@@ -37,7 +37,10 @@ def test_a_series_is_one_case_on_one_kind_of_device_oldest_result_first():
     other = changed(dated("d", 4), "config.world_size", 4)
     groups = group_by_series([dated("c", 3), dated("a", 1), other, dated("b", 2)])
     assert [[result.run_id for result in group] for group in groups.values()] == [["d"], ["a", "b", "c"]]
-    assert [key.label for key in groups] == ["quickstart, torch, 4 x Card 1, float32", "quickstart, torch, Card 1, float32"]
+    assert [key.label for key in groups] == [
+        "quickstart, torch, 4 x Card 1, float32",
+        "quickstart, torch, Card 1, float32",
+    ]
 
 
 def test_each_engine_has_a_series_of_its_own():

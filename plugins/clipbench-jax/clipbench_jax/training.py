@@ -108,7 +108,8 @@ def make_update(recipe: Recipe) -> Callable[[TrainState, Array, Params, Array], 
         if state.scaler is not None:
             loss = loss / state.scaler.scale
             gradients = {name: gradient / state.scaler.scale for name, gradient in gradients.items()}
-        norm = optax.tree.norm(gradients)
+        # As dot products: on processors XLA would write the squares down before it adds them.
+        norm = jnp.sqrt(sum(jnp.vdot(gradient, gradient) for gradient in gradients.values()))
         taken = _adamw(recipe, state, gradients, lr)
         if state.scaler is None:
             return TrainState(*taken, None), StepScalars(loss, norm, jnp.bool_(False))
