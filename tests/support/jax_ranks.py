@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clipbench.api import LossConfig, World
+from clipbench.api import LossConfig, World, exit_with_parent
 from clipbench_jax.device import CpuDevice
 from clipbench_jax.engine import JaxEngine
 from tests.support.jax_jobs import make_job
@@ -44,6 +44,7 @@ def take_steps(name, device, world, rows=None):
 
 
 def main(folder):
+    exit_with_parent(os.getppid())
     world = World(*(int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE")))
     device = CpuDevice()
     device.select(world.local_rank)
