@@ -10,11 +10,11 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 from clipbench.api import hookspecs
-from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
+from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec
 from clipbench.errors import UsageError, did_you_mean
 
 GROUP = "clipbench"
-SpecT = TypeVar("SpecT", EngineSpec, DeviceSpec, DatasetSpec, ModelSpec, ObserverSpec)
+SpecT = TypeVar("SpecT", EngineSpec, DeviceSpec, DatasetSpec, ModelSpec, ObserverSpec, MeterSpec)
 SPEC_TYPES = {cls.__name__.removesuffix("Spec").lower(): cls for cls in SpecT.__constraints__}
 
 
@@ -86,6 +86,7 @@ class Registry:
     datasets: Offers[DatasetSpec]
     models: Offers[ModelSpec]
     observers: Offers[ObserverSpec]
+    meters: Offers[MeterSpec]
     plugins: tuple[Plugin, ...]
     manager: pluggy.PluginManager = field(repr=False, compare=False)
 
@@ -110,14 +111,14 @@ class Registry:
         devices = [spec for spec in self.devices.specs if spec.engine == engine and not spec.argument]
         return sorted(devices, key=lambda spec: (-spec.priority, spec.name))
 
-    def device(self, engine: str, name: str) -> Callable[[], Any]:
-        """Return what loads and makes the Device that a suite calls ``name``; raise UsageError if there is none."""
+    def device(self, engine: str, name: str) -> DeviceSpec:
+        """Return the spec of the device that a suite calls ``name``; raise UsageError if there is none."""
         base, _, argument = name.partition(":")
         spec = self.devices.get(base, "device", engine)
-        if bool(argument) != bool(spec.argument):
+        if bool(argument) != bool(spec.argument) or (":" in name and not argument):
             expected = f"{base}:{spec.argument}" if spec.argument else base
             raise UsageError(f"device: '{name}': expected {expected}, {spec.summary}")
-        return lambda: load_object(spec.load)(*([argument] if argument else []))
+        return spec
 
 
 def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
@@ -140,8 +141,8 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
         plugins.append(plugin)
         for kind, spec in specs:
             offers[kind].add(spec, plugin)
-    engines, devices, datasets, models, observers = offers.values()
-    return Registry(engines, devices, datasets, models, observers, tuple(plugins), manager)
+    engines, devices, datasets, models, observers, meters = offers.values()
+    return Registry(engines, devices, datasets, models, observers, meters, tuple(plugins), manager)
 
 
 def load_object(path: str) -> Callable[..., Any]:

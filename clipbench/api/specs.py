@@ -20,7 +20,8 @@ class DeviceSpec:
 
     ``load`` is ``"package.module:attribute"``, called without arguments for a Device. Where ``argument`` names
     something, the spec stands for devices that a suite calls ``NAME:ARGUMENT``, and the argument is given to ``load``.
-    Device ``auto`` takes the available device with the highest ``priority``, and none with an argument.
+    Device ``auto`` takes the available device with the highest ``priority``, and none with an argument. ``install``
+    says what to do where ``load`` cannot be imported.
     """
 
     name: str
@@ -28,6 +29,7 @@ class DeviceSpec:
     summary: str
     load: str
     priority: int = 0
+    install: str = ""
     argument: str = ""
 
 
@@ -54,6 +56,19 @@ class ModelSpec:
     engine: str
     summary: str
     config: ClipConfig
+    load: str
+
+
+@dataclass(frozen=True)
+class MeterSpec:
+    """Sensors of some kinds of device; ``load`` is called with (kind, local_rank) for a Meter.
+
+    ``devices`` names the kinds. Of several meters for a kind, the first that is available is used, by name.
+    """
+
+    name: str
+    devices: tuple[str, ...]
+    summary: str
     load: str
 
 

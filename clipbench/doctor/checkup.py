@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipbench.api import Case, ExitCode, NotReadyError, UsageError
+from clipbench.api import Case, CaseFailedError, ExitCode, Missing, NotReadyError, UsageError
 from clipbench.api.registry import Registry
 from clipbench.doctor import findings
 from clipbench.doctor.device_check import DeviceCheck, run_device_check
 from clipbench.doctor.findings import Finding, Level
 from clipbench.doctor.host import Host
 from clipbench.runs.observers import check_observers
+from clipbench.runs.runner import check_weights
 from clipbench.suites.loading import Suite
 from clipbench.suites.plan import Plan, make_plan
 
@@ -42,6 +43,7 @@ def check_machine(suite: Suite, registry: Registry, out: Path) -> Checkup:
     host = Host()  # before the devices are put to work
     plans, problems = _make_plans(suite.cases, registry)
     checks = [run_device_check(*question) for question in _devices_to_check(suite.cases, registry)]
+    unfitting = _check_weights(plans, checks)
     choices = dict.fromkeys((case.engine, case.device) for case in suite.cases)
     used = [check for choice in choices if (check := findings.used_device(checks, *choice))]
     listed = itertools.chain(
@@ -50,7 +52,8 @@ def check_machine(suite: Suite, registry: Registry, out: Path) -> Checkup:
         *(findings.judge_device(check, check in used) for check in checks),
         *(findings.judge_choice(checks, *choice) for choice in choices),
         problems,
-        *map(findings.judge_data, plans),
+        *(findings.judge_data(plan, unfitting) for plan in plans),
+        *map(findings.judge_reference, plans),
         findings.judge_fetch(plans),
         findings.judge_machine(host, plans, used, out),
     )
@@ -69,6 +72,16 @@ def _make_plans(cases: Sequence[Case], registry: Registry) -> tuple[list[Plan], 
                 raise
             problems.append(Finding("data", case.name, "failure", str(error)))
     return plans, problems
+
+
+def _check_weights(plans: Sequence[Plan], checks: Sequence[DeviceCheck]) -> list[Missing]:
+    """Return the weights that do not fit; those of an engine that cannot be used are not looked at."""
+    usable = {check.engine for check in checks if not check.engine_problem and check.versions}
+    checked = [plan for plan in plans if plan.case.engine in usable and plan.weights is not None]
+    try:
+        return check_weights(checked)
+    except CaseFailedError as error:
+        return [Missing("weights that can be read", str(plan.weights), str(error)) for plan in checked]
 
 
 def _devices_to_check(cases: Sequence[Case], registry: Registry) -> Iterator[tuple[str, str, list[str]]]:

@@ -5,15 +5,17 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clipbench.api import Case, Engine, Missing, Observer, Result, events
 from clipbench.api.registry import Registry, load_object
 from clipbench.errors import CaseFailedError, ExitCode, NotReadyError, StoppedError, UsageError
 from clipbench.files.lock import locked
+from clipbench.results.references import unknown_reference
 from clipbench.results.result import build_result, write_result
 from clipbench.runs.devices import thread_variables
+from clipbench.runs.fitting import weights_checks
 from clipbench.runs.folder import WORK, RunFolder, new_run_folder, unfinished
 from clipbench.runs.job import LAUNCHER_REPORT, Checks, Job
 from clipbench.runs.launch import Launch, outer_launch
@@ -42,18 +44,21 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
     case is resumed, unless ``restart``. Ctrl-C and SIGTERM stop the running case after a step, have its result written
     as interrupted, and raise StoppedError. ``display`` gets every event, and is closed at the end.
     """
-    plans = [make_plan(case, registry) for case in suite.cases]
-    checks = _devices_of(suite)
-    missing = check_observers(registry, suite)
-    _check_writable(out)
-    # Devices are checked by the first case's process, which has to import the framework anyway.
-    if missing or any(plan.missing for plan in plans):
-        _refuse_missing(plans, missing, checks)
     outcomes: list[Outcome] = []
     with ExitStack() as stack:
         observers = Observers(display)
         stack.callback(observers.close)
-        for warning in dict.fromkeys(warning for plan in plans for warning in plan.warnings):
+        observers.handle(
+            events.Progress("data", " and ".join(dict.fromkeys(case.dataset.name for case in suite.cases)))
+        )
+        plans = [make_plan(case, registry) for case in suite.cases]
+        checks = _checks_of(plans)
+        missing = check_observers(registry, suite)
+        _check_writable(out)
+        # Devices are checked by the first case's process, which has to import the framework anyway.
+        if missing or any(plan.missing for plan in plans):
+            _refuse_missing(plans, missing, checks)
+        for warning in dict.fromkeys([*(text for plan in plans for text in plan.warnings), *unknown_references(plans)]):
             observers.handle(events.Notice(f"warning: {warning}"))
         stack.enter_context(locked(out / WORK))
         progress = stack.enter_context(SuiteProgress(out / WORK, suite, restart))
@@ -64,7 +69,8 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
                 outcomes.append(Outcome(*completed, folder=None))
                 continue
             folder = _open_folder(out, plan.case, restart, observers)
-            outcomes.append(_run_case(plan, registry, folder, out, observers, () if outcomes else checks))
+            checks_due = None if outcomes else checks
+            outcomes.append(_run_case(plan, registry, folder, out, observers, checks_due, progress.invocation))
             progress.add(plan.case, outcomes[-1].result, outcomes[-1].path)
     return outcomes
 
@@ -72,7 +78,7 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
 def run_rank(suite: Suite, registry: Registry, launch: Launch) -> int:
     """Take part in a suite as a rank other than the first, which alone writes and shows; return the exit code."""
     for case in suite.cases:
-        end = _run_in_temporary_folder(((case.engine, case.device),), case, launch)
+        end = _run_in_temporary_folder(Checks(((case.engine, case.device),)), case, launch)
         if end.signals:
             return 128 + end.signals[0]
         if end.returncode:
@@ -82,10 +88,20 @@ def run_rank(suite: Suite, registry: Registry, launch: Launch) -> int:
     return ExitCode.PASS
 
 
-def check_suite(suite: Suite, registry: Registry) -> None:
-    """Raise NotReadyError for everything missing, devices included; start and write nothing (``run --dry-run``)."""
+def check_suite(suite: Suite, registry: Registry) -> list[Plan]:
+    """Return the plans of a suite that can run here; start and write nothing (``run --dry-run``).
+
+    Raises NotReadyError for everything missing, devices and weights that fit included.
+    """
     plans = [make_plan(case, registry) for case in suite.cases]
-    _refuse_missing(plans, check_observers(registry, suite), _devices_of(suite))
+    _refuse_missing(plans, check_observers(registry, suite), _checks_of(plans))
+    return plans
+
+
+def unknown_references(plans: Sequence[Plan]) -> list[str]:
+    """Return a warning for each reference that cases name and that does not ship."""
+    names = dict.fromkeys(plan.case.reference for plan in plans)
+    return [warning for warning in map(unknown_reference, names) if warning]
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
@@ -112,12 +128,20 @@ def _open_folder(out: Path, case: Case, restart: bool, observers: Observers) -> 
 
 
 def _run_case(
-    plan: Plan, registry: Registry, folder: RunFolder, out: Path, observers: Observers, checks: Checks
+    plan: Plan,
+    registry: Registry,
+    folder: RunFolder,
+    out: Path,
+    observers: Observers,
+    checks: Checks | None,
+    invocation: str,
 ) -> Outcome:
     """Run one case to a result on disk."""
     case, run_id, launch = plan.case, folder.run_id, outer_launch()
     folder = folder.begin_attempt()
-    checks = checks or ((case.engine, case.device),)
+    checks = checks or Checks(((case.engine, case.device),))
+    # Its own weights are read in a moment anyway.
+    checks = replace(checks, weights=tuple(check for check in checks.weights if check not in weights_checks([plan])))
     started, tuning = folder.updated, folder.tuning()
     job = Job(folder.path, os.getpid(), checks, case, folder.checkpoints, started, tuning)
     launcher = SINGLE_PROCESS if launch or case.world_size == 1 else _launcher(registry, case, folder)
@@ -127,7 +151,7 @@ def _run_case(
         end = run_job(job, launcher, variables, observers.handle)
         _raise_refusals(end, folder)
         status, error = verdict_of_run(end)
-        result = build_result(case, run_id, folder.started, end.events, status, error, plan.warnings)
+        result = build_result(case, run_id, folder.started, end.events, status, error, plan.warnings, invocation)
         path = write_result(out, result)
         observers.handle(events.CaseFinished(result, path))
     folder = folder.mark(status)
@@ -164,13 +188,20 @@ def _raise_refusals(end: ProcessEnd, folder: RunFolder) -> None:
 # --- what is missing ------------------------------------------------------------------------------------------------
 
 
-def _devices_of(suite: Suite) -> Checks:
-    return tuple(dict.fromkeys((case.engine, case.device) for case in suite.cases))
+def check_weights(plans: Sequence[Plan]) -> list[Missing]:
+    """Return the weights that do not fit their model, found in a process of its own."""
+    weights = weights_checks(plans)
+    return _look_for(Checks((), weights)) if weights else []
+
+
+def _checks_of(plans: Sequence[Plan]) -> Checks:
+    devices = dict.fromkeys((plan.case.engine, plan.case.device) for plan in plans)
+    return Checks(tuple(devices), weights_checks(plans))
 
 
 def _refuse_missing(plans: Sequence[Plan], further: Sequence[Missing], checks: Checks) -> None:
-    """Raise one NotReadyError for everything that any case lacks, devices included."""
-    missing = [item for plan in plans for item in plan.missing] + list(further) + _check_devices(checks)
+    """Raise one NotReadyError for everything that any case lacks, devices and weights that fit included."""
+    missing = [item for plan in plans for item in plan.missing] + list(further) + _look_for(checks)
     if missing:
         raise NotReadyError(list_missing(list(dict.fromkeys(missing)), fetch_command(plans)))
 
@@ -192,13 +223,13 @@ def list_missing(missing: Sequence[Missing], command: str = "") -> str:
     return "\n".join(lines)
 
 
-def _check_devices(checks: Checks) -> list[Missing]:
-    """Return what is missing among engines and devices, found in a process of its own: it imports frameworks."""
+def _look_for(checks: Checks) -> list[Missing]:
+    """Return what is missing among engines, devices and weights, found in a process of its own: frameworks are slow."""
     end = _run_in_temporary_folder(checks, max_signals=1)
     if end.signals:
         raise KeyboardInterrupt
     if not end.of(events.DevicesChecked):
-        raise CaseFailedError(f"the devices could not be checked: {_failure_message(end) or end.log}")
+        raise CaseFailedError(f"devices and weights could not be checked: {_failure_message(end) or end.log}")
     return _missing(end)
 
 

@@ -156,13 +156,20 @@ def test_two_engines_may_have_a_device_of_one_name(plugin):
         ]
 
     registry = load_registry([plugin("d", clipbench_devices=devices)])
-    assert registry.device("torch", "cpu")() == 0 and registry.device("jax", "cpu")() == ""
-    assert registry.device("jax", "pjrt:xpu")() == "xpu"
+    assert (
+        registry.device("torch", "cpu").load == "builtins:int" and registry.device("jax", "cpu").load == "builtins:str"
+    )
+    assert registry.device("jax", "pjrt:xpu").name == "pjrt"
     assert [spec.name for spec in registry.devices_of("jax")] == ["cpu"]  # auto takes none that has to be named
     for name in ("pjrt", "pjrt:"):
         with pytest.raises(UsageError, match=rf"device: '{name}': expected pjrt:PLATFORM"):
             registry.device("jax", name)
-    with pytest.raises(UsageError, match="device: 'cpu:1': expected cpu"):
-        registry.device("jax", "cpu:1")
+    for name in ("cpu:1", "cpu:"):
+        with pytest.raises(UsageError, match=f"device: '{name}': expected cpu"):
+            registry.device("jax", name)
     with pytest.raises(UsageError, match="device: 'pjrt' belongs to engine 'jax', not to 'torch'"):
         registry.device("torch", "pjrt:xpu")
+    with pytest.raises(
+        UsageError, match="device: 'cpu' belongs to engines 'jax' and 'torch'; choose one with --engine"
+    ):
+        registry.devices.get("cpu", "device")

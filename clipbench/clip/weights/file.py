@@ -34,10 +34,13 @@ def parameters_in(content: object, path: Path, tensor: type[Any]) -> dict[str, A
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def check_names(path: Path, own: Shapes, found: Shapes, infinite: Sequence[str]) -> None:
+def check_names(
+    path: Path, own: Shapes, found: Shapes, unusable: Sequence[str] = (), infinite: Sequence[str] = ()
+) -> None:
     """Raise NotReadyError, with both shapes, unless the names and shapes ``found`` in ``path`` are a model's ``own``.
 
-    ``infinite`` are the names of what has a value that is not finite.
+    ``unusable`` says of which type the tensors are that hold no real numbers; ``infinite`` are the names of those with
+    a value that is not finite.
     """
     problems = [
         *_listed("missing", [f"{name} {own[name]}" for name in own if name not in found]),
@@ -50,6 +53,7 @@ def check_names(path: Path, own: Shapes, found: Shapes, infinite: Sequence[str])
                 if name in found and found[name] != own[name]
             ],
         ),
+        *_listed("of another type than real numbers", list(unusable)),
         *_listed("not finite", list(infinite)),
     ]
     if problems:

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.api import Device, LearnerJob, Precision, Probe, World
+from clipbench.api import ClipConfig, Device, LearnerJob, ModelSpec, Precision, Probe, World
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +53,12 @@ class JaxEngine:
         from clipbench_jax.probes import probe_device
 
         return probe_device(device, precision)
+
+    def check_weights(self, model: ModelSpec, config: ClipConfig, weights: Path) -> None:
+        """Raise NotReadyError where a learner of this model could not be given these weights."""
+        from clipbench_jax.weights import load_weights
+
+        load_weights(model, config, weights)
 
     def learner(self, job: LearnerJob) -> JaxLearner:
         """Return a Learner for ``job``."""

@@ -122,7 +122,11 @@ class JaxLearner:
 
     def _load(self) -> dict[str, Array]:
         job = self._job
-        weights = load_weights(job, job.weights) if job.weights else dict(initial_weights(job.config, job.seed))
+        weights = (
+            load_weights(job.model, job.config, job.weights)
+            if job.weights
+            else dict(initial_weights(job.config, job.seed))
+        )
         return {name: self._put(array) for name, array in stacked(weights).items()}
 
     def _put(self, array: np.ndarray) -> Array:

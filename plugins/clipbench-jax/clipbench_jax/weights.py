@@ -9,24 +9,26 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from clipbench.api import LearnerJob, NotReadyError, parameter_shapes, weights
+from clipbench.api import ClipConfig, ModelSpec, NotReadyError, parameter_shapes, weights
 from clipbench_jax import clipbench_models
 
 
-def load_weights(job: LearnerJob, path: Path) -> dict[str, np.ndarray]:
+def load_weights(model: ModelSpec, config: ClipConfig, path: Path) -> dict[str, np.ndarray]:
     """Return the weights in ``path`` under OpenAI's names, float32, whichever names they have there.
 
-    Raises NotReadyError where the file, or the description beside it, is of another model than the job's.
+    Raises NotReadyError where the file, or the description beside it, is of another model than ``config``.
     """
     state = read_weights(path)
-    own = parameter_shapes(job.config)
+    own = parameter_shapes(config)
     beside = weights.read_descriptions(path, transformers=weights.has_transformers_names(state))
     if state.keys() != own.keys():
         state = weights.to_openai_names(state, path, np.concatenate)
-    models = {spec.name: spec.config for spec in clipbench_models()} | {job.model.name: job.model.config}
-    weights.check_fit(path, job.model.name, job.config, models, [*beside, weights.describe_tensors(state, job.config)])
-    infinite = [name for name, array in state.items() if not np.isfinite(array).all()]
-    weights.check_names(path, own, {name: array.shape for name, array in state.items()}, infinite)
+    models = {spec.name: spec.config for spec in clipbench_models()} | {model.name: model.config}
+    weights.check_fit(path, model.name, config, models, [*beside, weights.describe_tensors(state, config)])
+    unusable = {name: f"{name} is {array.dtype}" for name, array in state.items() if array.dtype != np.float32}
+    infinite = [name for name, array in state.items() if name not in unusable and not np.isfinite(array).all()]
+    shapes = {name: array.shape for name, array in state.items()}
+    weights.check_names(path, own, shapes, [text for name, text in unusable.items() if name in own], infinite)
     return {name: np.asarray(state[name], np.float32, order="C") for name in own}
 
 
@@ -53,7 +55,7 @@ def _as_float32(state: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarr
     for name, array in state.items():
         # numpy has no bfloat16: there are two opaque bytes each.
         values = array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
-        yield name, values if values.dtype.kind in "iub" else values.astype(np.float32)
+        yield name, values if values.dtype.kind in "iubc" else values.astype(np.float32)
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clipbench.api import LearnerJob, NotReadyError, weights
+from clipbench.api import ClipConfig, LearnerJob, ModelSpec, NotReadyError, weights
 from clipbench_torch import clipbench_models
+from clipbench_torch.model import empty_model
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -40,9 +41,16 @@ def read_archive(path: Path, *, mmap: bool = True) -> Any:  # noqa: ANN401 -- wh
         return _torch_load(path, mmap=False)
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            infos = archive.infolist()
     except Exception:  # a damaged list of its files raises anything
         raise NotReadyError(weights.truncated(path)) from None
+    names = [info.filename for info in infos]
+    # torch reads tensors where they lie in the file: what is compressed there would be taken for numbers.
+    if any("/data/" in info.filename and info.compress_type != zipfile.ZIP_STORED for info in infos):
+        raise NotReadyError(
+            f"{path}: its tensors are compressed inside the archive, which torch does not read; unpack it with `unzip` "
+            "and pack it again without compression: `zip -0 -r NEW.pth FOLDER`"
+        )
     if weights.is_torchscript(names):
         return {name: _tensor(array) for name, array in weights.read_archive(path).items()}
     return _torch_load(path, mmap=mmap)
@@ -53,27 +61,54 @@ def load_weights(model: nn.Module, job: LearnerJob, path: Path) -> None:
 
     Raises NotReadyError where the file, or the description beside it, is of another model than the job's.
     """
-    state = read_weights(path)
-    beside = weights.read_descriptions(path, transformers=weights.has_transformers_names(state))
-    if state.keys() != model.state_dict().keys():
-        state = weights.to_openai_names(state, path, torch.cat)
-    models = {spec.name: spec.config for spec in clipbench_models()} | {job.model.name: job.model.config}
-    described = [*beside, weights.describe_tensors(state, job.config)]
-    weights.check_fit(path, job.model.name, job.config, models, described)
-    load_strictly(model, state, path)
+    load_strictly(model, _read_fitting(model.state_dict(), job.model, job.config, path), path)
+
+
+def check_weights(model: ModelSpec, config: ClipConfig, path: Path) -> None:
+    """Raise NotReadyError where ``load_weights`` would; the model is built without its numbers."""
+    with torch.device("meta"):
+        own = empty_model(model, config).state_dict()
+    _check_strictly(own, _read_fitting(own, model, config, path), path)
 
 
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Copy ``state`` into ``model``; every name and shape must match and every value be finite.
+    """Copy ``state`` into ``model``; every name and shape must match and every value be a finite real number.
 
     Raises NotReadyError that names what does not match, with both shapes.
     """
     own = model.state_dict()
-    infinite = [name for name in own if name in state and not bool(state[name].isfinite().all())]
-    weights.check_names(path, _shapes(own), _shapes(state), infinite)
+    _check_strictly(own, state, path)
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(state[name])
+
+
+def _read_fitting(own: Mapping[str, Tensor], model: ModelSpec, config: ClipConfig, path: Path) -> dict[str, Tensor]:
+    """Return the weights in ``path`` by OpenAI's names, or as they are where they have the names of ``own``."""
+    state = read_weights(path)
+    beside = weights.read_descriptions(path, transformers=weights.has_transformers_names(state))
+    if state.keys() != own.keys():
+        state = weights.to_openai_names(state, path, torch.cat)
+    models = {spec.name: spec.config for spec in clipbench_models()} | {model.name: model.config}
+    weights.check_fit(path, model.name, config, models, [*beside, weights.describe_tensors(state, config)])
+    return state
+
+
+def _check_strictly(own: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:
+    both = [name for name in own if name in state]
+    usable = [name for name in both if _holds_real_numbers(state[name])]
+    unusable = [f"{name} is {_type_of(state[name])}" for name in both if name not in usable]
+    infinite = [name for name in usable if not bool(state[name].isfinite().all())]
+    weights.check_names(path, _shapes(own), _shapes(state), unusable, infinite)
+
+
+def _holds_real_numbers(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.layout == torch.strided and tensor.device.type == "cpu"
+
+
+def _type_of(tensor: Tensor) -> str:
+    marks = (tensor.dtype, *([tensor.layout] if tensor.layout != torch.strided else []))
+    return " ".join(str(mark).removeprefix("torch.") for mark in marks)
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from clipbench.api import ModelSpec
 from clipbench.errors import NotReadyError
 from clipbench_jax.weights import load_weights, read_weights
-from tests.support.jax_jobs import make_job
 from tests.support.weight_folders import CONFIG, filled, save_open_clip, save_transformers
+
+MODEL = ModelSpec("test", "jax", "for tests", CONFIG, "clipbench_jax.learner:JaxLearner")
 
 
 def assert_same(got, want):
@@ -43,7 +45,7 @@ def test_a_torchscript_archive(tmp_path):
 def test_names_of_transformers_and_open_clip(tmp_path, form):
     theirs = save_transformers(tmp_path, form=form)
     (path,) = [*tmp_path.glob("*.safetensors"), *tmp_path.glob("*.bin")]
-    found = load_weights(make_job(CONFIG), path)
+    found = load_weights(MODEL, CONFIG, path)
     projection = theirs.visual_projection.weight.detach().numpy().T
     assert np.array_equal(found["visual.proj"], projection) and found["visual.proj"].flags.c_contiguous
     query = theirs.text_model.encoder.layers[1].self_attn.q_proj.weight.detach().numpy()
@@ -51,7 +53,7 @@ def test_names_of_transformers_and_open_clip(tmp_path, form):
     (tmp_path / "other").mkdir()
     saved = save_open_clip(tmp_path / "other", nested=True, form=form)
     (path,) = [*(tmp_path / "other").glob("*.safetensors"), *(tmp_path / "other").glob("*.bin")]
-    assert_same(load_weights(make_job(CONFIG), path), saved.state_dict())
+    assert_same(load_weights(MODEL, CONFIG, path), saved.state_dict())
 
 
 class Malicious:
@@ -85,6 +87,6 @@ def test_refusals_name_the_file_and_the_reason(reason, tmp_path, monkeypatch):
     path = tmp_path / "weights.pth"
     REFUSED[reason](path)
     with pytest.raises(NotReadyError) as refusal:
-        load_weights(make_job(CONFIG), path)
+        load_weights(MODEL, CONFIG, path)
     assert str(path) in str(refusal.value) and reason in str(refusal.value)
     assert not Path("run.txt").exists()
