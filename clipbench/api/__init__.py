@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from clipbench.api.protocols import Dataset, Device, Engine, Group, Learner, Loader, Meter, Observer, Split
     from clipbench.api.result import Direction, EpochRecord, Metric, QueryRanks, Result, Window
     from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec
-    from clipbench.clip.config import CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, ClipConfig
+    from clipbench.clip.config import (
+        CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, VARIANTS, ClipConfig,
+    )
     from clipbench.clip.flops import training_flops
     from clipbench.clip.initial_weights import initial_weights, parameter_shapes
     from clipbench.errors import (
@@ -42,9 +44,9 @@ _MODULES = (
 )  # fmt: skip
 
 __all__ = [
-    "ABSENT", "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336", "Batch", "Case",
-    "CaseFailedError", "ClipConfig", "ClipbenchError", "DataFinding", "Dataset", "DatasetRequest", "DatasetSpec",
-    "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine", "EngineSpec", "EpochRecord", "ExitCode",
+    "ABSENT", "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336", "VARIANTS", "Batch",
+    "Case", "CaseFailedError", "ClipConfig", "ClipbenchError", "DataFinding", "Dataset", "DatasetRequest",
+    "DatasetSpec", "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine", "EngineSpec", "EpochRecord", "ExitCode",
     "Fingerprint", "Group", "Heartbeat", "InvalidFileError", "Learner", "LearnerJob", "LearnerState", "Loader",
     "LossConfig", "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec",
     "OptimizerConfig", "Precision", "Probe", "QueryRanks", "Reading", "Result", "Split", "StepReport", "TensorRef",

@@ -5,17 +5,7 @@ Hooks only: jax is imported when a case needs it, not when plugins are listed.
 
 from __future__ import annotations
 
-from clipbench.api import (
-    CLIP_TINY,
-    CLIP_VIT_B16,
-    CLIP_VIT_B32,
-    CLIP_VIT_L14,
-    CLIP_VIT_L14_336,
-    DeviceSpec,
-    EngineSpec,
-    ModelSpec,
-    hookimpl,
-)
+from clipbench.api import VARIANTS, DeviceSpec, EngineSpec, ModelSpec, hookimpl
 
 MODEL = "clipbench_jax.learner:JaxLearner"
 
@@ -37,10 +27,4 @@ def clipbench_devices() -> list[DeviceSpec]:
 
 @hookimpl
 def clipbench_models() -> list[ModelSpec]:
-    return [
-        ModelSpec("clip-vit-b16", "jax", "OpenAI's ViT-B/16, 150 M parameters", CLIP_VIT_B16, MODEL),
-        ModelSpec("clip-vit-b32", "jax", "OpenAI's ViT-B/32, 151 M parameters", CLIP_VIT_B32, MODEL),
-        ModelSpec("clip-vit-l14", "jax", "OpenAI's ViT-L/14, 428 M parameters", CLIP_VIT_L14, MODEL),
-        ModelSpec("clip-vit-l14-336", "jax", "OpenAI's ViT-L/14@336px, 428 M parameters", CLIP_VIT_L14_336, MODEL),
-        ModelSpec("clip-tiny", "jax", "one million parameters, learns in a minute", CLIP_TINY, MODEL),
-    ]
+    return [ModelSpec(name, "jax", summary, config, MODEL) for name, (summary, config) in VARIANTS.items()]
