@@ -28,6 +28,7 @@ class JaxDevice:
     def __init__(self, name: str = "") -> None:
         self.name = name or self.name
         self._local_rank = 0
+        self._peak_before = 0
 
     # --- what the engine asks of its devices ------------------------------------------------------------------------
 
@@ -86,10 +87,15 @@ class JaxDevice:
         return stats["bytes_limit"] - stats["bytes_in_use"] if {"bytes_limit", "bytes_in_use"} <= set(stats) else None
 
     def reset_peak_memory(self) -> None:
-        """Do nothing: JAX counts the peak of the whole process."""
+        """Note the peak up to now: JAX counts that of the whole process, and never starts anew."""
+        self._peak_before = self._peak_of_process() or 0
 
     def peak_memory(self) -> int | None:
-        """Return the peak bytes in use since the process started, or None where JAX does not tell."""
+        """Return the peak bytes in use since the last reset; None where JAX does not tell, or an earlier one hides it."""
+        peak = self._peak_of_process()
+        return peak if peak and peak > self._peak_before else None
+
+    def _peak_of_process(self) -> int | None:
         return (self.jax_device().memory_stats() or {}).get("peak_bytes_in_use")
 
     def environment_variables(self) -> Sequence[str]:
