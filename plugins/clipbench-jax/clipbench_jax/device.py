@@ -91,7 +91,7 @@ class JaxDevice:
         self._peak_before = self._peak_of_process() or 0
 
     def peak_memory(self) -> int | None:
-        """Return the peak bytes in use since the last reset; None where JAX does not tell, or an earlier one hides it."""
+        """Return the peak bytes in use since the last reset, or None where an earlier peak hides it."""
         peak = self._peak_of_process()
         return peak if peak and peak > self._peak_before else None
 
