@@ -21,7 +21,8 @@ class DeviceSpec:
     ``load`` is ``"package.module:attribute"``, called without arguments for a Device. Where ``argument`` names
     something, the spec stands for devices that a suite calls ``NAME:ARGUMENT``, and the argument is given to ``load``.
     Device ``auto`` takes the available device with the highest ``priority``, and none with an argument. ``install``
-    says what to do where ``load`` cannot be imported.
+    says what to do where ``load`` cannot be imported. A ``trusted`` device is the engine's own measure: a check of
+    numerics compares the float32 of its other devices with this one's.
     """
 
     name: str
@@ -30,6 +31,7 @@ class DeviceSpec:
     load: str
     priority: int = 0
     install: str = ""
+    trusted: bool = False
     argument: str = ""
 
 

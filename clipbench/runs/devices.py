@@ -3,8 +3,8 @@
 import os
 import sys
 
-from clipbench.api import Device, Engine, Missing, Precision
-from clipbench.api.registry import Registry, load_object
+from clipbench.api import Device, Missing, Precision
+from clipbench.api.registry import Registry
 from clipbench.errors import UsageError
 from clipbench.results.environment import usable_cores
 
@@ -14,7 +14,7 @@ def find_device(registry: Registry, engine_name: str, name: str) -> Device | Mis
 
     Where there is none, or the engine cannot be used, it is Missing, which says why.
     """
-    engine: Engine = load_object(registry.engines.get(engine_name, "engine").load)()
+    engine = registry.open_engine(engine_name)
     if problem := engine.problem():
         return Missing(f"engine {engine_name}", f"Python {sys.executable}", problem)
     reasons = []
@@ -33,7 +33,7 @@ def open_device(registry: Registry, engine: str, name: str) -> Device | str:
     """
     spec = registry.device(engine, name)
     try:
-        device: Device = load_object(spec.load)(*filter(None, [name.partition(":")[2]]))
+        device = registry.open_device(engine, name)
     except (ImportError, OSError) as error:
         if not lacks_package(error, spec.load):
             raise

@@ -13,6 +13,7 @@ from clipbench.runs.devices import find_device
 from clipbench.runs.fitting import unfitting
 from clipbench.runs.job import EVENTS, STOP, Job
 from clipbench.runs.launch import world_of
+from clipbench.runs.numerics import check_numerics
 from clipbench.runs.reporter import Reporter
 from clipbench.training.stop import Stopped, StopRequest
 
@@ -36,12 +37,13 @@ def main(arguments: Sequence[str]) -> int:
         if missing:
             return ExitCode.NOT_READY
         if job.case is not None:
-            run_case(job, job.case, registry, reporter, stop)
+            do = run_case if job.task == "run" else check_numerics
+            do(job, job.case, registry, reporter, stop)
         return ExitCode.PASS
     except Stopped as stopped:
         reporter.emit(events.TrainingStopped(str(stopped.checkpoint) if stopped.checkpoint else None))
         return ExitCode.INTERRUPTED
-    except Exception as error:
+    except BaseException as error:  # of a plugin that calls sys.exit, too
         return reporter.failed(error)
 
 

@@ -18,7 +18,7 @@ def clipbench_engines() -> list[EngineSpec]:
 @hookimpl
 def clipbench_devices() -> list[DeviceSpec]:
     return [
-        DeviceSpec("cpu", "jax", "the processor", "clipbench_jax.device:CpuDevice", priority=10),
+        DeviceSpec("cpu", "jax", "the processor", "clipbench_jax.device:CpuDevice", priority=10, trusted=True),
         DeviceSpec("gpu", "jax", "NVIDIA and AMD GPUs", "clipbench_jax.device:GpuDevice", priority=20),
         DeviceSpec("tpu", "jax", "Google's TPUs", "clipbench_jax.device:TpuDevice", priority=30),
         DeviceSpec("pjrt", "jax", "what a PJRT plug-in brings", "clipbench_jax.device:JaxDevice", argument="PLATFORM"),

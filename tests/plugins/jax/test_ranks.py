@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
     command = [*JaxEngine().launcher(2, folder / "killed.json"), "tests.support.jax_ranks", str(folder)]
     variables = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     done = subprocess.run(
-        command, cwd=TOP, env={**os.environ, **variables}, capture_output=True, text=True, timeout=300
+        command, cwd=TOP, env={**os.environ, **variables}, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 4, done.stderr
     return folder
