@@ -24,7 +24,7 @@ from clipbench.runs.devices import find_device, pick_precision
 from clipbench.runs.job import RANK_LOCK, Job
 from clipbench.runs.meters import start_sampler
 from clipbench.runs.reporter import Reporter
-from clipbench.suites.plan import Plan, make_plan
+from clipbench.suites.plan import Plan, cache_folder, make_plan
 from clipbench.training import checkpoints
 from clipbench.training.batches import EvalFetch, TrainFetch, tokenise, worker_count
 from clipbench.training.checkpointing import Checkpointer, saved_run
