@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[1]
-FRAMEWORKS = ("torch", "jax", "torch_sdaa", "transformers", "tensorflow")
+FRAMEWORKS = ("torch", "jax", "jaxlib", "optax", "torch_sdaa", "transformers", "tensorflow")
 HEAVY = (*FRAMEWORKS, "numpy", "PIL", "tokenizers", "jsonschema", "rich", "yaml", "ftfy")
 
 
@@ -42,17 +42,18 @@ def test_no_module_of_the_core_imports_a_framework():
 
 def test_no_device_is_tested_for_by_name_outside_its_plugin():
     """Device names are compared nowhere; each device's own class may say what it is."""
-    compared = re.compile(r"""(==|!=|\bin\b|startswith\()\s*[\[("']*(cuda|sdaa|cpu|mps)["']""")
+    compared = re.compile(r"""(==|!=|\bin\b|startswith\()\s*[\[("']*(cuda|sdaa|cpu|mps|gpu|tpu)["']""")
     for path in [*TOP.glob("clipbench/**/*.py"), *TOP.glob("plugins/**/*.py")]:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             assert not compared.search(line), f"{path}:{number}: {line.strip()}"
 
 
-def test_the_metadata_never_requires_torch():
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_the_metadata_never_requires_a_framework(framework):
     """A requirement on torch makes pip replace a vendor's build with the index's own."""
     from importlib.metadata import requires
 
     for requirement in requires("clipbench"):
-        if re.match(r"torch\b", requirement):
-            assert re.fullmatch(r"""torch\s*;\s*extra == ['"]torch['"]""", requirement), requirement
+        if re.match(rf"{framework}\b", requirement):
+            assert re.fullmatch(rf"""{framework}\s*;\s*extra == ['"]{framework}['"]""", requirement), requirement
         assert not requirement.startswith("torch_sdaa") and not requirement.startswith("torch-sdaa")

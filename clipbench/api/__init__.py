@@ -18,13 +18,16 @@ if TYPE_CHECKING:
         Batch, DataFinding, DatasetRequest, DeviceInfo, Fingerprint, LearnerJob, LearnerState, Missing, Precision,
         Probe, Reading, StepReport, TensorRef, World,
     )
+    from clipbench.api.heartbeat import Heartbeat
     from clipbench.api.loader import ProcessLoader
     from clipbench.api.plain import ABSENT, finite, from_plain, leaves, to_plain, value_at
     from clipbench.api.processes import exit_with_parent
     from clipbench.api.protocols import Dataset, Device, Engine, Group, Learner, Loader, Meter, Observer, Split
     from clipbench.api.result import Direction, EpochRecord, Metric, QueryRanks, Result, Window
     from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec
-    from clipbench.clip.config import CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, ClipConfig
+    from clipbench.clip.config import (
+        CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, VARIANTS, ClipConfig,
+    )
     from clipbench.clip.flops import training_flops
     from clipbench.clip.initial_weights import initial_weights, parameter_shapes
     from clipbench.errors import (
@@ -38,18 +41,19 @@ hookimpl = pluggy.HookimplMarker("clipbench")
 # Where the names of __all__ are found; looked through in this order.
 _MODULES = (
     "api.specs", "errors", "clip.config", "api.config", "api.data", "api.result", "api.plain", "api.processes",
-    "api.protocols", "api.loader", "clip.flops", "clip.initial_weights",
+    "api.heartbeat", "api.protocols", "api.loader", "clip.flops", "clip.initial_weights",
 )  # fmt: skip
 
 __all__ = [
-    "ABSENT", "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336", "Batch", "Case",
-    "CaseFailedError", "ClipConfig", "ClipbenchError", "DataFinding", "Dataset", "DatasetRequest", "DatasetSpec",
-    "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine", "EngineSpec", "EpochRecord", "ExitCode",
-    "Fingerprint", "Group", "InvalidFileError", "Learner", "LearnerJob", "LearnerState", "Loader", "LossConfig",
-    "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec",
-    "OptimizerConfig", "Precision", "Probe", "ProcessLoader", "QueryRanks", "Reading", "Result", "Split", "StepReport",
-    "TensorRef", "UsageError", "Window", "World", "did_you_mean", "events", "exit_with_parent", "finite", "from_plain",
-    "hookimpl", "initial_weights", "leaves", "parameter_shapes", "to_plain", "training_flops", "value_at",
+    "ABSENT", "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336", "VARIANTS", "Batch",
+    "Case", "CaseFailedError", "ClipConfig", "ClipbenchError", "DataFinding", "Dataset", "DatasetRequest",
+    "DatasetSpec", "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine", "EngineSpec", "EpochRecord",
+    "ExitCode", "Fingerprint", "Group", "Heartbeat", "InvalidFileError", "Learner", "LearnerJob", "LearnerState",
+    "Loader", "LossConfig", "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer",
+    "ObserverSpec", "OptimizerConfig", "Precision", "Probe", "ProcessLoader", "QueryRanks", "Reading", "Result",
+    "Split", "StepReport", "TensorRef", "UsageError", "Window", "World", "did_you_mean", "events", "exit_with_parent",
+    "finite", "from_plain", "hookimpl", "initial_weights", "leaves", "parameter_shapes", "to_plain", "training_flops",
+    "value_at",
 ]  # fmt: skip
 
 

@@ -89,7 +89,8 @@ class Fingerprint:
 class LearnerJob:
     """Everything an engine needs to build a Learner; ``weights`` None means OpenAI's initialisation from ``seed``.
 
-    ``device`` is selected, seeded and tuned; ``tuning`` is what its ``tune`` returned.
+    ``device`` is selected, seeded and tuned; ``tuning`` is what its ``tune`` returned. ``cache`` is the user's folder
+    for what can be made again: an engine may keep there, in a folder of its name, what it has compiled.
     """
 
     model: ModelSpec
@@ -106,6 +107,7 @@ class LearnerJob:
     grad_checkpointing: bool = False
     compile: str | None = None
     tuning: Mapping[str, Any] = field(default_factory=dict)
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)

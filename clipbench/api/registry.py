@@ -45,25 +45,45 @@ class Offers(Generic[SpecT]):
     """What all plugins offer of one kind, by name, and which plugin each comes from."""
 
     kind: str
-    specs: dict[str, SpecT] = field(default_factory=dict)
-    origin: dict[str, Plugin] = field(default_factory=dict)
+    origin: dict[SpecT, Plugin] = field(default_factory=dict)
+
+    @property
+    def specs(self) -> list[SpecT]:
+        """Return all specs, sorted by name."""
+        return sorted(self.origin, key=lambda spec: (spec.name, _engine_of(spec) or ""))
 
     def add(self, spec: SpecT, plugin: Plugin) -> None:
-        """Add what ``plugin`` offers; raise UsageError for a name that another plugin offers."""
-        if spec.name in self.specs:
-            raise UsageError(
-                f"{self.kind} '{spec.name}' is offered twice: by {self.origin[spec.name]} and by {plugin}. "
-                "Uninstall one of the two, or rename what it offers."
-            )
-        self.specs[spec.name], self.origin[spec.name] = spec, plugin
+        """Add what ``plugin`` offers; raise UsageError for a name that another plugin offers, for the same engine."""
+        for other, owner in self.origin.items():
+            if (other.name, _engine_of(other)) == (spec.name, _engine_of(spec)):
+                raise UsageError(
+                    f"{self.kind} '{spec.name}' is offered twice: by {owner} and by {plugin}. "
+                    "Uninstall one of the two, or rename what it offers."
+                )
+        self.origin[spec] = plugin
 
-    def get(self, name: str, key: str) -> SpecT:
-        """Return the spec called ``name``; raise UsageError that names ``key`` and the nearest if there is none."""
-        if name in self.specs:
-            return self.specs[name]
+    def get(self, name: str, key: str, engine: str | None = None) -> SpecT:
+        """Return the spec called ``name``, of ``engine`` where several have a device or a model of that name.
+
+        Raises UsageError that names ``key`` and the nearest name, or the engines to which the name belongs.
+        """
+        found = {_engine_of(spec): spec for spec in self.origin if spec.name == name}
+        if engine in found:
+            return found[engine]
+        if len(found) == 1 and engine is None:
+            return next(iter(found.values()))
+        if found:
+            owners = " and ".join(sorted(f"'{owner}'" for owner in found))
+            not_to = "; choose one with --engine" if engine is None else f", not to '{engine}'"
+            raise UsageError(f"{key}: '{name}' belongs to engine{'s'[: len(found) - 1]} {owners}{not_to}")
         kind = f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
-        near = did_you_mean(name, self.specs)
+        near = did_you_mean(name, [spec.name for spec in self.origin if engine in (None, _engine_of(spec))])
         raise UsageError(f"{key}: '{name}' is not {kind} of any installed plugin; {near} (clipbench list shows all)")
+
+
+def _engine_of(spec: object) -> str | None:
+    """Return the engine that a device or a model is for; None for what no engine owns."""
+    return getattr(spec, "engine", None)
 
 
 @dataclass(frozen=True)
@@ -86,25 +106,26 @@ class Registry:
 
     def open_engine(self, name: str) -> Engine:
         """Return the engine called ``name``; raise UsageError where no plugin offers it."""
-        return self._open(self.engines, name, "engine", "Engine")  # type: ignore[no-any-return]
+        return self._open(self.engines, self.engines.get(name, "engine"), "Engine")  # type: ignore[no-any-return]
 
-    def open_device(self, name: str) -> Device:
-        """Return the device called ``name``; raise ImportError where its plugin cannot import what it needs."""
-        return self._open(self.devices, name, "device", "Device")  # type: ignore[no-any-return]
+    def open_device(self, engine: str, name: str) -> Device:
+        """Return what a suite calls ``name``; raise ImportError where its plugin cannot import what it needs."""
+        argument = name.partition(":")[2]
+        spec = self.device(engine, name)
+        return self._open(self.devices, spec, "Device", *filter(None, [argument]))  # type: ignore[no-any-return]
 
     def open_dataset(self, name: str, request: DatasetRequest) -> Dataset:
         """Return the dataset called ``name`` for ``request``."""
-        return self._open(self.datasets, name, "dataset.name", "Dataset", request)  # type: ignore[no-any-return]
+        return self._open(self.datasets, self.datasets.get(name, "dataset.name"), "Dataset", request)  # type: ignore[no-any-return]
 
     def open_meter(self, name: str, kind: str, local_rank: int) -> Meter:
         """Return the meter called ``name`` for the device ``local_rank`` of a kind."""
-        return self._open(self.meters, name, "meter", "Meter", kind, local_rank)  # type: ignore[no-any-return]
+        return self._open(self.meters, self.meters.get(name, "meter"), "Meter", kind, local_rank)  # type: ignore[no-any-return]
 
-    def _open(self, offers: Offers[Any], name: str, key: str, protocol: str, *arguments: object) -> Any:  # noqa: ANN401
+    def _open(self, offers: Offers[Any], spec: Any, protocol: str, *arguments: object) -> Any:  # noqa: ANN401
         from clipbench.api import guarded, protocols  # lists of plugins do without
 
-        spec = offers.get(name, key)
-        who = f"{offers.kind} '{name}' of {offers.origin[name]}"
+        who = f"{offers.kind} '{spec.name}' of {offers.origin[spec]}"
         with plugin_call(f"{who}: {spec.load}", *((ImportError,) if protocol == "Device" else ())):
             made = load_object(spec.load)(*arguments)
         return guarded.guard(made, getattr(protocols, protocol), who)
@@ -115,7 +136,7 @@ class Registry:
 
         if spec.check is None:
             return []
-        what = f"dataset '{spec.name}' of {self.datasets.origin[spec.name]}: {spec.check}"
+        what = f"dataset '{spec.name}' of {self.datasets.origin[spec]}: {spec.check}"
         with plugin_call(what):
             findings: list[DataFinding] = load_object(spec.check)(root, deep)
         check_returned(f"{what}: what it returned", findings, list[DataFinding])
@@ -139,9 +160,18 @@ class Registry:
         return extra
 
     def devices_of(self, engine: str) -> list[DeviceSpec]:
-        """Return the devices of one engine, the one that ``auto`` prefers first."""
-        devices = [spec for spec in self.devices.specs.values() if spec.engine == engine]
+        """Return the devices that ``auto`` chooses from for one engine, the one that it prefers first."""
+        devices = [spec for spec in self.devices.specs if spec.engine == engine and not spec.argument]
         return sorted(devices, key=lambda spec: (-spec.priority, spec.name))
+
+    def device(self, engine: str, name: str) -> DeviceSpec:
+        """Return the spec of the device that a suite calls ``name``; raise UsageError if there is none."""
+        base, _, argument = name.partition(":")
+        spec = self.devices.get(base, "device", engine)
+        if bool(argument) != bool(spec.argument) or (":" in name and not argument):
+            expected = f"{base}:{spec.argument}" if spec.argument else base
+            raise UsageError(f"device: '{name}': expected {expected}, {spec.summary}")
+        return spec
 
     def trusted_device(self, engine: str) -> DeviceSpec | None:
         """Return the device whose float32 the engine's other devices are checked by, or None where it names none."""

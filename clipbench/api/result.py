@@ -304,6 +304,11 @@ class Result:
         return self.status == "completed"
 
     @property
+    def engine(self) -> str | None:
+        """Name of the engine that computed; None for a result that does not say."""
+        return value_at(self, "config.engine")  # type: ignore[no-any-return]
+
+    @property
     def device_name(self) -> str | None:
         """Model of the device; None for a result that never got one."""
         return value_at(self, "environment.device.name")  # type: ignore[no-any-return]

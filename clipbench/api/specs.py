@@ -18,10 +18,11 @@ class EngineSpec:
 class DeviceSpec:
     """A kind of accelerator for one engine.
 
-    ``load`` is ``"package.module:attribute"``, called without arguments for a Device.
-    Device ``auto`` takes the available device with the highest ``priority``. ``install`` says what to do where ``load``
-    cannot be imported. A ``trusted`` device is the engine's own measure: a check of numerics compares the float32 of
-    its other devices with this one's.
+    ``load`` is ``"package.module:attribute"``, called without arguments for a Device. Where ``argument`` names
+    something, the spec stands for devices that a suite calls ``NAME:ARGUMENT``, and the argument is given to ``load``.
+    Device ``auto`` takes the available device with the highest ``priority``, and none with an argument. ``install``
+    says what to do where ``load`` cannot be imported. A ``trusted`` device is the engine's own measure: a check of
+    numerics compares the float32 of its other devices with this one's.
     """
 
     name: str
@@ -31,6 +32,7 @@ class DeviceSpec:
     priority: int = 0
     install: str = ""
     trusted: bool = False
+    argument: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Named CLIP variants: sizes that are the same in every framework."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -57,3 +58,21 @@ CLIP_TINY = ClipConfig(
     embed_dim=128, image_size=64, patch_size=32, vision_width=128, vision_layers=2, vision_heads=2,
     text_width=128, text_layers=2, text_heads=2, vocab_size=644, vocabulary=TINY_VOCABULARY, eval_resize="bilinear",
 )  # fmt: skip
+
+
+def _plain(config: ClipConfig) -> ClipConfig:
+    return replace(config, vision_activation="gelu", text_activation="gelu")
+
+
+# The models that every engine offers: name, summary and sizes. open_clip's own models have the plain GELU, and so have
+# most weights that were trained with it.
+VARIANTS: Mapping[str, tuple[str, ClipConfig]] = {
+    "clip-vit-b16": ("OpenAI's ViT-B/16, 150 M parameters", CLIP_VIT_B16),
+    "clip-vit-b32": ("OpenAI's ViT-B/32, 151 M parameters", CLIP_VIT_B32),
+    "clip-vit-l14": ("OpenAI's ViT-L/14, 428 M parameters", CLIP_VIT_L14),
+    "clip-vit-l14-336": ("OpenAI's ViT-L/14@336px, 428 M parameters", CLIP_VIT_L14_336),
+    "clip-vit-b16-gelu": ("open_clip's ViT-B-16, plain GELU", _plain(CLIP_VIT_B16)),
+    "clip-vit-b32-gelu": ("open_clip's ViT-B-32, plain GELU", _plain(CLIP_VIT_B32)),
+    "clip-vit-l14-gelu": ("open_clip's ViT-L-14, plain GELU", _plain(CLIP_VIT_L14)),
+    "clip-tiny": ("one million parameters, learns in a minute", CLIP_TINY),
+}

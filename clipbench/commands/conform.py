@@ -14,6 +14,7 @@ KINDS = ("device", "engine", "dataset", "model", "observer")
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("name")
+@click.option("--engine", help="Engine of a device or a model, where several have one of that name.")
 @click.option("--device", default="auto", help="Device to check an engine or a model on.")
 @click.option("--root", type=click.Path(path_type=Path), help="Data root of a dataset (default: as for run).")
 @click.option("--train", default="en_train", help="Training split of a dataset.")
@@ -24,8 +25,8 @@ KINDS = ("device", "engine", "dataset", "model", "observer")
 @click.option("--timeout", default=120.0, metavar="SECONDS", help="A check that takes longer fails.")
 @FORMAT
 def conform(
-    kind: str, name: str, device: str, root: Path | None, train: str, val: str, options: tuple[str, ...],
-    timeout: float, form: str,
+    kind: str, name: str, engine: str | None, device: str, root: Path | None, train: str, val: str,
+    options: tuple[str, ...], timeout: float, form: str,
 ) -> int:  # fmt: skip
     """Check whether a plugin keeps its promises, one by one.
 
@@ -44,7 +45,8 @@ def conform(
     from clipbench.report.conformance import outcome_text, verdict_text
     from clipbench.suites.plan import default_root
 
-    request = Request(kind, name, device, str(root or default_root()), (train, val), dict(map(_parse_option, options)))
+    chosen = dict(map(_parse_option, options))
+    request = Request(kind, name, device, str(root or default_root()), (train, val), chosen, engine)
     outcomes = []
     for outcome in conform(request, timeout):
         outcomes.append(outcome)

@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
-from clipbench.commands.options import DEVICE, FORMAT, OUT, SET, as_json, load_chosen, suite_names
+from clipbench.commands.options import DEVICE, ENGINE, FORMAT, OUT, SET, as_json, load_chosen, suite_names
 
 
 @click.command()
 @click.argument("suite", default="quickstart", shell_complete=suite_names)
+@ENGINE
 @DEVICE
 @SET
 @OUT

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Of plugins, with the fields of a spec that JSON has beside its name and summary; then what ships.
 SPECS = {
     "engines": (),
-    "devices": ("engine", "priority"),
+    "devices": ("engine", "priority", "argument"),
     "datasets": (),
     "models": ("engine",),
     "observers": (),
@@ -47,8 +47,8 @@ def list(kinds: tuple[str, ...], form: str) -> None:
 
 def _specs(offers: Offers[Any], *fields: str) -> Rows:
     rows = []
-    for name, spec in sorted(offers.specs.items()):
-        row, plugin = _fields(spec, "name", "summary", *fields), offers.origin[name]
+    for spec in offers.specs:
+        row, plugin = _fields(spec, "name", "summary", *fields), offers.origin[spec]
         rows.append({**row, "plugin": plugin.name, "distribution": plugin.distribution, "version": plugin.version})
     return rows
 

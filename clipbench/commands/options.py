@@ -22,6 +22,7 @@ BASELINES = click.option("--baselines", type=FOLDER, default=Path("results/basel
 REFERENCES = repeatable("--references", "folders", type=EXISTING, help="Folder with more references. Repeatable.")
 OUT = click.option("--out", type=FOLDER, default=Path("results"), help="Folder that results are written to.")
 CASES = repeatable("--case", "cases", metavar="NAME", help="Only this case; shell wildcards work. Repeatable.")
+ENGINE = click.option("--engine", help="Engine plugin (framework). Short for --set engine=...")
 DEVICE = click.option("--device", help="Device plugin, or auto. Short for --set device=...")
 SET = repeatable("--set", "overrides", metavar="KEY=VALUE", help="Set a key: train.batch_size=16. Repeatable.")
 
@@ -36,6 +37,7 @@ def suite_names(_context: click.Context, _parameter: click.Parameter, begun: str
 
 SUITE_OPTIONS = (
     click.argument("suite", shell_complete=suite_names),
+    ENGINE,
     DEVICE,
     SET,
     CASES,

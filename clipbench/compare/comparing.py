@@ -43,6 +43,7 @@ def compare(match: Match, errors: bool = True) -> Comparison:
         runs=tuple(result.run_id for result in match.results),
         suite=first.suite,
         case=first.case,
+        engine=first.engine,
         device=first.device_name,
         precision=first.precision,
         world_size=first.world_size,

@@ -14,15 +14,16 @@ class SeriesKey(NamedTuple):
 
     suite: str
     case: str
+    engine: str | None
     device: str
     precision: str
     world_size: int
 
     @property
     def label(self) -> str:
-        """Case, number and model of the devices, and precision, for people."""
+        """Case, engine, number and model of the devices, and precision, for people."""
         device = f"{self.world_size} x {self.device}" if self.world_size > 1 else self.device
-        return ", ".join([self.case, device, self.precision])
+        return ", ".join(filter(None, [self.case, self.engine, device, self.precision]))
 
 
 def group_by_series(results: Iterable[Result]) -> dict[SeriesKey, list[Result]]:
@@ -30,7 +31,7 @@ def group_by_series(results: Iterable[Result]) -> dict[SeriesKey, list[Result]]:
     groups: dict[SeriesKey, list[Result]] = {}
     for result in results:
         device, precision = result.device_name or "device unknown", result.precision or "precision unknown"
-        key = SeriesKey(result.suite, result.case, device, precision, result.world_size)
+        key = SeriesKey(result.suite, result.case, result.engine, device, precision, result.world_size)
         groups.setdefault(key, []).append(result)
     for group in groups.values():
         group.sort(key=age)

@@ -249,6 +249,7 @@ class Comparison:
     runs: tuple[str, ...]
     suite: str
     case: str
+    engine: str | None
     device: str | None
     precision: str | None
     world_size: int

@@ -28,7 +28,8 @@ KILL_SECONDS = 5.0
 class Request:
     """What is to be checked, as the command line has it.
 
-    ``device`` is what an engine or a model is checked on; ``root``, ``splits`` and ``options`` are a dataset's.
+    ``engine`` tells devices and models of one name apart. ``device`` is what an engine or a model is checked on;
+    ``root``, ``splits`` and ``options`` are a dataset's.
     """
 
     kind: str
@@ -37,11 +38,13 @@ class Request:
     root: str = "data"
     splits: tuple[str, str] = ("en_train", "en_val")
     options: Mapping[str, Any] = field(default_factory=dict)
+    engine: str | None = None
 
     def subject(self, registry: Registry, scratch: Path) -> Subject:
         """Return what is checked; raise UsageError if no plugin offers it."""
         root = Path(self.root).expanduser().absolute()
-        subject = Subject(self.kind, self.name, registry, scratch, self.device, root, self.splits, self.options)
+        chosen = self.device, root, self.splits, self.options, self.engine
+        subject = Subject(self.kind, self.name, registry, scratch, *chosen)
         _ = subject.spec
         return subject
 

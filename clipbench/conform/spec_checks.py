@@ -29,11 +29,8 @@ def check_spec(subject: Subject) -> None:
     one_line = spec.summary.strip() and "\n" not in spec.summary and len(spec.summary) <= LONGEST_SUMMARY
     expect(one_line, f"the summary is {spec.summary!r}; expected one line of at most {LONGEST_SUMMARY} characters")
     if subject.kind in ("device", "model"):
-        engines = ", ".join(sorted(subject.registry.engines.specs))
-        expect(
-            spec.engine in subject.registry.engines.specs,
-            f"engine {spec.engine!r} is not installed; there is {engines}",
-        )
+        engines = [engine.name for engine in subject.registry.engines.specs]
+        expect(spec.engine in engines, f"engine {spec.engine!r} is not installed; there is {', '.join(engines)}")
     if subject.kind in ("device", "engine", "model"):
         _ = subject.engine  # a framework that is missing is no fault of the plugin
     try:

@@ -37,7 +37,8 @@ Spec = EngineSpec | DeviceSpec | DatasetSpec | ModelSpec | ObserverSpec
 class Subject:
     """One plugin's ``kind`` and ``name``.
 
-    ``device_name`` is what engines and models are checked on; ``root``, ``splits`` and ``options`` are a dataset's.
+    ``of_engine`` tells devices and models of one name apart. ``device_name`` is what engines and models are checked on;
+    ``root``, ``splits`` and ``options`` are a dataset's.
     ``scratch`` is an empty folder.
     """
 
@@ -49,14 +50,15 @@ class Subject:
     root: Path = Path("data")
     splits: tuple[str, str] = ("en_train", "en_val")
     options: Mapping[str, Any] = field(default_factory=dict)
+    of_engine: str | None = None
 
     @cached_property
     def spec(self) -> Any:  # noqa: ANN401 -- the kind decides
-        return self._offers.get(self.name, self.kind)
+        return self._offers.get(self.name, self.kind, self.of_engine)
 
     @property
     def plugin(self) -> Plugin:
-        plugin: Plugin = self._offers.origin[self.spec.name]
+        plugin: Plugin = self._offers.origin[self.spec]
         return plugin
 
     @property
@@ -100,7 +102,7 @@ class Subject:
         """Return the model itself, or the engine's with the least work in a step."""
         if self.kind == "model":
             return self.spec  # type: ignore[no-any-return]
-        models = [spec for spec in self.registry.models.specs.values() if spec.engine == self.engine_name]
+        models = [spec for spec in self.registry.models.specs if spec.engine == self.engine_name]
         if not models:
             raise NotReadyError(f"no plugin offers a model for engine {self.engine_name}; it cannot train without one")
         return min(models, key=lambda spec: training_flops(spec.config, 8, spec.config.context_length, 8, 1))

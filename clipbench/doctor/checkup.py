@@ -90,6 +90,6 @@ def _devices_to_check(cases: Sequence[Case], registry: Registry) -> Iterator[tup
         of_engine = [case for case in cases if case.engine == engine]
         named = {case.device for case in of_engine}
         precisions = list(dict.fromkeys(case.precision for case in of_engine))
-        for spec in registry.devices_of(engine):
-            if named & {"auto", spec.name}:
-                yield engine, spec.name, precisions
+        auto = [spec.name for spec in registry.devices_of(engine)] if "auto" in named else []
+        for device in dict.fromkeys([*auto, *sorted(named - {"auto"})]):
+            yield engine, device, precisions

@@ -104,7 +104,7 @@ def _ask(check: DeviceCheck, precisions: Sequence[str]) -> Iterator[tuple[Device
         return
     check = replace(check, versions=engine.versions())
     yield check, "the device"
-    device = open_device(registry, check.device)
+    device = open_device(registry, check.engine, check.device)
     if isinstance(device, str):
         yield replace(check, unavailable=device), ""
         return

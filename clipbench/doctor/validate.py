@@ -48,7 +48,7 @@ def validate_paths(paths: Sequence[Path], registry: Registry, deep: bool = False
 
 
 def _datasets_with_layouts(registry: Registry) -> list[DatasetSpec]:
-    return [spec for spec in registry.datasets.specs.values() if spec.layouts and spec.check]
+    return [spec for spec in registry.datasets.specs if spec.layouts and spec.check]
 
 
 def _verdicts(path: Path, registry: Registry, deep: bool) -> Iterator[FileVerdict]:

@@ -9,14 +9,21 @@ Rows = list[dict[str, Any]]
 def listing_text(data: Mapping[str, Rows]) -> str:
     """Return one line for each row, with its ``name`` and ``summary``, names aligned within a kind.
 
-    Rows of another ``distribution`` than clipbench name it.
+    Devices and models have their engine before the name, rows of another ``distribution`` than clipbench name it.
     """
     blocks = []
     for kind, rows in data.items():
-        width = max((len(row["name"]) for row in rows), default=0)
-        lines = [f"  {row['name']:<{width}}  {row['summary']}{_origin(row)}" for row in rows]
+        names = [_name(row) for row in rows]
+        width = max(map(len, names), default=0)
+        pairs = sorted(zip(names, rows, strict=True), key=lambda pair: pair[0])
+        lines = [f"  {name:<{width}}  {row['summary']}{_origin(row)}" for name, row in pairs]
         blocks.append("\n".join([f"{kind}:", *(lines or ["  none"])]))
     return "\n\n".join(blocks)
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    argument = f":{row['argument']}" if row.get("argument") else ""
+    return f"{row['engine']} {row['name']}{argument}" if "engine" in row else str(row["name"])
 
 
 def _origin(row: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from clipbench.runs.job import RANK_LOCK, Job
 from clipbench.runs.meters import start_sampler
 from clipbench.runs.reporter import Reporter
 from clipbench.runs.tuning import tune
-from clipbench.suites.plan import Plan, make_plan
+from clipbench.suites.plan import Plan, cache_folder, make_plan
 from clipbench.training import checkpoints
 from clipbench.training.batches import EvalFetch, TrainFetch, tokenise, worker_count
 from clipbench.training.checkpointing import Checkpointer, saved_run
@@ -237,6 +237,7 @@ def learner_job(plan: Plan, device: Device, precision: Precision, tuning: Mappin
         grad_checkpointing=train.grad_checkpointing,
         compile=train.compile,
         tuning=copy.deepcopy(dict(tuning)),
+        cache=cache_folder(),
     )
 
 

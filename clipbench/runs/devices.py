@@ -18,29 +18,29 @@ def find_device(registry: Registry, engine_name: str, name: str) -> Device | Mis
     if problem := engine.problem():
         return Missing(f"engine {engine_name}", f"Python {sys.executable}", problem)
     reasons = []
-    for spec in registry.devices_of(engine_name) if name == "auto" else [registry.devices.get(name, "device")]:
-        device = open_device(registry, spec.name)
+    for choice in [spec.name for spec in registry.devices_of(engine_name)] if name == "auto" else [name]:
+        device = open_device(registry, engine_name, choice)
         if not isinstance(device, str):
             return device
-        reasons.append(f"{spec.name}: {device}")
+        reasons.append(f"{choice}: {device}")
     return Missing(f"device {name}", "this machine", "; ".join(reasons) or "no plugin offers one")
 
 
-def open_device(registry: Registry, name: str) -> Device | str:
-    """Return the device called ``name``, or why it cannot be used here and what to do about it.
+def open_device(registry: Registry, engine: str, name: str) -> Device | str:
+    """Return the device that a suite calls ``name``, or why it cannot be used here and what to do about it.
 
     A device's module may import its vendor's package at the top: where that is not installed, the device is not there.
     """
-    spec = registry.devices.get(name, "device")
+    spec = registry.device(engine, name)
     try:
-        device = registry.open_device(name)
+        device = registry.open_device(engine, name)
     except (ImportError, OSError) as error:
         if not lacks_package(error, spec.load):
             raise
         package = getattr(error, "name", None)
         if isinstance(error, ModuleNotFoundError) and package:
             return f"not available: {package} is not installed; {spec.install or f'install {package}'}"
-        remedy = spec.install or f"install {package or registry.devices.origin[name].distribution} again"
+        remedy = spec.install or f"install {package or registry.devices.origin[spec].distribution} again"
         return f"not available: {type(error).__name__}: {error}; {remedy}"
     return device.unavailable() or device
 

@@ -31,7 +31,7 @@ def unfitting(registry: Registry, check: WeightsCheck) -> Missing | None:
         return None
     try:
         vocab_size = Tokenizer(check.vocabulary, check.config.context_length).vocab_size
-        model = registry.models.get(check.model, "model.name")
+        model = registry.models.get(check.model, "model.name", check.engine)
         engine.check_weights(model, replace(check.config, vocab_size=vocab_size), check.weights)
     except NotReadyError as error:
         return Missing(f"weights that fit model {check.model}", str(check.weights), str(error))

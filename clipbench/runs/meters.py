@@ -7,7 +7,7 @@ from clipbench.training.telemetry import Sampler
 def start_sampler(registry: Registry, kind: str, local_rank: int) -> Sampler:
     """Return a sampler that reads device ``local_rank`` of this kind; without a meter, it says why there is none."""
     reasons = []
-    for spec in sorted(registry.meters.specs.values(), key=lambda spec: spec.name):
+    for spec in registry.meters.specs:
         if kind not in spec.devices:
             continue
         try:

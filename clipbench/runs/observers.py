@@ -101,7 +101,7 @@ def check_observers(registry: Registry, suite: Suite) -> list[Missing]:
         except Exception as error:
             cause = error.__cause__ or error
             what = f"observer '{spec.name}' ({type(cause).__name__}: {cause})"
-            origin = registry.observers.origin[spec.name]
+            origin = registry.observers.origin[spec]
             missing.append(Missing(what, sysconfig.get_path("purelib"), spec.install or f"install {origin} again"))
     return missing
 

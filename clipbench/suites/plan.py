@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import Case, Dataset, DatasetRequest, DeviceSpec, Missing, ModelSpec, UsageError
+from clipbench.api import Case, Dataset, DatasetRequest, Missing, ModelSpec, UsageError
 from clipbench.api.registry import Registry
 from clipbench.clip.config import OPENAI_VOCABULARY, ClipConfig
 from clipbench.clip.openai_weights import FETCHED, PUBLISHED, archive_name, published_warning
@@ -113,15 +113,8 @@ def _choose_model(case: Case, registry: Registry) -> ModelSpec:
     """Return the case's model; raise UsageError where engine, device and model do not belong together."""
     registry.engines.get(case.engine, "engine")
     if case.device != "auto":
-        _check_engine("device", registry.devices.get(case.device, "device"), case)
-    model = registry.models.get(case.model.name, "model.name")
-    _check_engine("model.name", model, case)
-    return model
-
-
-def _check_engine(key: str, spec: DeviceSpec | ModelSpec, case: Case) -> None:
-    if spec.engine != case.engine:
-        raise UsageError(f"{key}: '{spec.name}' belongs to engine '{spec.engine}', not to '{case.engine}'")
+        registry.device(case.engine, case.device)
+    return registry.models.get(case.model.name, "model.name", case.engine)
 
 
 def _open_dataset(case: Case, registry: Registry, root: Path, checked: bool) -> Dataset:

@@ -42,10 +42,10 @@ def dataset(name):
 
 def test_offers_are_collected_without_loading_them(plugin):
     registry = load_registry([plugin("one", clipbench_datasets=dataset("alpha"))])
-    assert list(registry.datasets.specs) == ["alpha"]
+    assert [spec.name for spec in registry.datasets.specs] == ["alpha"]
     assert not registry.broken
     with pytest.raises(ModuleNotFoundError):
-        load_object(registry.datasets.specs["alpha"].load)
+        load_object(registry.datasets.get("alpha", "dataset.name").load)
 
 
 def test_a_plugin_that_fails_to_import_is_named_and_the_rest_work(plugin):
@@ -55,7 +55,7 @@ def test_a_plugin_that_fails_to_import_is_named_and_the_rest_work(plugin):
             plugin("fine", clipbench_datasets=dataset("alpha")),
         ]
     )
-    assert list(registry.datasets.specs) == ["alpha"]
+    assert [spec.name for spec in registry.datasets.specs] == ["alpha"]
     (broken,) = registry.broken
     assert "broken" in str(broken) and "bad-dist" in str(broken)
     assert "no_such_module_of_anyone" in broken.problem
@@ -71,7 +71,7 @@ def test_a_plugin_with_a_spec_hook_that_raises_is_left_out(plugin):
             plugin("fine", clipbench_datasets=dataset("alpha")),
         ]
     )
-    assert list(registry.datasets.specs) == ["alpha"]
+    assert [spec.name for spec in registry.datasets.specs] == ["alpha"]
     assert [broken.name for broken in registry.broken] == ["bad"]
     assert "boom" in registry.broken[0].problem
 
@@ -143,11 +143,39 @@ def test_auto_prefers_the_highest_priority_of_the_engine(plugin):
 def test_built_in_plugins_come_by_the_same_door():
     registry = load_registry()
     assert not registry.broken
-    assert {"torch"} <= set(registry.engines.specs)
-    assert {"cpu", "cuda", "sdaa"} <= set(registry.devices.specs)
-    assert {"flickr8k", "shapes"} <= set(registry.datasets.specs)
-    assert {"clip-vit-b16", "clip-vit-b32", "clip-vit-l14", "clip-vit-l14-336", "clip-tiny"} <= set(
-        registry.models.specs
-    )
+    assert {"torch", "jax"} <= {spec.name for spec in registry.engines.specs}
+    assert {"flickr8k", "shapes"} <= {spec.name for spec in registry.datasets.specs}
     assert [spec.name for spec in registry.devices_of("torch")][:3] == ["sdaa", "cuda", "cpu"]
     assert registry.trusted_device("torch").name == "cpu"
+    assert [spec.name for spec in registry.devices_of("jax")] == ["tpu", "gpu", "cpu"]
+    for engine in ("torch", "jax"):
+        for model in ("clip-vit-b16", "clip-vit-b32", "clip-vit-l14", "clip-vit-l14-336", "clip-tiny"):
+            assert registry.models.get(model, "model.name", engine).engine == engine
+
+
+def test_two_engines_may_have_a_device_of_one_name(plugin):
+    def devices():
+        return [
+            DeviceSpec("cpu", "torch", "", "builtins:int"),
+            DeviceSpec("cpu", "jax", "", "builtins:str"),
+            DeviceSpec("pjrt", "jax", "a plug-in's", "builtins:str", argument="PLATFORM"),
+        ]
+
+    registry = load_registry([plugin("d", clipbench_devices=devices)])
+    assert (
+        registry.device("torch", "cpu").load == "builtins:int" and registry.device("jax", "cpu").load == "builtins:str"
+    )
+    assert registry.device("jax", "pjrt:xpu").name == "pjrt"
+    assert [spec.name for spec in registry.devices_of("jax")] == ["cpu"]  # auto takes none that has to be named
+    for name in ("pjrt", "pjrt:"):
+        with pytest.raises(UsageError, match=rf"device: '{name}': expected pjrt:PLATFORM"):
+            registry.device("jax", name)
+    for name in ("cpu:1", "cpu:"):
+        with pytest.raises(UsageError, match=f"device: '{name}': expected cpu"):
+            registry.device("jax", name)
+    with pytest.raises(UsageError, match="device: 'pjrt' belongs to engine 'jax', not to 'torch'"):
+        registry.device("torch", "pjrt:xpu")
+    with pytest.raises(
+        UsageError, match="device: 'cpu' belongs to engines 'jax' and 'torch'; choose one with --engine"
+    ):
+        registry.devices.get("cpu", "device")

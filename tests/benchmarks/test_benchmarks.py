@@ -15,6 +15,7 @@ QUICK = {
     "train_step": ["--quick"],
     "step_profile": ["--quick", "--precision", "float32"],
     "encode": ["--quick"],
+    "engines": ["--quick"],
     "loader": ["--quick"],
     "recall": ["--quick"],
     "overhead": ["--quick"],

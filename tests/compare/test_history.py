@@ -12,7 +12,7 @@ from clipbench.results.collect import Collection
 from tests.compare.test_deciding import figure, figures
 from tests.support.made_results import changed, failed, made_result
 
-KEY = SeriesKey("suite", "case", "a card", "float32", 1)
+KEY = SeriesKey("suite", "case", "torch", "a card", "float32", 1)
 
 
 def dated(run_id, day, **changes):
@@ -37,12 +37,21 @@ def test_a_series_is_one_case_on_one_kind_of_device_oldest_result_first():
     other = changed(dated("d", 4), "config.world_size", 4)
     groups = group_by_series([dated("c", 3), dated("a", 1), other, dated("b", 2)])
     assert [[result.run_id for result in group] for group in groups.values()] == [["d"], ["a", "b", "c"]]
-    assert [key.label for key in groups] == ["quickstart, 4 x Card 1, float32", "quickstart, Card 1, float32"]
+    assert [key.label for key in groups] == [
+        "quickstart, torch, 4 x Card 1, float32",
+        "quickstart, torch, Card 1, float32",
+    ]
+
+
+def test_each_engine_has_a_series_of_its_own():
+    """The same device is not as fast in another framework: that is no change of one of them."""
+    groups = group_by_series([changed(dated(name, 1), "config.engine", name) for name in ("jax", "torch")])
+    assert sorted(key.label for key in groups) == [f"quickstart, {name}, Card 1, float32" for name in ("jax", "torch")]
 
 
 def test_a_case_that_never_got_a_device_has_a_series_of_its_own():
     (key,) = group_by_series([changed(dated("a", 1), "environment", None)])
-    assert key.label == "quickstart, device unknown, precision unknown"
+    assert key.label == "quickstart, torch, device unknown, precision unknown"
 
 
 def test_the_newest_of_every_seed_holds_now():

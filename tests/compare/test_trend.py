@@ -53,7 +53,7 @@ def test_a_table_with_commits_values_and_changes_oldest_first(tmp_path, result):
         ["00000000", "91.00", "+1.00"],
         ["00000000+", "89.00", "-2.00"],
     ]
-    assert "mine, a processor, float32" in done.stdout and "89.00 to 91.00 in 3 results" in done.stdout
+    assert "mine, torch, a processor, float32" in done.stdout and "89.00 to 91.00 in 3 results" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 79
 
 

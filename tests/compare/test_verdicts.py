@@ -36,7 +36,7 @@ WARNING = Verdict("recall_mean", "percent", "higher", 90.0, 90.4, 1.0, cause=Cau
 
 
 def ended(status, *verdicts):
-    return Comparison(("run",), "suite", "case", None, None, 1, None, None, status, verdicts)
+    return Comparison(("run",), "suite", "case", None, None, None, 1, None, None, status, verdicts)
 
 
 def test_every_cause_gives_one_status():

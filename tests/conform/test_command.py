@@ -98,8 +98,10 @@ def test_what_ships_keeps_its_promises(kept):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [("device", "cpu"), ("engine", "torch", "--device", "cpu"), ("model", "clip-tiny")])
-def test_the_torch_engine_keeps_its_promises(tmp_path, words):
+@pytest.mark.parametrize("engine", ["torch", "jax"])
+@pytest.mark.parametrize("words", [("device", "cpu"), ("engine", None, "--device", "cpu"), ("model", "clip-tiny")])
+def test_the_engines_keep_their_promises(tmp_path, words, engine):
+    words = [word or engine for word in words] + (["--engine", engine] if words[1] else [])
     done = clipbench("conform", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 

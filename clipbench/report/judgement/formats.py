@@ -20,7 +20,9 @@ from clipbench.report.judgement.junit import junit
 from clipbench.report.judgement.markdown import markdown
 
 # Fields of a comparison and of a verdict that comparison.schema.json has as they are.
-COMPARISON_FIELDS = ("runs", "suite", "case", "device", "precision", "world_size", "epoch", "status", "differences")
+COMPARISON_FIELDS = (
+    "runs", "suite", "case", "engine", "device", "precision", "world_size", "epoch", "status", "differences",
+)  # fmt: skip
 VERDICT_FIELDS = (
     *("metric", "status", "unit", "direction", "value", "reference", "difference", "tolerance", "error"),
     "runs_needed",

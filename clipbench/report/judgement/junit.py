@@ -14,7 +14,7 @@ from clipbench.report.judgement import wording
 from clipbench.report.judgement.headline import comparison_headline
 from clipbench.report.quantity import allowed_text, difference_text, quantity
 
-FACTS = ("suite", "case", "device", "precision", "world_size", "epoch", "status")
+FACTS = ("suite", "case", "engine", "device", "precision", "world_size", "epoch", "status")
 # Totals of an element by the tag that is counted; the schema of CI servers has ``skipped`` for a suite alone.
 TOTALS = {"tests": "testcase", "failures": "failure", "errors": "error", "skipped": "skipped"}
 # What XML 1.0 cannot hold.

@@ -13,7 +13,7 @@ from clipbench.results.metrics import BEST_METRIC, THROUGHPUT
 # GitHub refuses a comment of 65,536 characters and a summary of a megabyte.
 ROWS, DETAILS = 100, 20
 SIGNS: dict[Level, str] = {"error": "❌", "warning": "⚠️", "notice": "ℹ️", "none": "✅"}  # the worst first
-OVERVIEW_HEADER = ("verdict", "result", "device", "against", "recall mean (%)", "throughput (pairs/s)")
+OVERVIEW_HEADER = ("verdict", "result", "engine", "device", "against", "recall mean (%)", "throughput (pairs/s)")
 DETAIL_HEADER = ("verdict", "metric", "value", "compared with", "difference", "still passes")
 DIFFERENCES_HEADER = ("what differs", "here", "there", "rules out")
 RULES_OUT = {"all": "everything", "speed": "speed", "nothing": NONE}
@@ -27,7 +27,7 @@ def markdown(judgement: Judgement) -> str:
     blocks = [f"### {SIGNS[judgement.level]} {escape(headline(judgement))}", counts]
     if judgement.problems:
         blocks.append(f"Refused files:\n\n{_list(judgement.problems)}")
-    blocks.append(table(OVERVIEW_HEADER, "llllrr", [_overview(one, fail_on) for one in ranked[:ROWS]]))
+    blocks.append(table(OVERVIEW_HEADER, "lllllrr", [_overview(one, fail_on) for one in ranked[:ROWS]]))
     if len(ranked) > ROWS:
         blocks.append(f"{len(ranked) - ROWS:,} more results are not shown.")
     blocks += [_detail(comparison, fail_on) for comparison in ranked[:DETAILS]]
@@ -65,6 +65,7 @@ def _overview(comparison: Comparison, fail_on: Collection[str]) -> list[str]:
     return [
         f"{SIGNS[level]} {f'**{word}**' if level == 'error' else word}",
         code(comparison.title),
+        escape(comparison.engine or NONE),
         escape(wording.machine(comparison.device, comparison.precision, comparison.world_size)),
         code(comparison.against.name) if comparison.against else NONE,
         *(_value_and_difference(verdicts.get(name)) for name in (BEST_METRIC, THROUGHPUT)),

@@ -152,7 +152,8 @@ def _origin(comparison: Comparison) -> str:
     if comparison.against:
         runs = len(comparison.against.runs)
         against = f"against {comparison.against.name}{f' ({runs} runs)' if runs > 1 else ''}"
-    return f"{wording.machine(comparison.device, comparison.precision, comparison.world_size)}, {epoch}, {against}"
+    machine = wording.machine(comparison.device, comparison.precision, comparison.world_size)
+    return ", ".join(filter(None, [comparison.engine, machine, epoch, against]))
 
 
 def _other_metrics(comparison: Comparison) -> Iterator[Text]:

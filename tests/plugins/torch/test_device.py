@@ -93,7 +93,7 @@ OF_THE_ENGINE = {
     "torch_device", "synchronize", "autocast", "grad_scaler", "collective_backend", "attention_backend", "compiles",
     "pin_memory", "float32_hint", "compile_backend",
 }  # fmt: skip
-DEVICES = {name: spec for name, spec in load_registry().devices.specs.items() if spec.engine == "torch"}
+DEVICES = {spec.name: spec for spec in load_registry().devices.specs if spec.engine == "torch"}
 
 
 def members(cls):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch.distributed as dist
 
-from clipbench.api import World
+from clipbench.api import World, heartbeat
 from clipbench_torch import group as groups
 from clipbench_torch.device import CpuDevice
 from tests.support.global_negatives import GLOBAL_BATCH, take_steps
@@ -105,7 +105,7 @@ def test_ranks_count_their_own_operations(result_of):
 
 def test_a_group_that_is_closed_leaves_no_thread_behind(monkeypatch):
     """A thread inside the store at interpreter shutdown would abort the process."""
-    monkeypatch.setattr(groups, "BEAT_SECONDS", 0.001)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.001)
     store = dist.HashStore()
     group = groups.TorchGroup(CpuDevice(), World(rank=0, local_rank=0, size=2), store)
     while json.loads(store.get("beat/0"))[0] < 3:

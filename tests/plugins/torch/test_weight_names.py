@@ -10,13 +10,12 @@ import pytest
 import torch
 
 from clipbench.api import CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32
+from clipbench.api.weights import check_fit, describe_tensors, has_transformers_names, read_descriptions
+from clipbench.api.weights import to_openai_names as renamed
 from clipbench.errors import NotReadyError
 from clipbench_torch import clipbench_models
 from clipbench_torch.learner import build_model
 from clipbench_torch.model import Clip
-from clipbench_torch.weight_check import check_fit, describe_tensors
-from clipbench_torch.weight_descriptions import read_descriptions
-from clipbench_torch.weight_names import has_transformers_names, to_openai_names
 from clipbench_torch.weights import load_weights, read_weights
 from tests.support.numpy_runs import clipbench, results
 from tests.support.torch_jobs import make_batch, make_job
@@ -31,6 +30,11 @@ from tests.support.weight_folders import (
 
 transformers = pytest.importorskip("transformers")
 HERE = Path("somewhere/model.safetensors")
+MODELS = {spec.name: spec.config for spec in clipbench_models()}
+
+
+def to_openai_names(state, path):
+    return renamed(state, path, torch.cat)
 
 
 def loaded(path, config=CONFIG):
@@ -74,8 +78,8 @@ def test_every_name_of_the_largest_model_is_known():
             theirs = transformers.CLIPModel(transformers_config(spec.config)).state_dict()
             ours = Clip(spec.config).state_dict()
         assert has_transformers_names(theirs) and not has_transformers_names(ours)
-        renamed = to_openai_names(theirs, HERE)
-        assert {name: t.shape for name, t in renamed.items()} == {name: t.shape for name, t in ours.items()}
+        ours_by_name = to_openai_names(theirs, HERE)
+        assert {name: t.shape for name, t in ours_by_name.items()} == {name: t.shape for name, t in ours.items()}
 
 
 def test_half_precision_of_both_kinds_becomes_float32(tmp_path):
@@ -167,7 +171,7 @@ def spec_job(name, weights, **changes):
 
 
 def fits(job, descriptions):
-    check_fit(job.model, job.config, job.weights, descriptions)
+    check_fit(job.weights, job.model.name, job.config, MODELS, descriptions)
 
 
 def refusal_of(job, *descriptions):
@@ -246,7 +250,7 @@ def test_the_other_remedies(tmp_path):
     other = describe_tensors(empty_state(CLIP_VIT_B16), replace(job.config, vocab_size=9))
     assert "model.vocabulary" in refusal_of(spec_job("clip-vit-b16", HERE, vocab_size=9), other)
     huge = describe_tensors(empty_state(CONFIG), job.config)
-    assert refusal_of(job, huge).endswith("No model of the torch engine fits; use other weights.")
+    assert refusal_of(job, huge).endswith("No model of the engine fits; use other weights.")
 
 
 def test_normalisation_belongs_to_the_weights(tmp_path):

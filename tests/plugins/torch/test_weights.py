@@ -16,8 +16,7 @@ from clipbench.training import checkpoints
 from clipbench_torch.engine import TorchEngine
 from clipbench_torch.learner import TorchLearner
 from clipbench_torch.model import Clip
-from clipbench_torch.torchscript import read_torchscript
-from clipbench_torch.weights import load_strictly, read_weights
+from clipbench_torch.weights import load_strictly, read_archive, read_weights
 from tests.support.torch_jobs import SMALL, make_batch, make_job
 
 
@@ -122,7 +121,7 @@ def test_torchscript_archive_is_read_without_being_loaded(state, tmp_path, monke
     module.save(str(path))
     loaded = torch.jit.load(str(path)).state_dict()
     monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("loaded"))
-    got = read_torchscript(path)
+    got = read_archive(path)
     assert got.keys() == loaded.keys()
     for name, tensor in loaded.items():
         assert got[name].dtype == tensor.dtype and torch.equal(got[name], tensor), name
@@ -136,7 +135,7 @@ def test_views_into_one_storage_come_out_as_they_were(tmp_path):
     for name, tensor in (("turned", whole.t()), ("part", whole[1:3, ::2]), ("none", whole[:0]), ("one", whole[3, 5])):
         module.register_buffer(name, tensor)
     torch.jit.script(module).save(str(tmp_path / "m.pt"))
-    got = read_torchscript(tmp_path / "m.pt")
+    got = read_archive(tmp_path / "m.pt")
     for name, tensor in module.named_buffers():
         assert torch.equal(got[name], tensor), name
 

@@ -40,6 +40,7 @@ def test_the_verdict_comes_first_then_a_table():
     assert overview[1] == [
         "✅ pass",
         "mine-20260101T000000Z-abcd",
+        "torch",
         "a processor, float32",
         "figures",
         "90.00 (-0.91 ± 0.61)",

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import NotReadyError
-from clipbench_torch.weight_check import Description
+from clipbench.clip.weights.fit import Description
+from clipbench.errors import NotReadyError
 
 MAX_BYTES = 1 << 20
 MAX_BRACKETS = 500  # what is nested deeper could neither be parsed nor shown

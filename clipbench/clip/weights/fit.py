@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from clipbench.api import ClipConfig, ModelSpec, NotReadyError
-from clipbench_torch import clipbench_models
+from clipbench.clip.config import ClipConfig
+from clipbench.errors import NotReadyError
 
 _LAYER = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.")
 
@@ -25,12 +23,16 @@ class Description:
     values: Mapping[str, Any]
 
 
-def check_fit(model: ModelSpec, config: ClipConfig, path: Path, descriptions: Iterable[Description]) -> None:
-    """Raise NotReadyError that names both values of what differs from ``config``, and the model that would fit.
+def check_fit(
+    path: Path, model: str, config: ClipConfig, models: Mapping[str, ClipConfig], descriptions: Iterable[Description]
+) -> None:
+    """Raise NotReadyError that names both values of what differs from ``model``, and the model that would fit.
 
-    A text activation that the suite chose itself is left alone: the published runs have another than their weights.
+    ``config`` is what the suite has made of the config of ``model``; ``models`` are all of the engine's. A text
+    activation that the suite chose itself is left alone: the published runs have another than their weights.
     """
-    chosen = config.text_activation != model.config.text_activation
+    own = models.get(model, config)
+    chosen = config.text_activation != own.text_activation
     values: dict[str, Any] = {}
     differing: dict[str, Any] = {}
     problems = []
@@ -42,11 +44,11 @@ def check_fit(model: ModelSpec, config: ClipConfig, path: Path, descriptions: It
         values |= described
         differing |= different
     if problems:
-        remedy = _remedy(values, differing, model.name)
-        raise NotReadyError(f"{path} does not fit model {model.name}. {' '.join(problems)} {remedy}")
+        remedy = _remedy(values, differing, model, models)
+        raise NotReadyError(f"{path} does not fit model {model}. {' '.join(problems)} {remedy}")
 
 
-def describe_tensors(state: Mapping[str, Tensor], config: ClipConfig) -> Description:
+def describe_tensors(state: Mapping[str, Any], config: ClipConfig) -> Description:
     """Return the sizes that follow from the shapes of tensors under OpenAI's names; heads and activation do not."""
     values: dict[str, Any] = {}
 
@@ -85,18 +87,20 @@ def _own(names: Iterable[str], config: ClipConfig) -> str:
     return _listed({name: getattr(config, name) for name in names})
 
 
-def _remedy(values: Mapping[str, Any], differing: Mapping[str, Any], own_name: str) -> str:
+def _remedy(
+    values: Mapping[str, Any], differing: Mapping[str, Any], own_name: str, models: Mapping[str, ClipConfig]
+) -> str:
     """Return what to do; ``values`` are all that were described, of which those in ``differing`` do not fit."""
     if differing.keys() == {"vocab_size"}:
         return "Name the vocabulary that belongs to these weights with model.vocabulary."
-    fitting = [spec.name for spec in clipbench_models() if not _differing(values, spec.config)]
+    fitting = [name for name, config in models.items() if not _differing(values, config)]
     if own_name in fitting:  # the tensors, which count last, are of this model
         return "The tensors are of this model and the description is of another: one of the two files is a wrong one."
     if fitting:
         return f"Use --set model.name={fitting[0]}."
     if differing.keys() == {"text_activation"} and differing["text_activation"] in ("quick_gelu", "gelu", "gelu_tanh"):
         return f"Use --set model.text_activation={differing['text_activation']}."
-    return "No model of the torch engine fits; use other weights."
+    return "No model of the engine fits; use other weights."
 
 
 def _equal(value: object, own: object) -> bool:

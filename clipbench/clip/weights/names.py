@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor
+from clipbench.errors import NotReadyError
 
-from clipbench.api import NotReadyError
+Arrays = Mapping[str, Any]  # tensors of any framework with ``ndim``, ``shape`` and ``T``
+Join = Callable[[Sequence[Any]], Any]
 
 _TOWERS = {"text": "", "vision": "visual."}
 _OUTSIDE_BLOCKS = {
@@ -43,15 +44,17 @@ def has_transformers_names(names: Iterable[str]) -> bool:
     return any(name.startswith(("text_model.", "vision_model.")) for name in names)
 
 
-def to_openai_names(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+def to_openai_names(state: Arrays, path: Path, join: Join) -> dict[str, Any]:
     """Return ``state`` under OpenAI's names; what is not known keeps its name, for strict loading to refuse.
+
+    ``join`` concatenates tensors along their first axis.
 
     From transformers: query, key and value are joined in this order, projections transposed, counted positions left
     out. From open_clip: the text tower loses its prefix ``text.``. Raises NotReadyError where two tensors would get
     one name.
     """
-    pairs = _from_transformers(state) if has_transformers_names(state) else _from_open_clip(state)
-    renamed: dict[str, Tensor] = {}
+    pairs = _from_transformers(state, join) if has_transformers_names(state) else _from_open_clip(state)
+    renamed: dict[str, Any] = {}
     for name, tensor in pairs:
         if name in renamed:
             raise NotReadyError(f"{path}: two tensors in it are both {name!r} by OpenAI's names; expected one")
@@ -59,32 +62,32 @@ def to_openai_names(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor
     return renamed
 
 
-def _from_open_clip(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+def _from_open_clip(state: Arrays) -> Iterator[tuple[str, Any]]:
     for name, tensor in state.items():
         yield name.removeprefix("text."), tensor
 
 
-def _from_transformers(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+def _from_transformers(state: Arrays, join: Join) -> Iterator[tuple[str, Any]]:
     for name, tensor in state.items():
         block = _BLOCK.fullmatch(name)
         if name.endswith(".position_ids"):
             continue
-        if name in _TRANSPOSED and tensor.dim() == 2:
-            yield _TRANSPOSED[name], tensor.t()
+        if name in _TRANSPOSED and tensor.ndim == 2:
+            yield _TRANSPOSED[name], tensor.T
         elif block and block[3] in _QKV:
-            yield from _joined(state, block)
+            yield from _joined(state, block, join)
         elif block and block[3] in _IN_BLOCKS:
             yield f"{_TOWERS[block[1]]}transformer.resblocks.{block[2]}.{_IN_BLOCKS[block[3]]}.{block[4]}", tensor
         else:
             yield _OUTSIDE_BLOCKS.get(name, name), tensor
 
 
-def _joined(state: Mapping[str, Tensor], block: re.Match[str]) -> Iterator[tuple[str, Tensor]]:
+def _joined(state: Arrays, block: re.Match[str], join: Join) -> Iterator[tuple[str, Any]]:
     """Yield query, key and value as one tensor when it is the query's turn; each alone where they do not belong."""
     tower, layer, part, kind = block.groups()
     names = [f"{tower}_model.encoder.layers.{layer}.{name}.{kind}" for name in _QKV]
     tensors = [state[name] for name in names if name in state]
-    if len(tensors) < len(names) or tensors[0].dim() == 0 or len({tensor.shape for tensor in tensors}) > 1:
+    if len(tensors) < len(names) or tensors[0].ndim == 0 or len({tensor.shape for tensor in tensors}) > 1:
         yield block[0], state[block[0]]
     elif part == _QKV[0]:
-        yield f"{_TOWERS[tower]}transformer.resblocks.{layer}.attn.in_proj_{kind}", torch.cat(tensors)
+        yield f"{_TOWERS[tower]}transformer.resblocks.{layer}.attn.in_proj_{kind}", join(tensors)

@@ -1,4 +1,4 @@
-"""The tensors of a TorchScript archive, read from its zip; the code in it is neither compiled nor run."""
+"""The tensors of a zip archive that torch.save or torch.jit.save wrote; code in it is neither compiled nor run."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from clipbench.api import NotReadyError
+from clipbench.errors import NotReadyError
+
+Tensor = np.ndarray
 
 # Structure and code of OpenAI's largest model take less than a megabyte.
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 100
 
 _STORAGES = {
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
+    "DoubleStorage": np.dtype("<f8"),
+    "FloatStorage": np.dtype("<f4"),
+    "HalfStorage": np.dtype("<f2"),
+    "BFloat16Storage": np.dtype("V2"),  # numpy has no bfloat16
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
+    "BoolStorage": np.dtype("?"),
 }
 # As torch writes a class of an archive's code: name, parameters, buffers.
 _CLASS = re.compile(
@@ -39,17 +40,28 @@ _CLASS = re.compile(
 _PREFIX = "__torch__"
 
 
-def read_torchscript(path: Path) -> dict[str, Tensor]:
-    """Return parameters and buffers by name, on the host, as ``state_dict`` of the loaded module would give them.
+def is_torchscript(names: Sequence[str]) -> bool:
+    """Return whether an archive of files of these names was written by torch.jit.save."""
+    return any(name.endswith("/constants.pkl") or "/code/" in name for name in names)
 
-    Raises NotReadyError where the archive is damaged, or asks for anything but tensors and plain values.
+
+def read_archive(path: Path) -> Any:  # noqa: ANN401 -- whatever was saved
+    """Return what was saved, with tensors as arrays: of a module its parameters and buffers by name.
+
+    bfloat16 comes as two opaque bytes each. Raises NotReadyError where the archive is damaged, or asks for anything but
+    tensors and plain values.
     """
+    kind = "zip"
     try:
         with zipfile.ZipFile(path) as archive:
-            return _Archive(archive).state()
+            kind = "TorchScript" if is_torchscript(archive.namelist()) else "zip"
+            content = _Archive(archive).content()
+            if kind == "TorchScript" and not isinstance(content, _State):
+                raise ValueError(f"it holds a {type(content).__name__}, not a module")
+            return content
     except Exception as error:  # damaged zips and pickles raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise NotReadyError(f"{path}: a TorchScript archive that cannot be read ({reason})") from error
+        raise NotReadyError(f"{path}: a {kind} archive that cannot be read ({reason})") from error
 
 
 class _Archive:
@@ -64,13 +76,11 @@ class _Archive:
         self._storages: dict[str, Tensor] = {}
         self._listed: dict[str, frozenset[str]] = {}
 
-    def state(self) -> dict[str, Tensor]:
+    def content(self) -> Any:  # noqa: ANN401
         if self._folder + "byteorder" in self._zip.namelist() and self._text("byteorder").strip() != "little":
             raise ValueError("written on a big-endian machine")
-        module = _Unpickler(self._bounded("data.pkl"), self._storage).load()
-        if not isinstance(module, _Object):
-            raise ValueError(f"it holds a {type(module).__name__}, not a module")
-        return dict(self._tensors(module, "", 0))
+        content = _Unpickler(self._bounded("data.pkl"), self._storage).load()
+        return _State(self._tensors(content, "", 0)) if isinstance(content, _Object) else content
 
     def _tensors(self, module: _Object, prefix: str, depth: int) -> Iterator[tuple[str, Tensor]]:
         if depth > MAX_DEPTH:
@@ -95,13 +105,13 @@ class _Archive:
             self._listed[file] = frozenset()
         return self._listed.get(f"{file}:{kind.__name__}")
 
-    def _storage(self, dtype: torch.dtype, key: str, count: int) -> Tensor:
+    def _storage(self, dtype: np.dtype[Any], key: str, count: int) -> Tensor:
         if key not in self._storages:
             info = self._zip.getinfo(f"{self._folder}data/{key}")
             if info.compress_type != zipfile.ZIP_STORED or info.file_size != count * dtype.itemsize:
                 raise ValueError(f"storage {key} has {info.file_size:,} bytes, expected {count * dtype.itemsize:,}")
-            content = bytearray(self._zip.read(info))  # which checks its CRC
-            self._storages[key] = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+            content = self._zip.read(info)  # which checks its CRC
+            self._storages[key] = np.frombuffer(content, dtype) if content else np.empty(0, dtype)
         return self._storages[key]
 
     def _bounded(self, name: str) -> bytes:
@@ -112,6 +122,10 @@ class _Archive:
 
     def _text(self, name: str) -> str:
         return self._bounded(name).decode()
+
+
+class _State(dict[str, Tensor]):
+    """Parameters and buffers of a module."""
 
 
 class _Object:
@@ -127,7 +141,7 @@ class _Object:
 class _Unpickler(pickle.Unpickler):
     """Reads tensors and plain values only; raises for any other name in the file."""
 
-    def __init__(self, content: bytes, storage: Callable[[torch.dtype, str, int], Tensor]) -> None:
+    def __init__(self, content: bytes, storage: Callable[[np.dtype[Any], str, int], Tensor]) -> None:
         super().__init__(io.BytesIO(content))
         self._storage = storage
 
@@ -141,13 +155,18 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Tensor:  # noqa: ANN401
         kind, dtype, key, _, count = pid
-        if kind != "storage" or not isinstance(dtype, torch.dtype):
+        if kind != "storage" or not isinstance(dtype, np.dtype):
             raise pickle.UnpicklingError(f"it refers to a {kind}")
         return self._storage(dtype, str(key), int(count))
 
 
 def _tensor(storage: Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *_: object) -> Tensor:
-    return storage.as_strided(tuple(size), tuple(stride), offset)
+    if 0 in size:
+        return np.empty(tuple(size), storage.dtype)
+    # np.ndarray checks that the view lies within the storage.
+    strides = tuple(step * storage.itemsize for step in stride)
+    view: Tensor = np.ndarray(tuple(size), storage.dtype, storage, offset * storage.itemsize, strides)
+    return view
 
 
 def _same(value: Any, *_: object) -> Any:  # noqa: ANN401

@@ -1,0 +1,1 @@
+"""Weights of CLIP models in the files that others write, read without a framework."""
