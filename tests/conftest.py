@@ -7,11 +7,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.numpy_runs import flat_suite, write_pictures
 
 # As the torch engine does before it imports torch: threads that spin keep each other off a busy machine's few cores.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("clipbench", deadline=None)
+settings.load_profile("clipbench")
 
 DATA_FIXTURES = {"data_root", "expected_dir"}
 _DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"

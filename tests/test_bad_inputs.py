@@ -146,7 +146,7 @@ def test_sets(here, change):
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_text_as_a_set_is_taken_or_refused(text):
     assert clipbench("show", "quickstart", "--set", text).exit_code in (0, 2)
 
@@ -160,7 +160,7 @@ GOOD_SUITE = (Path(__file__).parents[1] / "suites" / "flickr8k_amp.yaml").read_b
 
 
 @given(st.integers(0, len(GOOD_SUITE)), st.integers(0, 40), st.binary(max_size=8))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_suite_damaged_anywhere_is_taken_or_refused(tmp_path, start, cut, put):
     path = tmp_path / "damaged.yaml"
     path.write_bytes(GOOD_SUITE[:start] + put + GOOD_SUITE[start + cut :])
@@ -227,7 +227,7 @@ def test_references(here, name):
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_result_changed_anywhere_is_refused(tmp_path, good_result, data):
     document = json.loads(good_result)
     target, key = document, data.draw(st.sampled_from(sorted(document)))
@@ -245,7 +245,7 @@ def test_a_result_changed_anywhere_is_refused(tmp_path, good_result, data):
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_result_cut_short_anywhere_is_refused(tmp_path, good_result, length):
     path = tmp_path / "cut.json"
     path.write_bytes(good_result[: length % (len(good_result) - 1)])
@@ -318,7 +318,7 @@ JSON_DATA = st.recursive(
 
 
 @given(JSON_DATA)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_json_as_annotations_is_refused(root, data):
     (root / "datasets" / "en_val.json").write_text(json.dumps(data))
     # None of these names a picture that is there.
@@ -326,7 +326,7 @@ def test_any_json_as_annotations_is_refused(root, data):
 
 
 @given(st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM"]), st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_picture_damaged_anywhere_is_taken_or_refused(root, form, data):
     path = root / "datasets" / "pictures" / "a.jpg"
     Image.frombytes("RGB", (24, 16), random.Random(0).randbytes(24 * 16 * 3)).save(path, form)
@@ -371,7 +371,7 @@ def good_weights(tmp_path_factory):
 
 @pytest.mark.parametrize("form", ["zip", "safetensors", "pickle"])
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_weights_damaged_anywhere_are_read_or_refused(tmp_path, good_weights, form, data):
     from clipbench_torch.weights import read_weights
 
@@ -448,7 +448,7 @@ NO_NUL = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 
 
 @given(st.sampled_from(FUZZED), st.lists(WORDS | st.text(NO_NUL, max_size=5), max_size=4))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_words_end_in_an_exit_code(here, command, words):
     # `--help` in place of what would run, should the words come to a whole command.
     done = clipbench(command, *words, *(["--help"] if command == "run" else []), folder=here)

@@ -147,7 +147,7 @@ ASSIGNED = st.characters(exclude_categories=("Cs", "Cn"), max_codepoint=0x1FFFF)
 
 
 @given(st.one_of(st.text(ASSIGNED, max_size=40), st.text("ab<|>startofextnd 's&;#1!\u017f\u0345é\t\n", max_size=60)))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_small_vocabulary_equals_plain_encoding(small, text):
     ours, plain = small
     assert ids_of(ours, text) == plain.encode(text)
@@ -170,14 +170,14 @@ def test_openai_vocabulary_equals_plain_encoding(openai, captions, data_root):
 
 @given(st.text(st.characters(max_codepoint=127)))
 @example("a & b &lt; <c> \\u00e9")
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_the_short_cut_for_ascii_changes_nothing(text):
     whole_way = html.unescape(html.unescape(ftfy.fix_text(text)))
     assert clean_text(text) == re.sub(r"\s+", " ", whole_way).strip().lower()
 
 
 @given(st.text("abz \u017f'1"))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_the_short_cut_for_letters_and_spaces_changes_nothing(text):
     cleaned = clean_text(text)
     assert split_words(cleaned) == [word for word, _ in words._SPLIT.pre_tokenize_str(cleaned)]

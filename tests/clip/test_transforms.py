@@ -151,7 +151,7 @@ def test_crops_reach_every_place_of_a_small_picture():
 
 
 @given(width=st.integers(1, 3000), height=st.integers(1, 3000), index=st.integers(0, 2**40))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_crops_lie_inside_the_picture(width, height, index):
     left, top, right, bottom = draw_crop(generator(index), width, height)
     assert 0 <= left < right <= width

@@ -77,7 +77,7 @@ def test_a_fetch_that_ended_at_any_tenth_is_continued_by_the_next(run, server, r
     assert ranges(server) == [f"bytes={at}-" if at else None]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(["cut", "whole, cut", "503", "other part"]), st.floats(0, 1)), max_size=5))
 def test_whatever_order_faults_come_in_the_file_is_right(run, server, root, faults):
     makers = {

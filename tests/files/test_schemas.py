@@ -4,7 +4,7 @@ import copy
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -81,7 +81,6 @@ def test_what_lacks_a_key_and_is_sure_is_valid(path):
 
 
 @given(st.sampled_from(PLACES), st.sampled_from(["a", None, -1, [], {}, "x" * 70]))
-@settings(deadline=None)  # the first call imports jsonschema
 def test_a_refusal_still_comes_in_words(path, value):
     data = changed(path, value)
     assert bool(list(problems("result", data))) == (not VALIDATOR.is_valid(data))

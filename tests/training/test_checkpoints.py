@@ -55,7 +55,7 @@ def names(root):
 
 
 @given(st.dictionaries(NAMES.filter(lambda name: name != "__metadata__"), ARRAYS, max_size=5))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_tensors_come_back_as_they_were_in_the_order_given(tmp_path, arrays):
     arrays = {name: np.require(array, requirements="C") for name, array in arrays.items()}
     path = write(tmp_path / "t", arrays)
@@ -146,7 +146,7 @@ def test_a_broken_file_of_tensors_is_named_with_its_fault(reason, tmp_path):
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_file_with_any_bytes_changed_is_read_or_refused(tmp_path, data):
     path = write(tmp_path / "t", {"a": np.arange(6, dtype=np.int32), "b": np.ones((2, 2), np.float16)})
     content = bytearray(path.read_bytes())

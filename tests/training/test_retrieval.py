@@ -34,7 +34,7 @@ def scored_pairs(draw):
 
 
 @given(scored_pairs())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_counting_in_the_whole_matrix_equals_brute_force(case):
     text_ranks, image_ranks = counted_ranks(*case)
     expected_text, expected_image = brute_force(*case)
@@ -43,7 +43,7 @@ def test_counting_in_the_whole_matrix_equals_brute_force(case):
 
 
 @given(scored_pairs(), st.integers(1, 9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_features_by_blocks_equal_brute_force(case, block):
     scores, owner = case
     rng = np.random.default_rng(scores.size)
@@ -57,7 +57,7 @@ def test_features_by_blocks_equal_brute_force(case, block):
 
 
 @given(scored_pairs(), st.integers(1, 3), st.integers(0, 2**32))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_ties_count_against_the_model(case, kinds, seed):
     """Features are rows of the identity: a cosine is 0 or 1, and most of them are tied."""
     scores, owner = case
