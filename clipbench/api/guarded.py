@@ -3,10 +3,11 @@
 import functools
 import types
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from clipbench.api import protocols
-from clipbench.api.data import Fingerprint
+from clipbench.api.data import Fingerprint, LearnerJob
 from clipbench.api.door import check_returned, plugin_call
 from clipbench.errors import PluginError
 
@@ -21,7 +22,12 @@ def guard(plugin: object, protocol: type, who: str) -> Any:  # noqa: ANN401
 
 
 def unguarded(plugin: T) -> T:
-    """Return what a plugin has made itself, for other objects of plugins, which know more of it than the protocol."""
+    """Return what a plugin has made itself, for other objects of plugins, which know more of it than the protocol.
+
+    A job for a learner names its device so.
+    """
+    if isinstance(plugin, LearnerJob):
+        return cast(T, replace(plugin, device=unguarded(plugin.device)))
     return cast(T, plugin._plugin) if isinstance(plugin, _Guarded) else plugin
 
 

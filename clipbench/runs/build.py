@@ -10,7 +10,7 @@ from typing import Any
 from clipbench import __version__
 from clipbench.api import Case, Device, Engine, Group, Learner, LearnerJob, Loader, Missing, Probe, Split, events
 from clipbench.api.data import Precision
-from clipbench.api.guarded import check_split, unguarded
+from clipbench.api.guarded import check_split
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.api.registry import Registry
 from clipbench.api.result import Attempt, BadImages, DatasetUsed, WeightsUsed
@@ -226,7 +226,7 @@ def learner_job(plan: Plan, device: Device, precision: Precision, tuning: Mappin
     return LearnerJob(
         model=plan.model,
         config=plan.config,
-        device=unguarded(device),
+        device=device,
         precision=precision,
         autocast_text=case.model.autocast_text,
         weights=plan.weights,

@@ -10,7 +10,7 @@ import numpy as np
 
 from clipbench.api import Batch, Case, Device, Engine, Learner, LearnerJob, Missing, NotReadyError, World, events
 from clipbench.api.config import NumericsConfig
-from clipbench.api.registry import Registry, load_object
+from clipbench.api.registry import Registry
 from clipbench.api.result import FirstSteps, Numerics
 from clipbench.clip.tokenizer import Tokenizer
 from clipbench.runs.build import learner_job
@@ -65,7 +65,7 @@ def check_numerics(job: Job, case: Case, registry: Registry, reporter: Reporter,
     """Take the steps that ``case.numerics`` asks for, and report what they came to after each part."""
     config = case.numerics
     assert config is not None
-    engine: Engine = load_object(registry.engines.get(case.engine, "engine").load)()
+    engine = registry.open_engine(case.engine)
     device = _found(find_device(registry, case.engine, case.device))
     check = Check(engine, *_open(case, registry, config), reporter, stop)
     own = learner_job(check.plan, device, pick_precision(device, case.precision), job.tuning or {})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipbench.api import Device, Engine, Fingerprint, Missing
+from clipbench.api import Device, Engine, Fingerprint, LearnerJob, Missing
 from clipbench.api.door import conforms
 from clipbench.api.guarded import check_split, guard, unguarded
 from clipbench.errors import NotReadyError, PluginError
@@ -97,6 +97,7 @@ def test_calls_go_through_the_door_and_other_plugins_get_the_object_itself():
             raise NotReadyError("no launcher here")
 
         def learner(self, job):
+            assert job is None or job.device is self
             return "a text"
 
         def versions(self):
@@ -104,12 +105,13 @@ def test_calls_go_through_the_door_and_other_plugins_get_the_object_itself():
 
     parts = Parts()
     engine, device = guard(parts, Engine, "engine 'parts'"), guard(parts, Device, "device 'parts'")
+    job = LearnerJob(None, None, device, "float32", False, None, None, None, seed=0)
     assert device.name == "parts" and unguarded(device) is parts and unguarded(parts) is parts
     assert engine.probe(device, "float32", 0) == []
     for call, said in (
         (engine.problem, "engine 'parts': problem() raised SystemExit: 0"),
         (lambda: engine.probe(None, "float32", 0), "what probe() returned is None; expected collections.abc.Sequence"),
-        (lambda: engine.learner(None), "is 'a text'; expected Learner, which has train_step, drain_steps,"),
+        (lambda: engine.learner(job), "is 'a text'; expected Learner, which has train_step, drain_steps,"),
         (engine.versions, "what versions() returned is {'parts': 1.0}; expected"),
         (lambda: device.info(), "device 'parts': has no info, which its protocol (Device) has"),
     ):
