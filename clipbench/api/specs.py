@@ -19,7 +19,8 @@ class DeviceSpec:
     """A kind of accelerator for one engine.
 
     ``load`` is ``"package.module:attribute"``, called without arguments for a Device.
-    Device ``auto`` takes the available device with the highest ``priority``.
+    Device ``auto`` takes the available device with the highest ``priority``. ``install`` says what to do where ``load``
+    cannot be imported.
     """
 
     name: str
@@ -27,6 +28,7 @@ class DeviceSpec:
     summary: str
     load: str
     priority: int = 0
+    install: str = ""
 
 
 @dataclass(frozen=True)

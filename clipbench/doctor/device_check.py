@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clipbench.api import Device, DeviceInfo, Engine, Probe, UsageError, from_plain, to_plain
+from clipbench.api import DeviceInfo, Engine, Probe, UsageError, from_plain, to_plain
 from clipbench.api.registry import load_object, load_registry
-from clipbench.runs.devices import pick_precision
+from clipbench.runs.devices import open_device, pick_precision
 
 KILL_SECONDS = 5.0
 
@@ -104,9 +104,9 @@ def _ask(check: DeviceCheck, precisions: Sequence[str]) -> Iterator[tuple[Device
         return
     check = replace(check, versions=engine.versions())
     yield check, "the device"
-    device: Device = load_object(registry.devices.get(check.device, "device").load)()
-    if reason := device.unavailable():
-        yield replace(check, unavailable=reason), ""
+    device = open_device(registry, check.device)
+    if isinstance(device, str):
+        yield replace(check, unavailable=device), ""
         return
     yield check, "other processes on it"  # before this process is one of them
     others = device.others()

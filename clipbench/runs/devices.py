@@ -19,12 +19,28 @@ def find_device(registry: Registry, engine_name: str, name: str) -> Device | Mis
         return Missing(f"engine {engine_name}", f"Python {sys.executable}", problem)
     reasons = []
     for spec in registry.devices_of(engine_name) if name == "auto" else [registry.devices.get(name, "device")]:
-        device: Device = load_object(spec.load)()
-        reason = device.unavailable()
-        if reason is None:
+        device = open_device(registry, spec.name)
+        if not isinstance(device, str):
             return device
-        reasons.append(f"{spec.name}: {reason}")
+        reasons.append(f"{spec.name}: {device}")
     return Missing(f"device {name}", "this machine", "; ".join(reasons) or "no plugin offers one")
+
+
+def open_device(registry: Registry, name: str) -> Device | str:
+    """Return the device called ``name``, or why it cannot be used here and what to do about it.
+
+    A device's module may import its vendor's package at the top: where that is not installed, the device is not there.
+    """
+    spec = registry.devices.get(name, "device")
+    try:
+        device: Device = load_object(spec.load)()
+    except (ImportError, OSError) as error:  # OSError: a library that the package loads
+        package = getattr(error, "name", None)
+        if isinstance(error, ModuleNotFoundError) and package:
+            return f"not available: {package} is not installed; {spec.install or f'install {package}'}"
+        remedy = spec.install or f"install {package or registry.devices.origin[name].distribution} again"
+        return f"not available: {type(error).__name__}: {error}; {remedy}"
+    return device.unavailable() or device
 
 
 def pick_precision(device: Device, requested: str) -> Precision:
