@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from clipbench.api.processes import exit_with_parent
     from clipbench.api.protocols import Dataset, Device, Engine, Group, Learner, Loader, Observer, Split
     from clipbench.api.result import Direction, EpochRecord, Metric, QueryRanks, Result, Window
-    from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
+    from clipbench.api.specs import (
+        DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec, package_missing,
+    )
     from clipbench.clip.config import CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, ClipConfig
     from clipbench.clip.flops import training_flops
     from clipbench.clip.initial_weights import initial_weights, parameter_shapes
@@ -48,7 +50,7 @@ __all__ = [
     "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec", "OptimizerConfig", "Precision",
     "Probe", "QueryRanks", "Result", "Split", "StepReport", "TensorRef", "UsageError", "Window", "World",
     "did_you_mean", "events", "exit_with_parent", "finite", "from_plain", "hookimpl", "initial_weights", "leaves",
-    "parameter_shapes", "to_plain", "training_flops", "value_at",
+    "package_missing", "parameter_shapes", "to_plain", "training_flops", "value_at",
 ]  # fmt: skip
 
 

@@ -1,8 +1,13 @@
 """Specs: what a plugin offers, light enough to list without importing anything heavy."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from clipbench.clip.config import ClipConfig
+
+# What is said of a device whose spec is not ``tried``.
+UNTRIED = "by the vendor's documentation, not yet run"
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,9 @@ class DeviceSpec:
 
     ``load`` is ``"package.module:attribute"``, called without arguments for a Device.
     Device ``auto`` takes the available device with the highest ``priority``. ``install`` says what to do where ``load``
-    cannot be imported.
+    cannot be imported. ``absent`` returns why the device cannot be here, or None where it must be asked itself; it
+    imports nothing, so that a machine without the device loses no time (see ``package_missing``). ``tried`` is whether
+    the plugin was ever run on the hardware.
     """
 
     name: str
@@ -29,6 +36,13 @@ class DeviceSpec:
     load: str
     priority: int = 0
     install: str = ""
+    absent: Callable[[], str | None] | None = None
+    tried: bool = True
+
+
+def package_missing(package: str, source: str) -> str | None:
+    """Return that a top-level ``package`` is not installed, and where it comes from; None where it is."""
+    return None if find_spec(package) else f"{package} is not installed: {source}"
 
 
 @dataclass(frozen=True)

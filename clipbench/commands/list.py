@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from clipbench.report.listing import Rows
 
 # Of plugins, with the fields of a spec that JSON has beside its name and summary; then what ships.
-SPECS = {"engines": (), "devices": ("engine", "priority"), "datasets": (), "models": ("engine",), "observers": ()}
+SPECS = {
+    "engines": (),
+    "devices": ("engine", "priority", "tried"),
+    "datasets": (),
+    "models": ("engine",),
+    "observers": (),
+}
 KINDS = (*SPECS, "suites", "references")
 
 

@@ -1,29 +1,47 @@
-"""Devices of an engine: whether they are there, which one ``auto`` means, and what they compute in."""
+"""Devices of an engine: whether they are there, and what they compute in."""
 
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from clipbench.api import Device, Engine, Missing, Precision
+from clipbench.api import Device, DeviceSpec, Engine, Missing, Precision
 from clipbench.api.registry import Registry, load_object
 from clipbench.errors import UsageError
 from clipbench.results.environment import usable_cores
 
 
-def find_device(registry: Registry, engine_name: str, name: str) -> Device | Missing:
-    """Return the named device, or for ``auto`` the available one with the highest priority.
+@dataclass(frozen=True)
+class DeviceChoice:
+    """The device of an engine that a case will use, and the name by which the suite has ``requested`` it.
 
-    Where there is none, or the engine cannot be used, it is Missing, which says why.
+    ``passed_over`` says why ``auto`` is none of the devices that it would have preferred, ``broken`` which of them
+    crashed or did not answer.
     """
-    engine: Engine = load_object(registry.engines.get(engine_name, "engine").load)()
+
+    engine: str
+    device: str
+    requested: str
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for each device that is broken."""
+        advice = f"`clipbench doctor --device {{}}` looks further, `--device {self.device}` does not ask it"
+        return [f"device {name} is left out: {self.passed_over[name]}; {advice.format(name)}" for name in self.broken]
+
+
+def find_device(registry: Registry, choice: DeviceChoice) -> Device | Missing:
+    """Return the chosen device; where it or its engine cannot be used, Missing says why."""
+    engine: Engine = load_object(registry.engines.get(choice.engine, "engine").load)()
     if problem := engine.problem():
-        return Missing(f"engine {engine_name}", f"Python {sys.executable}", problem)
-    reasons = []
-    for spec in registry.devices_of(engine_name) if name == "auto" else [registry.devices.get(name, "device")]:
-        device = open_device(registry, spec.name)
-        if not isinstance(device, str):
-            return device
-        reasons.append(f"{spec.name}: {device}")
-    return Missing(f"device {name}", "this machine", "; ".join(reasons) or "no plugin offers one")
+        return Missing(f"engine {choice.engine}", f"Python {sys.executable}", problem)
+    device = open_device(registry, choice.device)
+    if not isinstance(device, str):
+        return device
+    reasons = {**choice.passed_over, choice.device: device}
+    listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    return Missing(f"device {choice.requested}", "this machine", listed)
 
 
 def open_device(registry: Registry, name: str) -> Device | str:
@@ -32,15 +50,25 @@ def open_device(registry: Registry, name: str) -> Device | str:
     A device's module may import its vendor's package at the top: where that is not installed, the device is not there.
     """
     spec = registry.devices.get(name, "device")
+    if reason := absence(spec):
+        return reason
     try:
         device: Device = load_object(spec.load)()
-    except (ImportError, OSError) as error:  # OSError: a library that the package loads
-        package = getattr(error, "name", None)
+        return device.unavailable() or device
+    except Exception as error:  # a vendor's package may raise anything
+        package = error.name if isinstance(error, ImportError) else None
         if isinstance(error, ModuleNotFoundError) and package:
             return f"not available: {package} is not installed; {spec.install or f'install {package}'}"
         remedy = spec.install or f"install {package or registry.devices.origin[name].distribution} again"
         return f"not available: {type(error).__name__}: {error}; {remedy}"
-    return device.unavailable() or device
+
+
+def absence(spec: DeviceSpec) -> str | None:
+    """Return why the device cannot be here, by what its plugin can tell without loading it, or None."""
+    try:
+        return spec.absent() if spec.absent else None
+    except Exception:  # the plugin's; then the device is asked itself
+        return None
 
 
 def pick_precision(device: Device, requested: str) -> Precision:

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clipbench.api import Case, Engine, Missing, Observer, Result, events
@@ -13,7 +13,8 @@ from clipbench.api.registry import Registry, load_object
 from clipbench.errors import CaseFailedError, ExitCode, NotReadyError, StoppedError, UsageError
 from clipbench.files.lock import locked
 from clipbench.results.result import build_result, write_result
-from clipbench.runs.devices import thread_variables
+from clipbench.runs.choosing import choose_devices
+from clipbench.runs.devices import DeviceChoice, thread_variables
 from clipbench.runs.folder import WORK, RunFolder, new_run_folder, unfinished
 from clipbench.runs.job import LAUNCHER_REPORT, Checks, Job
 from clipbench.runs.launch import Launch, outer_launch
@@ -43,12 +44,14 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
     as interrupted, and raise StoppedError. ``display`` gets every event, and is closed at the end.
     """
     plans = [make_plan(case, registry) for case in suite.cases]
-    checks = _devices_of(suite)
-    missing = check_observers(registry, suite)
     _check_writable(out)
+    choices, missing = choose_devices(registry, suite.cases)
+    missing += check_observers(registry, suite)
     # Devices are checked by the first case's process, which has to import the framework anyway.
+    checks = tuple(choices.values())
     if missing or any(plan.missing for plan in plans):
         _refuse_missing(plans, missing, checks)
+    plans = [_with_warnings(plan, choices[plan.case.engine, plan.case.device]) for plan in plans]
     outcomes: list[Outcome] = []
     with ExitStack() as stack:
         observers = Observers(display)
@@ -64,15 +67,21 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
                 outcomes.append(Outcome(*completed, folder=None))
                 continue
             folder = _open_folder(out, plan.case, restart, observers)
-            outcomes.append(_run_case(plan, registry, folder, out, observers, () if outcomes else checks))
+            choice = choices[plan.case.engine, plan.case.device]
+            first = checks if not outcomes else (choice,)
+            outcomes.append(_run_case(plan, registry, folder, out, observers, choice, first))
             progress.add(plan.case, outcomes[-1].result, outcomes[-1].path)
     return outcomes
 
 
 def run_rank(suite: Suite, registry: Registry, launch: Launch) -> int:
     """Take part in a suite as a rank other than the first, which alone writes and shows; return the exit code."""
+    choices, missing = choose_devices(registry, suite.cases)
+    if missing:
+        raise NotReadyError(list_missing(missing))
     for case in suite.cases:
-        end = _run_in_temporary_folder(((case.engine, case.device),), case, launch)
+        choice = choices[case.engine, case.device]
+        end = _run_in_temporary_folder((choice,), case, choice, launch)
         if end.signals:
             return 128 + end.signals[0]
         if end.returncode:
@@ -85,7 +94,8 @@ def run_rank(suite: Suite, registry: Registry, launch: Launch) -> int:
 def check_suite(suite: Suite, registry: Registry) -> None:
     """Raise NotReadyError for everything missing, devices included; start and write nothing (``run --dry-run``)."""
     plans = [make_plan(case, registry) for case in suite.cases]
-    _refuse_missing(plans, check_observers(registry, suite), _devices_of(suite))
+    choices, missing = choose_devices(registry, suite.cases)
+    _refuse_missing(plans, [*missing, *check_observers(registry, suite)], tuple(choices.values()))
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
@@ -112,14 +122,19 @@ def _open_folder(out: Path, case: Case, restart: bool, observers: Observers) -> 
 
 
 def _run_case(
-    plan: Plan, registry: Registry, folder: RunFolder, out: Path, observers: Observers, checks: Checks
+    plan: Plan,
+    registry: Registry,
+    folder: RunFolder,
+    out: Path,
+    observers: Observers,
+    choice: DeviceChoice,
+    checks: Checks,
 ) -> Outcome:
     """Run one case to a result on disk."""
     case, run_id, launch = plan.case, folder.run_id, outer_launch()
     folder = folder.begin_attempt()
-    checks = checks or ((case.engine, case.device),)
     started, tuning = folder.updated, folder.tuning()
-    job = Job(folder.path, os.getpid(), checks, case, folder.checkpoints, started, tuning)
+    job = Job(folder.path, os.getpid(), checks, case, choice, folder.checkpoints, started, tuning)
     launcher = SINGLE_PROCESS if launch or case.world_size == 1 else _launcher(registry, case, folder)
     variables = launch.variables if launch else thread_variables(case.world_size)
     with observers.of_case(registry, case, run_id, out / run_id):
@@ -161,11 +176,11 @@ def _raise_refusals(end: ProcessEnd, folder: RunFolder) -> None:
         )
 
 
+def _with_warnings(plan: Plan, choice: DeviceChoice) -> Plan:
+    return replace(plan, warnings=(*plan.warnings, *choice.warnings()))
+
+
 # --- what is missing ------------------------------------------------------------------------------------------------
-
-
-def _devices_of(suite: Suite) -> Checks:
-    return tuple(dict.fromkeys((case.engine, case.device) for case in suite.cases))
 
 
 def _refuse_missing(plans: Sequence[Plan], further: Sequence[Missing], checks: Checks) -> None:
@@ -203,10 +218,14 @@ def _check_devices(checks: Checks) -> list[Missing]:
 
 
 def _run_in_temporary_folder(
-    checks: Checks, case: Case | None = None, launch: Launch | None = None, max_signals: int = 2
+    checks: Checks,
+    case: Case | None = None,
+    device: DeviceChoice | None = None,
+    launch: Launch | None = None,
+    max_signals: int = 2,
 ) -> ProcessEnd:
     with tempfile.TemporaryDirectory(prefix="clipbench-") as name:
-        job = Job(Path(name), os.getpid(), checks, case)
+        job = Job(Path(name), os.getpid(), checks, case, device)
         return run_job(job, variables=launch.variables if launch else {}, max_signals=max_signals)
 
 

@@ -64,16 +64,16 @@ def epoch_record(
         slowest_rank=_slowest(per_rank),
         per_rank=per_rank if progress.steps else (),
     )
-    reasons = _reasons(record, evaluation, mfu_reason, hardware.timing_unreliable_reason)
+    reasons = _reasons(record, evaluation, mfu_reason, hardware)
     return replace(record, reasons={name: reason for name, reason in reasons.items() if getattr(record, name) is None})
 
 
 def _reasons(
-    record: EpochRecord, evaluation: Evaluation | None, mfu_reason: str, timing_unreliable_reason: str | None
+    record: EpochRecord, evaluation: Evaluation | None, mfu_reason: str, hardware: Hardware
 ) -> Mapping[str, str]:
     """Return, for every figure that can be None, why it would be."""
     trained = record.steps > 0
-    untimed = (timing_unreliable_reason or NO_STEPS) if trained else UNTRAINED
+    untimed = (hardware.timing_unreliable_reason or NO_STEPS) if trained else UNTRAINED
     no_loss = (evaluation.loss_reason or f"not finite ({evaluation.loss})") if evaluation else NOT_EVALUATED
     return {
         "train_loss": "the gradient scaler withheld every step" if trained else UNTRAINED,
@@ -83,7 +83,7 @@ def _reasons(
         "grad_norm": "the learner does not report it" if trained else UNTRAINED,
         "recall": NOT_EVALUATED,
         "val_loss": no_loss,
-        "peak_memory_bytes": "the device does not report it",
+        "peak_memory_bytes": hardware.info.unknown.get("peak_memory", "the device does not report it"),
         "host_memory_bytes": "the system does not report it",
     }
 
