@@ -9,7 +9,20 @@ import click
 from clipbench import __version__
 from clipbench.errors import ClipbenchError, ExitCode
 
-COMMANDS = ("baseline", "compare", "doctor", "fetch", "list", "report", "run", "runs", "show", "trend", "validate")
+COMMANDS = (
+    "baseline",
+    "compare",
+    "conform",
+    "doctor",
+    "fetch",
+    "list",
+    "report",
+    "run",
+    "runs",
+    "show",
+    "trend",
+    "validate",
+)
 
 
 class Main(click.Group):

@@ -46,6 +46,12 @@ def test_it_is_listed_with_its_distribution(installed, tmp_path):
     assert rows["swatches"]["distribution"] == "clipbench-swatches"
 
 
+@pytest.mark.parametrize("words", [("dataset", "swatches"), ("observer", "speed")])
+def test_it_keeps_its_promises(installed, tmp_path, words):
+    done = clipbench(installed, tmp_path, "conform", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.slow
 def test_its_suite_trains_and_its_observer_watches(installed, tmp_path):
     (suite,) = re.findall(r"```yaml\n(name: swatches.*?)```", EXAMPLE, re.S)

@@ -6,12 +6,14 @@ protocol buffers are all that is needed.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
@@ -40,9 +42,7 @@ class TensorBoard:
     def __init__(self, case: Case, run_id: str, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._steps = 0
-        # A file is taken for an event file when "tfevents" is in its name.
-        file = (folder / f"events.out.tfevents.{time.time_ns() // 10**9:010d}.clipbench").open("xb")
-        self._records = RecordWriter(file)
+        self._records = RecordWriter(_new_file(folder))
         self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
         self._text("case", f"```json\n{json.dumps(case.to_dict(), indent=1, ensure_ascii=False)}\n```")
 
@@ -76,6 +76,14 @@ class TensorBoard:
     def _add(self, event: Any) -> None:  # noqa: ANN401 -- a generated class
         self._records.write(event.SerializeToString())
         self._records.flush()
+
+
+def _new_file(folder: Path) -> IO[bytes]:
+    """Return a new file that TensorBoard reads after those of earlier attempts: it sorts them by the second."""
+    for second in itertools.count(int(time.time())):
+        with suppress(FileExistsError):
+            return (folder / f"events.out.tfevents.{second:010d}.clipbench").open("xb")
+    raise AssertionError  # seconds do not end
 
 
 def _epoch_scalars(record: EpochRecord) -> dict[str, float | None]:
