@@ -102,9 +102,9 @@ def make_batch(model: str, count: int, seed: int = 0) -> tuple[np.ndarray, np.nd
 def make_device(name: str, local_rank: int = 0) -> TorchDevice:
     """Return a device of the torch engine, selected and seeded."""
     from clipbench.api.registry import load_registry
-    from clipbench.runs.devices import DeviceChoice, find_device
+    from clipbench.runs.devices import find_device
 
-    device = find_device(load_registry(), DeviceChoice("torch", name, name))
+    device = find_device(load_registry(), "torch", name)
     device.select(local_rank)
     device.seed(0)
     return device

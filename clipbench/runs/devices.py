@@ -2,8 +2,6 @@
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from clipbench.api import Device, DeviceSpec, Engine, Missing, Precision
 from clipbench.api.registry import Registry, load_object
@@ -11,37 +9,13 @@ from clipbench.errors import UsageError
 from clipbench.results.environment import usable_cores
 
 
-@dataclass(frozen=True)
-class DeviceChoice:
-    """The device of an engine that a case will use, and the name by which the suite has ``requested`` it.
-
-    ``passed_over`` says why ``auto`` is none of the devices that it would have preferred, ``broken`` which of them
-    crashed or did not answer.
-    """
-
-    engine: str
-    device: str
-    requested: str
-    passed_over: Mapping[str, str] = field(default_factory=dict)
-    broken: tuple[str, ...] = ()
-
-    def warnings(self) -> list[str]:
-        """Return a sentence for each device that is broken."""
-        advice = f"`clipbench doctor --device {{}}` looks further, `--device {self.device}` does not ask it"
-        return [f"device {name} is left out: {self.passed_over[name]}; {advice.format(name)}" for name in self.broken]
-
-
-def find_device(registry: Registry, choice: DeviceChoice) -> Device | Missing:
-    """Return the chosen device; where it or its engine cannot be used, Missing says why."""
-    engine: Engine = load_object(registry.engines.get(choice.engine, "engine").load)()
+def find_device(registry: Registry, engine_name: str, name: str) -> Device | Missing:
+    """Return the named device; where it or its engine cannot be used, Missing says why."""
+    engine: Engine = load_object(registry.engines.get(engine_name, "engine").load)()
     if problem := engine.problem():
-        return Missing(f"engine {choice.engine}", f"Python {sys.executable}", problem)
-    device = open_device(registry, choice.device)
-    if not isinstance(device, str):
-        return device
-    reasons = {**choice.passed_over, choice.device: device}
-    listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-    return Missing(f"device {choice.requested}", "this machine", listed)
+        return Missing(f"engine {engine_name}", f"Python {sys.executable}", problem)
+    device = open_device(registry, name)
+    return Missing(f"device {name}", "this machine", f"{name}: {device}") if isinstance(device, str) else device
 
 
 def open_device(registry: Registry, name: str) -> Device | str:

@@ -8,18 +8,17 @@ from typing import Any
 
 from clipbench.api import Case
 from clipbench.api.plain import from_plain, to_plain
-from clipbench.runs.devices import DeviceChoice
 
 # Files that a case's processes use while they run, in the folder of the job.
 JOB, EVENTS, LOG, STOP = "job.json", "events.jsonl", "worker.log", "stop"
 LAUNCHER_REPORT, RANK_LOCK = "launcher.json", "rank0.lock"
 PROCESS_FILES = (JOB, EVENTS, LOG, STOP, LAUNCHER_REPORT, RANK_LOCK)
-Checks = tuple[DeviceChoice, ...]
+Checks = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Job:
-    """The devices to check first, then the case to run, if any, on ``device``.
+    """The devices to check first, as (engine, device) names, then the case to run, if any, on ``device``.
 
     ``folder`` holds the files of its processes; ``parent`` is the process id of the one that started them. Rank 0 saves
     under ``checkpoints``. ``started`` is when this attempt began. ``tuning`` is what the device was tuned to when an
@@ -30,10 +29,10 @@ class Job:
     parent: int
     checks: Checks
     case: Case | None = None
-    device: DeviceChoice | None = None
     checkpoints: Path | None = None
     started: str = ""
     tuning: Mapping[str, Any] | None = None
+    device: str = ""
 
     def write(self) -> Path:
         """Write the job into its folder; return the file."""

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     reporter = Reporter(world_of(), EventWriter(job.folder / EVENTS))
     try:
         registry = load_registry()
-        devices = [find_device(registry, choice) for choice in job.checks]
+        devices = [find_device(registry, engine, device) for engine, device in job.checks]
         missing = tuple(device for device in devices if isinstance(device, Missing))
         reporter.emit(events.DevicesChecked(missing))
         if missing:

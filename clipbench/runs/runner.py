@@ -13,8 +13,8 @@ from clipbench.api.registry import Registry, load_object
 from clipbench.errors import CaseFailedError, ExitCode, NotReadyError, StoppedError, UsageError
 from clipbench.files.lock import locked
 from clipbench.results.result import build_result, write_result
-from clipbench.runs.choosing import choose_devices
-from clipbench.runs.devices import DeviceChoice, thread_variables
+from clipbench.runs.choosing import DeviceChoices, choose_devices
+from clipbench.runs.devices import thread_variables
 from clipbench.runs.folder import WORK, RunFolder, new_run_folder, unfinished
 from clipbench.runs.job import LAUNCHER_REPORT, Checks, Job
 from clipbench.runs.launch import Launch, outer_launch
@@ -44,18 +44,17 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
     as interrupted, and raise StoppedError. ``display`` gets every event, and is closed at the end.
     """
     plans = [make_plan(case, registry) for case in suite.cases]
+    missing = check_observers(registry, suite)
     _check_writable(out)
-    choices, missing = choose_devices(registry, suite.cases)
-    missing += check_observers(registry, suite)
+    choices = choose_devices(registry, suite.cases)
     # Devices are checked by the first case's process, which has to import the framework anyway.
-    checks = tuple(choices.values())
-    if missing or any(plan.missing for plan in plans):
-        _refuse_missing(plans, missing, checks)
-    plans = [_with_warnings(plan, choices[plan.case.engine, plan.case.device]) for plan in plans]
+    if missing or choices.missing or any(plan.missing for plan in plans):
+        _refuse_missing(plans, missing, choices)
     outcomes: list[Outcome] = []
     with ExitStack() as stack:
         observers = Observers(display)
         stack.callback(observers.close)
+        plans = [replace(plan, warnings=(*plan.warnings, *choices.of(plan.case).warnings())) for plan in plans]
         for warning in dict.fromkeys(warning for plan in plans for warning in plan.warnings):
             observers.handle(events.Notice(f"warning: {warning}"))
         stack.enter_context(locked(out / WORK))
@@ -67,25 +66,25 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
                 outcomes.append(Outcome(*completed, folder=None))
                 continue
             folder = _open_folder(out, plan.case, restart, observers)
-            choice = choices[plan.case.engine, plan.case.device]
-            first = checks if not outcomes else (choice,)
-            outcomes.append(_run_case(plan, registry, folder, out, observers, choice, first))
+            checks = choices.checks([plan.case] if outcomes else suite.cases)
+            outcomes.append(_run_case(plan, registry, folder, out, observers, choices, checks))
             progress.add(plan.case, outcomes[-1].result, outcomes[-1].path)
     return outcomes
 
 
 def run_rank(suite: Suite, registry: Registry, launch: Launch) -> int:
     """Take part in a suite as a rank other than the first, which alone writes and shows; return the exit code."""
-    choices, missing = choose_devices(registry, suite.cases)
-    if missing:
-        raise NotReadyError(list_missing(missing))
+    choices = choose_devices(registry, suite.cases)
+    if choices.missing:
+        raise NotReadyError(list_missing(choices.missing))
     for case in suite.cases:
-        choice = choices[case.engine, case.device]
-        end = _run_in_temporary_folder((choice,), case, choice, launch)
+        end = _run_in_temporary_folder(choices.checks([case]), case, choices.of(case).device, launch)
         if end.signals:
             return 128 + end.signals[0]
         if end.returncode:
-            reason = _failure_message(end) or (list_missing(_missing(end)) if _missing(end) else end.log)
+            reason = _failure_message(end) or (
+                list_missing(missing) if (missing := _missing(end, choices)) else end.log
+            )
             print(f"clipbench: rank {launch.world.rank}: {reason}", file=sys.stderr)
             return end.returncode if end.returncode > 0 else ExitCode.CASE_FAILED
     return ExitCode.PASS
@@ -94,8 +93,7 @@ def run_rank(suite: Suite, registry: Registry, launch: Launch) -> int:
 def check_suite(suite: Suite, registry: Registry) -> None:
     """Raise NotReadyError for everything missing, devices included; start and write nothing (``run --dry-run``)."""
     plans = [make_plan(case, registry) for case in suite.cases]
-    choices, missing = choose_devices(registry, suite.cases)
-    _refuse_missing(plans, [*missing, *check_observers(registry, suite)], tuple(choices.values()))
+    _refuse_missing(plans, check_observers(registry, suite), choose_devices(registry, suite.cases))
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
@@ -127,20 +125,21 @@ def _run_case(
     folder: RunFolder,
     out: Path,
     observers: Observers,
-    choice: DeviceChoice,
+    choices: DeviceChoices,
     checks: Checks,
 ) -> Outcome:
     """Run one case to a result on disk."""
     case, run_id, launch = plan.case, folder.run_id, outer_launch()
     folder = folder.begin_attempt()
+    device = choices.of(case).device
     started, tuning = folder.updated, folder.tuning()
-    job = Job(folder.path, os.getpid(), checks, case, choice, folder.checkpoints, started, tuning)
+    job = Job(folder.path, os.getpid(), checks, case, folder.checkpoints, started, tuning, device)
     launcher = SINGLE_PROCESS if launch or case.world_size == 1 else _launcher(registry, case, folder)
     variables = launch.variables if launch else thread_variables(case.world_size)
     with observers.of_case(registry, case, run_id, out / run_id):
         observers.handle(events.CaseStarted(case, run_id, out / run_id))
         end = run_job(job, launcher, variables, observers.handle)
-        _raise_refusals(end, folder)
+        _raise_refusals(end, folder, choices)
         status, error = verdict_of_run(end)
         result = build_result(case, run_id, folder.started, end.events, status, error, plan.warnings)
         path = write_result(out, result)
@@ -161,9 +160,9 @@ def _launcher(registry: Registry, case: Case, folder: RunFolder) -> Sequence[str
     return engine.launcher(case.world_size, folder.path / LAUNCHER_REPORT)
 
 
-def _raise_refusals(end: ProcessEnd, folder: RunFolder) -> None:
+def _raise_refusals(end: ProcessEnd, folder: RunFolder, choices: DeviceChoices) -> None:
     """Raise for a case that was refused before it started: it has no result, only an error for the user."""
-    if missing := _missing(end):
+    if missing := _missing(end, choices):
         if not folder.has_checkpoint():
             folder.complete("none")
         raise NotReadyError(list_missing(missing))
@@ -176,16 +175,12 @@ def _raise_refusals(end: ProcessEnd, folder: RunFolder) -> None:
         )
 
 
-def _with_warnings(plan: Plan, choice: DeviceChoice) -> Plan:
-    return replace(plan, warnings=(*plan.warnings, *choice.warnings()))
-
-
 # --- what is missing ------------------------------------------------------------------------------------------------
 
 
-def _refuse_missing(plans: Sequence[Plan], further: Sequence[Missing], checks: Checks) -> None:
+def _refuse_missing(plans: Sequence[Plan], further: Sequence[Missing], choices: DeviceChoices) -> None:
     """Raise one NotReadyError for everything that any case lacks, devices included."""
-    missing = [item for plan in plans for item in plan.missing] + list(further) + _check_devices(checks)
+    missing = [item for plan in plans for item in plan.missing] + list(further) + _check_devices(choices)
     if missing:
         raise NotReadyError(list_missing(list(dict.fromkeys(missing)), fetch_command(plans)))
 
@@ -207,30 +202,26 @@ def list_missing(missing: Sequence[Missing], command: str = "") -> str:
     return "\n".join(lines)
 
 
-def _check_devices(checks: Checks) -> list[Missing]:
+def _check_devices(choices: DeviceChoices) -> list[Missing]:
     """Return what is missing among engines and devices, found in a process of its own: it imports frameworks."""
-    end = _run_in_temporary_folder(checks, max_signals=1)
+    end = _run_in_temporary_folder(choices.checks(), max_signals=1)
     if end.signals:
         raise KeyboardInterrupt
     if not end.of(events.DevicesChecked):
         raise CaseFailedError(f"the devices could not be checked: {_failure_message(end) or end.log}")
-    return _missing(end)
+    return [*choices.missing, *_missing(end, choices)]
 
 
 def _run_in_temporary_folder(
-    checks: Checks,
-    case: Case | None = None,
-    device: DeviceChoice | None = None,
-    launch: Launch | None = None,
-    max_signals: int = 2,
+    checks: Checks, case: Case | None = None, device: str = "", launch: Launch | None = None, max_signals: int = 2
 ) -> ProcessEnd:
     with tempfile.TemporaryDirectory(prefix="clipbench-") as name:
-        job = Job(Path(name), os.getpid(), checks, case, device)
+        job = Job(Path(name), os.getpid(), checks, case, device=device)
         return run_job(job, variables=launch.variables if launch else {}, max_signals=max_signals)
 
 
-def _missing(end: ProcessEnd) -> list[Missing]:
-    return [item for checked in end.of(events.DevicesChecked) for item in checked.missing]
+def _missing(end: ProcessEnd, choices: DeviceChoices) -> list[Missing]:
+    return [choices.complete(item) for checked in end.of(events.DevicesChecked) for item in checked.missing]
 
 
 def _failure_message(end: ProcessEnd) -> str | None:

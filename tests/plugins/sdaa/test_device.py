@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -15,9 +13,8 @@ import torch
 from clipbench_sdaa import clipbench_devices
 from clipbench_sdaa.device import SdaaDevice
 from clipbench_torch.device import CpuDevice
-from tests.support import sdaa_steps
-
-STAND_IN = Path(__file__).parents[2] / "support" / "sdaa_stand_in"
+from tests.support import sdaa_steps, stand_in
+from tests.support.stand_in import STAND_IN, compiled
 
 
 @pytest.fixture
@@ -102,16 +99,9 @@ def test_what_teco_smi_tells(teco_smi):
 # --- from the shell -------------------------------------------------------------------------------------------------
 
 
-def clipbench(*words, path=(STAND_IN,), **knobs):
+def clipbench(*words, path=STAND_IN, **knobs):
     """What ``clipbench ...`` comes to with ``path`` in front of PYTHONPATH."""
-    python_path = os.pathsep.join(map(str, [*path, *filter(None, [os.environ.get("PYTHONPATH")])]))
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "clipbench", *map(str, words)],
-        env={**os.environ, "PYTHONPATH": python_path, **knobs},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    return stand_in.clipbench(*words, path=path, **knobs)
 
 
 @pytest.fixture
@@ -120,7 +110,7 @@ def module(tmp_path):
 
     def write(name, text):
         (tmp_path / f"{name}.py").write_text(text)
-        return (tmp_path,)
+        return tmp_path
 
     return write
 
@@ -157,22 +147,21 @@ def test_what_is_missing_is_told_apart(tmp_path, module, name, text, said):
 
 
 @pytest.fixture(scope="module")
-def stand_in():
+def card():
     """The stand-in's path, compiled."""
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
-        pytest.skip("the stand-in for torch_sdaa needs a C++ compiler (g++)")
+    compiled()
     return STAND_IN
 
 
 @pytest.mark.slow
-def test_no_card_from_the_shell(stand_in, tmp_path):
+def test_no_card_from_the_shell(card, tmp_path):
     done = clipbench("run", "quickstart", "--device", "sdaa", "--out", tmp_path, FAKE_SDAA_DEVICES="0")
     assert done.returncode == 5
     assert "sdaa: torch_sdaa finds no card: check `teco-smi` and SDAA_VISIBLE_DEVICES" in done.stderr
 
 
 @pytest.mark.slow
-def test_doctor_examines_the_card(stand_in, tmp_path):
+def test_doctor_examines_the_card(card, tmp_path):
     done = clipbench("doctor", "--set", "precision=amp", "--out", tmp_path, "--format", "json", FAKE_SDAA_API="legacy")
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
@@ -197,25 +186,25 @@ def figures(result, *names):
 
 
 @pytest.mark.slow
-def test_the_whole_quickstart_is_the_processors(stand_in, tmp_path):
-    card = quickstart(tmp_path / "card")
+def test_the_whole_quickstart_is_the_processors(card, tmp_path):
+    own = quickstart(tmp_path / "card")
     processor = quickstart(tmp_path / "cpu", "--device", "cpu")
-    devices = [result["environment"]["device"] for result in (card, processor)]
+    devices = [result["environment"]["device"] for result in (own, processor)]
     assert [(device["kind"], device["requested"]) for device in devices] == [("sdaa", "auto"), ("cpu", "cpu")]
     losses = ("train_loss", "val_loss")
-    assert np.array(figures(card, *losses)) == pytest.approx(np.array(figures(processor, *losses)), rel=1e-4)
-    recalls = [result["epochs"][-1]["recall"]["recall_mean"] for result in (card, processor)]
+    assert np.array(figures(own, *losses)) == pytest.approx(np.array(figures(processor, *losses)), rel=1e-4)
+    recalls = [result["epochs"][-1]["recall"]["recall_mean"] for result in (own, processor)]
     assert recalls[0] == pytest.approx(recalls[1], abs=0.5)
     assert clipbench("compare", tmp_path / "card").returncode == 0
 
     # One million parameters with gradients and two moments, 4 bytes each, are 21 MB.
-    peaks = [record["peak_memory_bytes"] for record in card["epochs"]]
+    peaks = [record["peak_memory_bytes"] for record in own["epochs"]]
     assert all(21e6 < peak < 200e6 for peak in peaks)
     assert devices[0]["count"] == devices[0]["devices_per_card"] == 4
     assert devices[0]["total_memory"] == 15_296 << 20
     assert devices[0]["tuning"] == {"torch_sdaa": "3.2.0", "flash_attention": True}
-    assert [probe["ok"] for probe in card["probes"]] == [True] * 4
-    assert card["epochs"][-1]["samples_per_second_per_card"] > 0
+    assert [probe["ok"] for probe in own["probes"]] == [True] * 4
+    assert own["epochs"][-1]["samples_per_second_per_card"] > 0
 
 
 SMALL = [
@@ -227,7 +216,7 @@ SMALL = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("api", ["", "legacy"])
-def test_mixed_precision_trains(stand_in, tmp_path, api):
+def test_mixed_precision_trains(card, tmp_path, api):
     # KEEP_PARAMS=0: moving the model makes new parameters, as on a stock device of this kind.
     half = quickstart(tmp_path, *SMALL, "--set", "precision=amp", FAKE_SDAA_API=api, FAKE_SDAA_KEEP_PARAMS="0")
     assert half["environment"]["device"]["precision"] == "float16"
@@ -241,7 +230,7 @@ def test_mixed_precision_trains(stand_in, tmp_path, api):
 
 
 @pytest.mark.slow
-def test_a_card_whose_synchronize_does_nothing_gets_no_times(stand_in, tmp_path):
+def test_a_card_whose_synchronize_does_nothing_gets_no_times(card, tmp_path):
     knobs = {"FAKE_SDAA_US_PER_MFLOP": "200", "FAKE_SDAA_SYNCHRONIZE": "0"}
     result = quickstart(tmp_path, *SMALL, "--max-steps", "4", **knobs)
     (probe,) = (probe for probe in result["probes"] if not probe["ok"])
@@ -251,7 +240,7 @@ def test_a_card_whose_synchronize_does_nothing_gets_no_times(stand_in, tmp_path)
 
 
 @pytest.mark.slow
-def test_bfloat16_is_refused_where_autocast_is_float16s_alone(stand_in, tmp_path):
+def test_bfloat16_is_refused_where_autocast_is_float16s_alone(card, tmp_path):
     words = ["run", "quickstart", *SMALL, "--set", "precision=bfloat16", "--out", tmp_path]
     done = clipbench(*words, FAKE_SDAA_API="legacy")
     assert done.returncode == 2
@@ -260,11 +249,11 @@ def test_bfloat16_is_refused_where_autocast_is_float16s_alone(stand_in, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("api", "precision", "tolerance"), [("", "float32", 1e-4), ("legacy", "float16", 3e-2)])
-def test_steps_on_the_stand_in_are_the_processors(stand_in, api, precision, tolerance):
+def test_steps_on_the_stand_in_are_the_processors(card, api, precision, tolerance):
     want = sdaa_steps.losses_on(CpuDevice(), "float32")
     done = subprocess.run(
         [sys.executable, "-W", "error", sdaa_steps.__file__, precision],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(stand_in), *sys.path]), "FAKE_SDAA_API": api},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(card), *sys.path]), "FAKE_SDAA_API": api},
         capture_output=True,
         text=True,
         timeout=300,
