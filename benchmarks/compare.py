@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import Record, arguments, in_process, parse, show_table
-from clipbench.api.result import EpochMetrics, Metrics, QueryRanks, Result
+from clipbench.api.result import QueryRanks, Result
 from clipbench.compare.bootstrap import hits_of, paired_draws
 from clipbench.compare.gate import Request, judge
-from clipbench.results.metrics import metrics_of
+from clipbench.results.metrics import summarise
 from clipbench.results.result import read_result, result_data
 
 SEEDS = 10
@@ -31,7 +31,10 @@ SEEDS = 10
 def write_copies(result: Result, folder: Path, count: int, images: int) -> Path:
     """Write ``count`` results of other runs, of ten seeds with query ranks of their own; return one of the files."""
     random = np.random.default_rng(0)
-    copies = [with_query_ranks(replace(result, seed=seed), images, random) for seed in range(SEEDS)]
+    val = replace(result.dataset.val, images=images, captions=5 * images)
+    result = replace(result, dataset=replace(result.dataset, val=val))
+    seeded = [replace(result, seed=seed, config={**result.config, "seed": seed}) for seed in range(SEEDS)]
+    copies = [with_query_ranks(one, images, random) for one in seeded]
     for number in range(count):
         data = result_data(replace(copies[number % SEEDS], run_id=f"copy-{number:05d}"))
         (folder / f"{data['run_id']}.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
@@ -44,8 +47,10 @@ def with_query_ranks(result: Result, images: int, random: np.random.Generator) -
     text, image = (np.maximum(random.geometric(0.8, queries) - 1, 0).tolist() for queries in (images, 5 * images))
     ranks = QueryRanks(epoch, text, image, np.repeat(np.arange(images), 5).tolist())
     record = replace(result.epochs[-1], recall=hits_of(ranks).recalls())
-    last = EpochMetrics(epoch, metrics_of(record))
-    return replace(result, query_ranks=ranks, epochs=(*result.epochs[:-1], record), metrics=Metrics(last, last))
+    epochs = (*result.epochs[:-1], record)
+    return replace(
+        result, query_ranks=ranks, epochs=epochs, metrics=summarise(epochs, result.config["train"]["batch_size"])
+    )
 
 
 # --- the ways -----------------------------------------------------------------------------------------------------
@@ -67,7 +72,7 @@ def with_reference(folder: Path, reference: str, _: str) -> None:
 
 
 def with_baseline(folder: Path, _: str, baseline: str) -> None:
-    judgement = judge(Request((folder,), baseline=baseline))
+    judgement = judge(Request((folder,), baseline=baseline, repeats=True))
     assert judgement.comparisons and not judgement.problems, judgement.problems
 
 

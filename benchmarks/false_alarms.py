@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 from typing import Any
@@ -23,8 +23,9 @@ from benchmarks.harness import Record, arguments, parse
 from clipbench.api.result import EpochMetrics, Metrics, QueryRanks, Result
 from clipbench.compare.bootstrap import hits_of
 from clipbench.compare.deciding import by_significance
-from clipbench.compare.significance import Thresholds, recall_effects, speed_effect
-from clipbench.compare.verdicts import status_of
+from clipbench.compare.more_runs import runs_needed
+from clipbench.compare.significance import RUNS_TO_RANK, Effect, Limits, Thresholds, recall_effects, speed_effect
+from clipbench.compare.verdicts import Cause, status_of
 from clipbench.results.metrics import RECALL_AT, RECALL_NAMES, metric
 from tests.support.made_results import made_result
 
@@ -93,22 +94,66 @@ def simulated_result(
 
 def recall_trial(case: Recalls, random: Random) -> tuple[str, bool]:
     """Return the whole verdict over all recalls, and whether the overall recall mean alone fails."""
+    statuses = {
+        name: status
+        for name, (status, _) in recall_verdicts(*[side(case.repeats) for side in recall_world(case, random)])
+    }
+    return worst(statuses.values()), statuses["recall_mean"] == "fail"
+
+
+def recall_world(case: Recalls, random: Random) -> list[Callable[[int], list[Result]]]:
+    """Return both sides of a trial: each gives its first so many runs, the same ones however often it is asked."""
     of_image = random.standard_normal(IMAGES)
     owner = np.repeat(np.arange(IMAGES), CAPTIONS)
     difficulty = {
         "text": math.sqrt(0.3) * of_image + math.sqrt(0.7) * random.standard_normal(IMAGES),
         "image": math.sqrt(0.3) * of_image[owner] + math.sqrt(0.7) * random.standard_normal(IMAGES * CAPTIONS),
     }
-    seeds = {"one seed": (0, 0), "same seeds": (1, 0), "other seeds": (1, case.repeats)}[case.seeds]
-    sides = [
-        [simulated_result(difficulty, case, lost, seeds[0] * k + first, random) for k in range(case.repeats)]
-        for lost, first in ((case.loss, 0), (0.0, seeds[1]))
-    ]
-    effects = recall_effects(sides[0], sides[1], THRESHOLDS)
-    statuses = {
-        name: status_of(by_significance(effect, THRESHOLDS.of_recall(name)).cause) for name, effect in effects.items()
-    }
-    return worst(statuses.values()), statuses["recall_mean"] == "fail"
+    apart = {"one seed": (0, 0), "same seeds": (1, 0), "other seeds": (1, 1_000)}[case.seeds]
+
+    def side(lost: float, first: int) -> Callable[[int], list[Result]]:
+        def make(number: int) -> Result:
+            return simulated_result(difficulty, case, lost, apart[0] * number + first, random)
+
+        return grown(make)
+
+    return [side(case.loss, 0), side(0.0, apart[1])]
+
+
+def grown(make: Callable[[int], Any]) -> Callable[[int], list[Any]]:
+    """Return what gives the first so many of ``make(0)``, ``make(1)`` ..., each made once."""
+    made: list[Any] = []
+
+    def first(count: int) -> list[Any]:
+        made.extend(make(number) for number in range(len(made), count))
+        return made[:count]
+
+    return first
+
+
+def recall_verdicts(ours: Sequence[Result], theirs: Sequence[Result]) -> list[tuple[str, tuple[str, int | None]]]:
+    """Return the status of each recall, and how many seeds a side would decide where it is inconclusive."""
+    effects = recall_effects(ours, theirs, THRESHOLDS)
+    return [(name, judged(effect, THRESHOLDS.of_recall(name))) for name, effect in effects.items()]
+
+
+def judged(effect: Effect, limits: Limits) -> tuple[str, int | None]:
+    """Return the status of an effect, and how many runs a side would decide what is inconclusive."""
+    cause = by_significance(effect, limits).cause
+    status = status_of(cause)
+    needed = RUNS_TO_RANK if cause is Cause.OUTLIERS else runs_needed(effect, limits)
+    return status, needed if status == "inconclusive" else None
+
+
+def recall_advice(case: Recalls, random: Random) -> tuple[int, bool] | None:
+    """Return how many seeds a side were advised where a trial is inconclusive, and whether they decided it."""
+    ours, theirs = recall_world(case, random)
+    first = [verdict for _, verdict in recall_verdicts(ours(case.repeats), theirs(case.repeats))]
+    advised = [needed for status, needed in first if status == "inconclusive" and needed]
+    if worst(status for status, _ in first) != "inconclusive" or not advised:
+        return None
+    again = recall_verdicts(ours(max(advised)), theirs(max(advised)))
+    return max(advised), worst(status for _, (status, _) in again) != "inconclusive"
 
 
 def simulated_windows(case: Speed, slower: float, random: Random) -> list[float]:
@@ -121,11 +166,36 @@ def simulated_windows(case: Speed, slower: float, random: Random) -> list[float]
 
 
 def speed_trial(case: Speed, random: Random) -> str:
-    ours, theirs = (
-        [simulated_windows(case, slower, random) for _ in range(case.repeats)] for slower in (case.slowdown, 0.0)
-    )
+    return speed_verdict(*[side(case.repeats) for side in speed_world(case, random)])[0]
+
+
+def speed_world(case: Speed, random: Random) -> list[Callable[[int], list[list[float]]]]:
+    """Return both sides of a trial, as ``recall_world`` does."""
+
+    def side(slower: float) -> Callable[[int], list[list[float]]]:
+        return grown(lambda _: simulated_windows(case, slower, random))
+
+    return [side(case.slowdown), side(0.0)]
+
+
+def speed_verdict(ours: Sequence[list[float]], theirs: Sequence[list[float]]) -> tuple[str, int | None]:
+    """Return the status, and how many runs a side would decide where it is inconclusive."""
+    rates = tuple(float(np.mean([len(run) / sum(run) for run in side])) for side in (ours, theirs))
     limits = THRESHOLDS.of_speed()
-    return status_of(by_significance(speed_effect(ours, theirs, limits), limits).cause)
+    return judged(speed_effect(ours, theirs, limits, (rates[0], rates[1])), limits)
+
+
+def speed_advice(case: Speed, random: Random, share: float = 1.0) -> tuple[int, bool] | None:
+    """Return how many runs a side were advised where a trial is inconclusive, and whether they decided it.
+
+    ``share`` of the runs that were advised are made.
+    """
+    ours, theirs = speed_world(case, random)
+    status, needed = speed_verdict(ours(case.repeats), theirs(case.repeats))
+    if status != "inconclusive" or not needed:
+        return None
+    made = max(case.repeats, math.ceil(share * needed))
+    return needed, speed_verdict(ours(made), theirs(made))[0] != "inconclusive"
 
 
 def worst(statuses: Iterable[str]) -> str:

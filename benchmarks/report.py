@@ -31,7 +31,7 @@ def write_results(folder: Path, count: int, epochs: int, images: int) -> int:
     kept = [make_result(index, epochs, images) for index in range(min(count, DISTINCT))]
     written = 0
     for index in range(count):
-        other = make_result(index, 1, 1)
+        other = make_result(index, epochs, 1)
         result = replace(
             kept[index % DISTINCT],
             run_id=other.run_id, started=other.started, ended=other.ended, clipbench=other.clipbench,

@@ -65,4 +65,7 @@ def main() -> None:
     Exit codes: 0 pass, 1 a gate failed, 2 usage or configuration,
     3 not comparable or a refused file, 4 a case failed or is missing,
     5 the machine is not ready, 130 interrupted, 143 terminated.
+
+    \b
+    Example: clipbench run quickstart
     """

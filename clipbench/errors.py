@@ -35,6 +35,12 @@ class UsageError(ClipbenchError):
     exit_code = ExitCode.USAGE
 
 
+class GateFailedError(ClipbenchError):
+    """A result fails its gate, and what was asked for needs one that passes (exit 1)."""
+
+    exit_code = ExitCode.GATE_FAILED
+
+
 class InvalidFileError(ClipbenchError):
     """A result or a reference is unreadable or refused by its schema (exit 3)."""
 

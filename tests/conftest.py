@@ -80,3 +80,10 @@ def pytest_terminal_summary(terminalreporter):
     if skipped:
         terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)
         terminalreporter.line(f"{len(skipped)} tests did not run: {_WHY}.", red=True, bold=True)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Return the working folder of this test."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 
+import click
 import pytest
+from click.shell_completion import BashComplete
 from click.testing import CliRunner
 
 from clipbench import __version__
@@ -25,6 +27,38 @@ def test_help_names_commands_and_exit_codes():
     text = invoke("--help").stdout
     for word in ("run", "compare", "show", "list", "validate", "130 interrupted"):
         assert word in text
+
+
+def commands(group=main, words=()):
+    """Every command with its words, groups included."""
+    yield words, group
+    for name in group.list_commands(None) if isinstance(group, click.Group) else ():
+        yield from commands(group.get_command(None, name), (*words, name))
+
+
+@pytest.mark.parametrize("words, command", [pytest.param(*found, id=" ".join(found[0])) for found in commands()])
+def test_every_help_text_fits_80_columns_and_has_an_example(words, command):
+    done = CliRunner().invoke(main, [*words, "--help"], terminal_width=80)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "...\n" not in done.stdout.partition("Commands:")[2]  # as click cuts summaries
+    examples = done.stdout.partition("  Example")[2].partition("\n\n")[0].splitlines()
+    commands = [line.rpartition(": ")[2].split() for line in examples if "clipbench " in line]
+    assert commands and all(tuple(example[1 : 1 + len(words)]) == words for example in commands)
+
+
+@pytest.mark.parametrize(
+    "words, begun, offered",
+    [
+        ([], "ba", {"baseline"}),
+        (["run"], "flickr8k_z", {"flickr8k_zeroshot"}),
+        (["doctor"], "quick", {"quickstart"}),
+        (["run", "quickstart", "--progress"], "", {"auto", "plain", "none"}),
+        (["compare"], "--least", {"--least-recall", "--least-speed"}),
+    ],
+)
+def test_a_shell_completes_commands_options_and_suites(words, begun, offered):
+    completions = BashComplete(main, {}, "clipbench", "_CLIPBENCH_COMPLETE").get_completions(words, begun)
+    assert {item.value for item in completions if item.type == "plain"} == offered
 
 
 def test_list_names_everything_in_text_and_json():

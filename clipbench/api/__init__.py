@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from clipbench.api.config import Case, LossConfig, OptimizerConfig
     from clipbench.api.data import (
         Batch, DataFinding, DatasetRequest, DeviceInfo, Fingerprint, LearnerJob, LearnerState, Missing, Precision,
-        Probe, StepReport, TensorRef, World,
+        Probe, Reading, StepReport, TensorRef, World,
     )
     from clipbench.api.plain import ABSENT, finite, from_plain, leaves, to_plain, value_at
     from clipbench.api.processes import exit_with_parent
-    from clipbench.api.protocols import Dataset, Device, Engine, Group, Learner, Loader, Observer, Split
+    from clipbench.api.protocols import Dataset, Device, Engine, Group, Learner, Loader, Meter, Observer, Split
     from clipbench.api.result import Direction, EpochRecord, Metric, QueryRanks, Result, Window
     from clipbench.api.specs import (
-        DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec, package_missing,
+        DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec, package_missing,
     )
     from clipbench.clip.config import CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, ClipConfig
     from clipbench.clip.flops import training_flops
@@ -47,16 +47,18 @@ __all__ = [
     "CaseFailedError", "ClipConfig", "ClipbenchError", "DataFinding", "Dataset", "DatasetRequest", "DatasetSpec",
     "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine", "EngineSpec", "EpochRecord", "ExitCode",
     "Fingerprint", "Group", "InvalidFileError", "Learner", "LearnerJob", "LearnerState", "Loader", "LossConfig",
-    "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec", "OptimizerConfig", "Precision",
-    "Probe", "QueryRanks", "Result", "Split", "StepReport", "TensorRef", "UsageError", "Window", "World",
-    "did_you_mean", "events", "exit_with_parent", "finite", "from_plain", "hookimpl", "initial_weights", "leaves",
-    "package_missing", "parameter_shapes", "to_plain", "training_flops", "value_at",
+    "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec",
+    "OptimizerConfig", "Precision", "Probe", "QueryRanks", "Reading", "Result", "Split", "StepReport", "TensorRef",
+    "UsageError", "Window", "World", "did_you_mean", "events", "exit_with_parent", "finite", "from_plain", "hookimpl",
+    "initial_weights", "leaves", "package_missing", "parameter_shapes", "to_plain", "training_flops", "value_at",
 ]  # fmt: skip
 
 
 if not TYPE_CHECKING:  # a type checker is to complain of a name that is not there
 
     def __getattr__(name: str) -> object:
+        if name == "events":  # a module, which none of the others has
+            return import_module("clipbench.api.events")
         if name in __all__:
             for module in _MODULES:
                 try:

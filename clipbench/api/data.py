@@ -61,7 +61,8 @@ class DatasetRequest:
     """What a suite asks of a dataset plugin: the ``dataset`` section, with its root and the user's cache resolved.
 
     ``on_bad_image`` is ``error``, or ``skip``: pairs whose picture cannot be used are then left out of their split.
-    ``checked`` is True where another process of the same run has looked at every file already.
+    ``checked`` is True where another process of the same run has looked at every file already. ``trusted`` is True
+    where the user has named the root: links in it may then lead out of it.
     """
 
     root: Path
@@ -71,6 +72,7 @@ class DatasetRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     on_bad_image: str = "error"
     checked: bool = False
+    trusted: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,24 @@ class Probe:
     detail: str
     refuses: Literal["run", "timing"] = "run"
     measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a meter reads of one device at one moment; None where it does not tell.
+
+    ``joules`` is a counter, of which only differences matter. ``throttled`` has the reasons for which the device runs
+    slower than it could, empty where it does not. ``processes`` counts those on the device, this one included.
+    """
+
+    joules: float | None = None
+    watts: float | None = None
+    celsius: float | None = None
+    mhz: float | None = None
+    utilisation: float | None = None
+    memory_bytes: int | None = None
+    throttled: tuple[str, ...] | None = None
+    processes: int | None = None
 
 
 @dataclass(frozen=True)

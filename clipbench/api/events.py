@@ -1,12 +1,13 @@
 """What happens in a run, one class each: the only channel between a run and whoever shows it or writes it down.
 
-Most events are reported by the case's own process; CaseStarted, Notice and CaseFinished by ``clipbench run``.
+Most events are reported by the case's own process; CaseStarted, Notice, StopRequested and CaseFinished by
+``clipbench run``.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from clipbench.api import result as results
 from clipbench.api.config import Case
@@ -37,11 +38,62 @@ class Notice(Event):
 
 
 @dataclass(frozen=True)
+class StopRequested(Event):
+    """Somebody has asked the run to stop: where it can be resumed, or ``at_once``, which is the second time.
+
+    ``steps`` are trained, ``saved_steps`` of them in a checkpoint; ``steps_left`` are trained before it stops, at most.
+    ``step_seconds`` and ``save_seconds`` say how long a step and a checkpoint take, None where that is not known yet.
+    ``stage`` is what the run is doing instead of training, None while it trains.
+    """
+
+    at_once: bool
+    stage: "Stage | None"
+    steps: int
+    saved_steps: int
+    steps_left: int
+    step_seconds: float | None = None
+    save_seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class CaseFinished(Event):
     """A case has ended, whatever its status; its result was written to ``path``."""
 
     result: results.Result
     path: Path
+
+
+# What a run can be doing, beside training.
+Stage = Literal[
+    "data",  # looking for the files of a case
+    "framework",  # importing it
+    "weights",  # checking whether they fit
+    "device",  # opening it
+    "ranks",  # waiting for the other ranks
+    "probes",  # testing the device
+    "pictures",  # generating what the dataset generates
+    "captions",  # reading and tokenising them
+    "model",  # building it, or loading its weights
+    "checkpoint",  # reading the one to resume from
+    "first step",  # with all that is compiled and started for it
+    "images",  # encoding those of an evaluation
+    "texts",  # likewise
+    "saving",  # a checkpoint
+]
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """What the run is doing, told when it begins and then at most once a second; of interest only while it lasts.
+
+    ``subject`` names what it is done to: an engine, a dataset, a file. ``done`` of ``total`` items, where they are
+    counted, have been given to the device.
+    """
+
+    stage: Stage
+    subject: str = ""
+    done: int = 0
+    total: int = 0
 
 
 # --- of the case's process, in the order in which they come --------------------------------------------------------
@@ -102,13 +154,21 @@ class TrainingStarted(Event):
     attempts: tuple[results.Attempt, ...]
     epochs: tuple[results.EpochRecord, ...] = ()
 
+    @property
+    def steps_done(self) -> int:
+        """Steps that were trained, and saved, before this start."""
+        return sum(record.steps for record in self.epochs) + (self.attempts[-1].steps if self.attempts else 0)
+
 
 @dataclass(frozen=True)
-class StepsTrained(Event):
-    """A window of steps has been trained, and the clock read.
+class StepsUnderWay(Event):
+    """How far training is, told after every step or second, whichever is longer; of interest only while it lasts.
 
-    ``epoch`` and ``step`` in it count from 1, ``steps_done`` over the whole run. ``loss`` is None while every step was
-    withheld; ``samples_per_second`` is the window's, None in the warm-up.
+    ``epoch`` and ``step`` in it count from 1, ``steps_done`` over the whole run. Of steps that take less than a second
+    they count those given to the device, and all else is of the last ones that it was waited for: ``loss``,
+    ``step_seconds``, ``throughput``, and ``data_wait``, a share of 0..1; None while not known. ``memory_bytes``
+    is the peak on the device in this epoch, or that of the process where the device reports none. ``watts`` and
+    ``celsius`` are what a meter read last, where there is one.
     """
 
     epoch: int
@@ -116,7 +176,28 @@ class StepsTrained(Event):
     steps_done: int
     loss: float | None
     learning_rate: float
-    samples_per_second: float | None
+    step_seconds: float | None
+    throughput: float | None
+    data_wait: float | None
+    memory_bytes: int | None
+    watts: float | None = None
+    celsius: float | None = None
+
+
+@dataclass(frozen=True)
+class StepsTrained(Event):
+    """A window of steps has been trained, and the clock read.
+
+    ``epoch`` and ``step`` in it count from 1, ``steps_done`` over the whole run. ``loss`` is None while every step was
+    withheld; ``throughput`` is the window's, None in the warm-up.
+    """
+
+    epoch: int
+    step: int
+    steps_done: int
+    loss: float | None
+    learning_rate: float
+    throughput: float | None
 
 
 @dataclass(frozen=True)
@@ -135,9 +216,11 @@ class EpochFinished(Event):
 
 @dataclass(frozen=True)
 class CheckpointSaved(Event):
-    """A checkpoint is whole in ``folder``."""
+    """A checkpoint of so many ``steps`` is whole in ``folder``; writing it took ``seconds``."""
 
     folder: str
+    steps: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

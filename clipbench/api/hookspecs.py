@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
+    from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec
 
 hookspec = pluggy.HookspecMarker("clipbench")
 
@@ -42,6 +42,14 @@ def clipbench_models() -> list[ModelSpec]:  # type: ignore[empty-body]
     """Return the models that this plugin offers, each for one engine.
 
     Called once, when the registry is filled; must not import the framework.
+    """
+
+
+@hookspec
+def clipbench_meters() -> list[MeterSpec]:  # type: ignore[empty-body]
+    """Return the meters that this plugin offers, each for some kinds of device.
+
+    Called once, when the registry is filled; must not import what they read with.
     """
 
 

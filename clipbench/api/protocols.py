@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+    from clipbench.api.specs import ModelSpec
+    from clipbench.clip.config import ClipConfig
+
 
 class Split(Protocol):
     """The pairs of one split. It is sent to loader processes, so it must pickle."""
@@ -223,11 +226,30 @@ class Engine(Protocol):
         Called after ``device.select`` and ``device.tune``.
         """
 
+    def check_weights(self, model: ModelSpec, config: ClipConfig, weights: Path) -> None:
+        """Raise NotReadyError where a learner of ``model`` with ``config`` could not be given the file ``weights``.
+
+        Names, shapes and values are checked without building the model or touching a device.
+        """
+
     def learner(self, job: data.LearnerJob) -> Learner:
         """Return a learner for ``job``."""
 
     def loader(self, fetch: Callable[[Any], tuple[np.ndarray, ...]], workers: int, device: Device) -> Loader:
         """Return a loader over ``fetch``, which pickles, with so many processes, for batches that go to ``device``."""
+
+
+class Meter(Protocol):
+    """Reads the sensors of the one device that it was made for; lives in the rank's process."""
+
+    def unavailable(self) -> str | None:
+        """Return why nothing can be read here, or None."""
+
+    def read(self) -> data.Reading:
+        """Return what the sensors say now; called about twice a second, from a thread of its own."""
+
+    def close(self) -> None:
+        """End."""
 
 
 class Observer(Protocol):

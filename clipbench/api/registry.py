@@ -10,11 +10,11 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 from clipbench.api import hookspecs
-from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec
+from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec
 from clipbench.errors import UsageError, did_you_mean
 
 GROUP = "clipbench"
-SpecT = TypeVar("SpecT", EngineSpec, DeviceSpec, DatasetSpec, ModelSpec, ObserverSpec)
+SpecT = TypeVar("SpecT", EngineSpec, DeviceSpec, DatasetSpec, ModelSpec, ObserverSpec, MeterSpec)
 SPEC_TYPES = {cls.__name__.removesuffix("Spec").lower(): cls for cls in SpecT.__constraints__}
 
 
@@ -66,6 +66,7 @@ class Registry:
     datasets: Offers[DatasetSpec]
     models: Offers[ModelSpec]
     observers: Offers[ObserverSpec]
+    meters: Offers[MeterSpec]
     plugins: tuple[Plugin, ...]
     manager: pluggy.PluginManager = field(repr=False, compare=False)
 
@@ -111,8 +112,8 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
         plugins.append(plugin)
         for kind, spec in specs:
             offers[kind].add(spec, plugin)
-    engines, devices, datasets, models, observers = offers.values()
-    return Registry(engines, devices, datasets, models, observers, tuple(plugins), manager)
+    engines, devices, datasets, models, observers, meters = offers.values()
+    return Registry(engines, devices, datasets, models, observers, meters, tuple(plugins), manager)
 
 
 def load_object(path: str) -> Callable[..., Any]:

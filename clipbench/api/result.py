@@ -44,12 +44,46 @@ class RankRecord:
     host_memory_bytes: int | None = None
 
 
+class TelemetrySample(NamedTuple):
+    """One reading: seconds since the first of its epoch, and what the sensors said; ``utilisation`` is a share."""
+
+    seconds: float
+    watts: float | None
+    celsius: float | None
+    mhz: float | None
+    utilisation: float | None
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """What a ``meter`` measured in an epoch, over all devices of the run; ``reasons`` says why a value is None.
+
+    ``joules`` of ``train`` and ``eval``. Power in sum over the devices, peaks of any of them. ``throttled_seconds`` by
+    reason, of the device that was throttled longest. ``shared``: another process was on a device. ``samples`` are of
+    the first rank's device, evenly spread over the epoch.
+    """
+
+    meter: str
+    joules: Mapping[str, float | None]
+    watts_mean: float | None
+    watts_peak: float | None
+    celsius_peak: float | None
+    mhz_mean: float | None
+    utilisation_mean: float | None
+    memory_peak_bytes: int | None
+    throttled_seconds: Mapping[str, float] | None
+    shared: bool | None
+    samples: tuple[TelemetrySample, ...]
+    reasons: Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class EpochRecord:
     """One epoch: epochs count from 1, 0 is the evaluation of weights as they came.
 
     Losses are means in nats, ``learning_rate`` that of the first step, ``recall`` in percent by name (None where the
-    epoch was not evaluated), ``samples_per_second`` over all ranks, ``data_wait`` and ``mfu`` shares of 0..1,
+    epoch was not evaluated), ``throughput`` over all ranks, ``data_wait`` and ``mfu`` shares of 0..1,
     ``step_seconds`` percentiles over the ``windows``, memory in bytes. ``reasons`` says why a value is None, by field.
     """
 
@@ -59,7 +93,7 @@ class EpochRecord:
     val_loss: float | None
     learning_rate: float | None
     recall: Mapping[str, float] | None
-    samples_per_second: float | None
+    throughput: float | None
     data_wait: float | None
     step_seconds: Mapping[str, float] | None
     windows: tuple[Window, ...]
@@ -67,13 +101,14 @@ class EpochRecord:
     host_memory_bytes: int | None
     seconds: EpochSeconds
     reasons: Mapping[str, str]
-    samples_per_second_per_device: float | None = None
-    samples_per_second_per_card: float | None = None
+    throughput_per_device: float | None = None
+    throughput_per_card: float | None = None
     mfu: float | None = None
     grad_norm: float | None = None
     skipped_steps: int = 0
     slowest_rank: int | None = None
     per_rank: tuple[RankRecord, ...] = ()
+    telemetry: Telemetry | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +214,7 @@ class Result:
     """One case's result, as it is stored (result.schema.json).
 
     ``config`` and ``environment`` are plain data: what an earlier or later version wrote there is kept as it is.
+    ``invocation`` is the same for all results of one call of ``clipbench run``; None: not known.
     """
 
     run_id: str
@@ -205,6 +241,7 @@ class Result:
     probes: tuple[Probe, ...] | None = None
     bad_images: BadImages | None = None
     warnings: tuple[str, ...] = field(default=())
+    invocation: str | None = None
 
     def metric(self, name: str) -> Metric | None:
         """Return a metric of the last evaluation, or None where there is none of that name."""
@@ -219,6 +256,13 @@ class Result:
     def metric_names(self) -> tuple[str, ...]:
         """Names of the metrics of the last evaluation."""
         return tuple(self.metrics.last.values) if self.metrics.last else ()
+
+    @property
+    def case_without_seed(self) -> str:
+        """Name of the case, without the seed that a matrix gave it: all seeds have the same."""
+        name, _, choices = self.case.partition("@")
+        kept = ",".join(choice for choice in choices.split(",") if choice and not choice.startswith("seed="))
+        return f"{name}@{kept}" if kept else name
 
     @property
     def completed(self) -> bool:

@@ -72,6 +72,19 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class MeterSpec:
+    """Sensors of some kinds of device; ``load`` is called with (kind, local_rank) for a Meter.
+
+    ``devices`` names the kinds. Of several meters for a kind, the first that is available is used, by name.
+    """
+
+    name: str
+    devices: tuple[str, ...]
+    summary: str
+    load: str
+
+
+@dataclass(frozen=True)
 class ObserverSpec:
     """Something that writes down how a run goes; ``load`` is called with (case, run_id, folder) for an Observer.
 

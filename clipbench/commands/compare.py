@@ -21,10 +21,25 @@ def check_allowed(_context: click.Context, _option: click.Parameter, names: Sequ
     return names
 
 
+def parse_fail_on(_context: click.Context, _option: click.Parameter, texts: Sequence[str]) -> frozenset[str]:
+    """Return the values of --fail-on, each a word or several with commas; raise UsageError for an unknown one."""
+    from clipbench.compare.verdicts import FAIL_ON
+
+    words = [word.strip() for text in texts for word in text.split(",")]
+    for word in words:
+        if word not in FAIL_ON:
+            raise UsageError(f"--fail-on {word}: not known; {did_you_mean(word, FAIL_ON)}")
+    return frozenset(words)
+
+
 @click.command()
 @PATHS
 @REFERENCES
-@click.option("--reference", metavar="NAME", help="Compare with this reference; 'own' is the one that a result names.")
+@click.option(
+    "--reference",
+    metavar="NAME",
+    help="Compare with this reference, or with one in a file; 'own' is the one that a result names.",
+)
 @click.option(
     "--baseline",
     metavar="WHICH",
@@ -54,26 +69,46 @@ def check_allowed(_context: click.Context, _option: click.Parameter, names: Sequ
     metavar="PERCENT",
     help="Against a baseline: smallest loss of throughput that counts.",
 )
-@click.option("--strict", is_flag=True, help="A warning, 'better' or 'inconclusive' fails too (exit 1).")
+@click.option("--all-runs", is_flag=True, help="Judge older runs of a case on a device too, not the newest alone.")
+@click.option(
+    "--repeats", is_flag=True, help="All runs of a case are repeats or seeds of one configuration: judge them together."
+)
+@repeatable(
+    "--fail-on",
+    callback=parse_fail_on,
+    metavar="WHAT",
+    help="What is exit 1 beside a gate that fails: warn, inconclusive, better; several with commas, or repeated. "
+    "fail always is.  [default: fail]",
+)
+@click.option("--strict", is_flag=True, help="Short for --fail-on warn,inconclusive,better.")
 @repeatable(
     "--format",
     "forms",
     metavar="FORM[=FILE]",
     help="table, json, markdown, junit or github; with =FILE, written to that file. Repeatable.  [default: table]",
 )
-def compare(forms: Sequence[str], **asked: Any) -> int:  # noqa: ANN401
+@click.option("--verbose", is_flag=True, help="In the table, also how it was decided and what the words mean.")
+def compare(forms: Sequence[str], verbose: bool, strict: bool, fail_on: frozenset[Any], **asked: Any) -> int:  # noqa: ANN401
     """Compare results with references or earlier runs.
 
     PATHS are result files, or folders that are searched for them. If every --format goes to a file, the table is still
-    printed. The file that GITHUB_STEP_SUMMARY names is appended to; any other file is replaced.
+    printed. The file that GITHUB_STEP_SUMMARY names is appended to; a file of an earlier comparison is replaced, and
+    any other is refused.
+
+    Of every case on a device the newest run is judged, and every file that is named itself. Older runs are history.
 
     \b
     Examples:
       clipbench compare results
       clipbench compare results --baseline adopted --format junit=verdict.xml
+      clipbench compare results --baseline adopted --fail-on inconclusive
     """
-    from clipbench.compare.gate import Request, judge
-    from clipbench.report.judgement.formats import parse_outputs, write_outputs
+    from clipbench.compare.gate import Request, judge, load
+    from clipbench.compare.verdicts import FAIL_ON
+    from clipbench.report.judgement.formats import check_outputs, parse_outputs, write_outputs
 
     outputs = parse_outputs(forms)
-    return write_outputs(judge(Request(**asked)), outputs)
+    request = Request(**asked, fail_on=frozenset(FAIL_ON) if strict else fail_on)
+    inputs = load(request)
+    check_outputs(outputs, inputs.files)
+    return write_outputs(judge(request, inputs), outputs, verbose)

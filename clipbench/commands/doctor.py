@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from clipbench.commands.options import DEVICE, FORMAT, OUT, SET, as_json, load_chosen
+from clipbench.commands.options import DEVICE, FORMAT, OUT, SET, as_json, load_chosen, suite_names
 
 
 @click.command()
-@click.argument("suite", default="quickstart")
+@click.argument("suite", default="quickstart", shell_complete=suite_names)
 @DEVICE
 @SET
 @OUT
@@ -19,8 +19,11 @@ def doctor(out: Path, form: str, **chosen: Any) -> int:  # noqa: ANN401
 
     SUITE is a YAML file, or the name of a suite that ships with clipbench (default: quickstart).
 
-    Checks software, devices and their probes, data, disk, memory, other work and clocks. Each check is one line,
-    followed by the next thing to do where something is wrong. No case is run.
+    Checks software, devices and their probes, data, weights, disk, memory, other work and clocks. Each check is one
+    line, followed by the next thing to do where something is wrong. No case is run.
+
+    \b
+    Example: clipbench doctor flickr8k_amp --device cuda
     """
     from clipbench.api.registry import load_registry
     from clipbench.doctor.checkup import check_machine

@@ -19,6 +19,7 @@ SPECS = {
     "datasets": (),
     "models": ("engine",),
     "observers": (),
+    "meters": ("devices",),
 }
 KINDS = (*SPECS, "suites", "references")
 
@@ -29,7 +30,10 @@ KINDS = (*SPECS, "suites", "references")
 def list(kinds: tuple[str, ...], form: str) -> None:
     """List plugins, suites and references.
 
-    KIND is engines, devices, datasets, models, observers, suites or references (default: all of them).
+    KIND is engines, devices, datasets, models, observers, meters, suites or references (default: all of them).
+
+    \b
+    Example: clipbench list devices suites
     """
     from clipbench.report.listing import listing_text
 

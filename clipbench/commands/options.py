@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from clipbench.api.registry import Registry
@@ -23,8 +24,18 @@ OUT = click.option("--out", type=FOLDER, default=Path("results"), help="Folder t
 CASES = repeatable("--case", "cases", metavar="NAME", help="Only this case; shell wildcards work. Repeatable.")
 DEVICE = click.option("--device", help="Device plugin, or auto. Short for --set device=...")
 SET = repeatable("--set", "overrides", metavar="KEY=VALUE", help="Set a key: train.batch_size=16. Repeatable.")
+
+
+def suite_names(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Return what a shell offers for a suite: the names of those that ship, else files."""
+    from clipbench.files.bundled import shipped_suites
+
+    names = (path.stem for path in shipped_suites())
+    return [CompletionItem(begun, type="file"), *(CompletionItem(name) for name in names if name.startswith(begun))]
+
+
 SUITE_OPTIONS = (
-    click.argument("suite"),
+    click.argument("suite", shell_complete=suite_names),
     DEVICE,
     SET,
     CASES,

@@ -40,14 +40,15 @@ def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequenc
     from clipbench.report.progress import make_progress
     from clipbench.runs.launch import outer_launch
     from clipbench.runs.observers import add_observers
-    from clipbench.runs.runner import check_suite, exit_code, run_rank, run_suite
-    from clipbench.suites.plan import make_plan
+    from clipbench.runs.runner import check_suite, exit_code, run_rank, run_suite, unknown_references
 
     registry = open_registry()
     suite = add_observers(load_chosen(**chosen), observe)
     if dry_run:
-        check_suite(suite, registry)
-        click.echo(plans_text([make_plan(case, registry) for case in suite.cases]))
+        plans = check_suite(suite, registry)
+        click.echo(plans_text(plans))
+        for warning in unknown_references(plans):
+            click.echo(f"warning: {warning}", err=True)
         click.echo("ready: everything needed is there; nothing was run")
         return ExitCode.PASS
     launch = outer_launch()

@@ -15,6 +15,9 @@ def runs(out: Path, form: str) -> int:
     """List runs: finished, failed, interrupted, resumable.
 
     OUT is the folder that results are written to (default: results).
+
+    \b
+    Example: clipbench runs results
     """
     from clipbench.report.runs import runs_text
     from clipbench.runs.listing import find_runs

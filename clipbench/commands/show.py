@@ -15,6 +15,9 @@ def show(form: str, **chosen: Any) -> None:  # noqa: ANN401
 
     Prints every value, the number of steps, the learning rate of every epoch, and where data and weights are
     looked for. Nothing is run. SUITE is a YAML file, or the name of a suite that ships with clipbench.
+
+    \b
+    Example: clipbench show flickr8k_amp --set train.epochs=5
     """
     from clipbench.report.plan import plan_data, plans_text
     from clipbench.suites.plan import make_plan

@@ -9,7 +9,7 @@ from clipbench.commands.options import CASES, FORMAT, PATHS, as_json
 
 @click.command()
 @PATHS
-@click.option("--metric", default="recall_mean", help="Name of the metric.")
+@click.option("--metric", default="recall_mean", help="Name of the metric: throughput, text_recall@1, val_loss ...")
 @CASES
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help="The newest N results of each case and device.")
 @FORMAT
@@ -19,7 +19,7 @@ def trend(paths: tuple[Path, ...], metric: str, cases: tuple[str, ...], last: in
     PATHS are result files, or folders that are searched for them.
 
     \b
-    Example: clipbench trend results --metric samples_per_second --last 10
+    Example: clipbench trend results --metric throughput --last 10
     """
     from clipbench.compare.trend import exit_code, select_cases, trend_data, trends_of
     from clipbench.report.trend import print_trends

@@ -17,6 +17,9 @@ def validate(paths: tuple[Path, ...], deep: bool, form: str) -> int:
     PATHS are files, or folders that are searched for .yaml, .yml and .json files. A folder in a layout of a dataset is
     a data root: its splits are checked, and its images must exist and have valid headers. Other files in a data root
     are not checked.
+
+    \b
+    Example: clipbench validate data --deep
     """
     from clipbench.doctor.validate import validate_paths
     from clipbench.report.validate import verdict_data, verdicts_text

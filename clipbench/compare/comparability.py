@@ -87,7 +87,22 @@ def find_differences(ours: Result, theirs: Result, allow: Collection[str] = ()) 
         differences.append(Difference(name, path, left, right, blocks, name in allow))
     for path, left, right in _unequal(_state(ours), _state(theirs), absent=None):
         differences.append(Difference("", path, left, right, "nothing"))
+    for path, left, right in _where_and_how_clean(ours, theirs):
+        differences.append(Difference("", path, left, right, "nothing"))
     return tuple(differences)
+
+
+def _where_and_how_clean(ours: Result, theirs: Result) -> Iterator[tuple[str, str, str]]:
+    """Yield the hosts where they differ, and uncommitted changes: two trees that have some are hardly the same.
+
+    They tell no repeats apart, as software does: a host may have a new name for every job.
+    """
+    hosts = [next((rank.host for epoch in one.epochs for rank in epoch.per_rank), None) for one in (ours, theirs)]
+    if hosts[0] != hosts[1]:
+        yield "host", describe(hosts[0]), describe(hosts[1])
+    dirty = ours.clipbench.dirty, theirs.clipbench.dirty
+    if dirty[0] or dirty[1]:
+        yield "clipbench.dirty", describe(dirty[0]), describe(dirty[1])
 
 
 def _state(result: Result) -> dict[str, Any]:

@@ -5,16 +5,27 @@ from dataclasses import replace
 
 from clipbench.api import Direction, Metric, Result, finite
 from clipbench.compare import significance
-from clipbench.compare.convergence import QUALITY_METRICS, Curve, loss_curve, match_curves, mean_curve, quality_metrics
+from clipbench.compare.convergence import QUALITY_METRICS, loss_curve, match_by_seed, match_curves, quality_metrics
 from clipbench.compare.deciding import by_significance, by_tolerance
 from clipbench.compare.matching import Match, unmet
-from clipbench.compare.significance import Effect, Limits
-from clipbench.compare.verdicts import Against, Cause, Comparison, ComparisonStatus, Difference, Verdict, overall
+from clipbench.compare.more_runs import runs_needed
+from clipbench.compare.significance import RUNS_TO_RANK, Effect, Limits
+from clipbench.compare.verdicts import (
+    Against,
+    Cause,
+    Comparison,
+    ComparisonStatus,
+    CurveMatch,
+    Difference,
+    Hindrance,
+    Verdict,
+    overall,
+)
 from clipbench.results.baselines import Baseline
-from clipbench.results.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS
+from clipbench.results.metrics import RECALL_NAMES, THROUGHPUT, UNITS_AND_DIRECTIONS
 from clipbench.results.references import Reference, ReferenceMetric
 
-SPEED, CURVE = "samples_per_second", "loss_curve"
+CURVE = "loss_curve"
 Figures = Mapping[str, Metric]
 
 
@@ -42,7 +53,21 @@ def compare(match: Match, errors: bool = True) -> Comparison:
         bad_images=match.bad_images if match.other else (),
         unmatched=match.unmatched,
         failure=match.failure,
+        hindrances=tuple(hindrance for result in match.results if (hindrance := _hindrance(result))),
     )
+
+
+def _hindrance(result: Result) -> Hindrance | None:
+    """Return what slowed the devices of a run down, by its meter; None for nothing, or where nothing was measured."""
+    measured = [record.telemetry for record in result.epochs if record.telemetry]
+    throttled: dict[str, float] = {}
+    for telemetry in measured:
+        for reason, seconds in (telemetry.throttled_seconds or {}).items():
+            throttled[reason] = throttled.get(reason, 0.0) + seconds
+    shared = any(telemetry.shared for telemetry in measured)
+    if not shared and not any(throttled.values()):
+        return None
+    return Hindrance(result.run_id, throttled, sum(record.seconds.total for record in result.epochs), shared)
 
 
 def _against(other: Reference | Baseline | None) -> Against | None:
@@ -132,7 +157,9 @@ def _with_reference(match: Match, reference: Reference, ours: Figures, errors: b
         value, error = mean(name, [ours]), sampling.get(name)
         yield Verdict(name, *_unit(name, [ours]), value, error=error, cause=Cause.NO_FIGURE)
     if reference.loss_curve:
-        yield _curve(loss_curve(result), reference.loss_curve, Cause.CONDITIONS if match.refused else None)
+        limit = reference.loss_curve_tolerance
+        matched = match_curves(loss_curve(result), reference.loss_curve, *([] if limit is None else [limit]))
+        yield _curve(Cause.CONDITIONS if match.refused else matched)
 
 
 def _own_differences(metric: Metric | None, published: ReferenceMetric, match: Match) -> tuple[Difference, ...]:
@@ -150,32 +177,30 @@ def _own_differences(metric: Metric | None, published: ReferenceMetric, match: M
 
 def _with_baseline(match: Match, baseline: Sequence[Result], ours: Sequence[Figures]) -> Iterator[Verdict]:
     theirs = [figures_of(result, match.target) for result in baseline]
-    for name in {name for run in (*ours, *theirs) for name in run} - {*RECALL_NAMES, SPEED}:
+    for name in {name for run in (*ours, *theirs) for name in run} - {*RECALL_NAMES, THROUGHPUT}:
         yield _shown(name, ours, theirs, match)
     thresholds = match.terms.thresholds
     effects = significance.recall_effects(match.results, baseline, thresholds)
     for name in RECALL_NAMES:
         one = Verdict(name, *_unit(name, ours), mean(name, ours), mean(name, theirs))
         yield _gated(one, ours, effects.get(name), thresholds.of_recall(name))
-    yield _speed(match, baseline, ours)
+    yield _speed(match, baseline, ours, theirs)
     yield _baseline_curve(match.results, baseline)
 
 
-def _speed(match: Match, baseline: Sequence[Result], ours: Sequence[Figures]) -> Verdict:
+def _speed(match: Match, baseline: Sequence[Result], ours: Sequence[Figures], theirs: Sequence[Figures]) -> Verdict:
     sides = [[significance.seconds_per_pair(result) for result in side] for side in (match.results, baseline)]
-    value, reference = _rate(sides[0], match.results), _rate(sides[1], baseline)
-    one = Verdict(SPEED, *_unit(SPEED, ours), value, reference)
+    value, reference = (
+        mean(THROUGHPUT, runs) if all(seconds) else None for runs, seconds in zip((ours, theirs), sides, strict=True)
+    )
+    one = Verdict(THROUGHPUT, *_unit(THROUGHPUT, ours), value, reference)
     if match.slow:
         return _not_comparable(one, match.slow)
     limits = match.terms.thresholds.of_speed()
-    known = value is not None and reference is not None
-    return _gated(one, ours, significance.speed_effect(sides[0], sides[1], limits) if known else None, limits)
-
-
-def _rate(seconds: Sequence[Sequence[float]], results: Sequence[Result]) -> float | None:
-    """Return pairs per second; None where a run has no window, or its throughput is None: an unreliable timing."""
-    known = all(seconds) and all(result.value(SPEED) is not None for result in results)
-    return significance.pairs_per_second(seconds) if known else None
+    effect = None
+    if value is not None and reference is not None:
+        effect = significance.speed_effect(sides[0], sides[1], limits, (value, reference))
+    return _gated(one, ours, effect, limits)
 
 
 def _gated(one: Verdict, ours: Sequence[Figures], effect: Effect | None, limits: Limits) -> Verdict:
@@ -187,6 +212,7 @@ def _gated(one: Verdict, ours: Sequence[Figures], effect: Effect | None, limits:
     if effect is None:
         return replace(one, cause=Cause.NO_QUERY_RANKS, tolerance=limits.min_effect)
     cause, limit = by_significance(effect, limits)
+    needed = runs_needed(effect, limits) if cause in (Cause.CHANCE, Cause.UNDETECTED_LOSS) else None
     return replace(
         one,
         tolerance=limits.min_effect * effect.scale,
@@ -195,6 +221,7 @@ def _gated(one: Verdict, ours: Sequence[Figures], effect: Effect | None, limits:
         limit=None if limit is None else limit * effect.scale,
         p_value=effect.p_value,
         evidence=effect.evidence,
+        runs_needed=RUNS_TO_RANK if cause is Cause.OUTLIERS else needed,
     )
 
 
@@ -218,26 +245,25 @@ def _shown(name: str, ours: Sequence[Figures], theirs: Sequence[Figures], match:
 # --- loss curves --------------------------------------------------------------------------------------------------
 
 
-def _curve(ours: Curve, theirs: Curve, obstacle: Cause | None) -> Verdict:
+def _curve(match: CurveMatch | str | Cause) -> Verdict:
     """Return the verdict on a loss curve, whose value is the mean relative error in percent.
 
-    ``obstacle`` is the cause that keeps it from being judged.
+    A text says why it cannot be matched, a Cause why it is not judged.
     """
-    match = match_curves(ours, theirs)
-    value = None if isinstance(match, str) or obstacle is Cause.CONDITIONS else 100 * match.relative
-    one = Verdict(CURVE, *UNITS_AND_DIRECTIONS[CURVE], value, cause=obstacle)
-    if obstacle:
-        return one
+    one = Verdict(CURVE, *UNITS_AND_DIRECTIONS[CURVE], None)
+    if isinstance(match, Cause):
+        return replace(one, cause=match)
     if isinstance(match, str):
         return replace(one, reference=0.0, cause=Cause.NO_VALUE, note=match)
-    one = replace(one, reference=0.0, tolerance=100 * match.relative_limit, evidence=match)
-    return one if match.matches else replace(one, cause=Cause.TOLERANCE, limit=one.tolerance)
+    limit = 100 * match.relative_limit
+    one = replace(one, value=100 * match.relative, reference=0.0, tolerance=limit, evidence=match)
+    return one if match.matches else replace(one, cause=Cause.TOLERANCE, limit=limit)
 
 
 def _baseline_curve(ours: Sequence[Result], theirs: Sequence[Result]) -> Verdict:
-    """Return the verdict beside the baseline's own curve; other seeds see other batches: it gates nothing."""
-    mine, other = (mean_curve([loss_curve(result) for result in side]) for side in (ours, theirs))
-    if not other or None in other:
-        return _curve(mine, other, Cause.NO_FIGURE)
-    same_seeds = {result.seed for result in ours} == {result.seed for result in theirs}
-    return _curve(mine, other, None if same_seeds else Cause.OTHER_SEED)
+    """Return the verdict on the runs whose seed the baseline has too: other seeds see other batches."""
+    match = match_by_seed(ours, theirs)
+    if match is not None:
+        return _curve(match)
+    shared = {result.seed for result in ours} & {result.seed for result in theirs}
+    return _curve(Cause.NO_FIGURE if shared else Cause.OTHER_SEED)

@@ -39,14 +39,26 @@ def _beyond(distance: float, limit: float) -> bool:
 
 def by_significance(effect: Effect, limits: Limits) -> Decision:
     """Decide on an effect: it fails or is better only where it is both large enough to count and sure."""
-    loss = effect.gain < 0
+    loss, typical = effect.gain < 0, _typical(effect)
+    if _hangs_on_few_windows(effect, limits):
+        return Decision(Cause.OUTLIERS)
     if abs(effect.gain) >= limits.min_effect:
-        if effect.outliers and loss:
-            return Decision(Cause.OUTLIERS)
-        if effect.p_value <= limits.alpha and not effect.outliers:
+        if effect.p_value <= limits.alpha and (loss or typical >= limits.min_effect):
             return Decision(Cause.TOLERANCE if loss else Cause.BETTER, limits.min_effect)
         if loss and effect.p_value <= limits.warn_alpha:
             return Decision(Cause.CHANCE)
     if effect.gain - effect.error < -limits.max_undetected_loss:
         return Decision(Cause.UNDETECTED_LOSS, limits.max_undetected_loss)
     return Decision()
+
+
+def _typical(effect: Effect) -> float:
+    return effect.gain if effect.typical is None else effect.typical
+
+
+def _hangs_on_few_windows(effect: Effect, limits: Limits) -> bool:
+    """Return whether a few windows make a loss that the median one does not have, or hide one that it has."""
+    typical = _typical(effect)
+    made = effect.gain <= -limits.min_effect < typical
+    hidden = typical <= -limits.min_effect < effect.gain and effect.worse <= limits.warn_alpha
+    return made or hidden

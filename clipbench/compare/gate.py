@@ -3,18 +3,21 @@
 import difflib
 import itertools
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from clipbench.api import CaseFailedError, Result, UsageError
+from clipbench.api import CaseFailedError, InvalidFileError, Result, UsageError
 from clipbench.compare.comparing import compare
 from clipbench.compare.matching import Match, Terms, group_repeats, match_baselines, match_reference
+from clipbench.compare.selection import newest_runs, without_runs_of
 from clipbench.compare.significance import Thresholds
-from clipbench.compare.verdicts import Judgement
-from clipbench.results.baselines import FOLDER, Baseline, load_baselines
+from clipbench.compare.verdicts import Comparison, FailOn, Judgement, Seen
+from clipbench.files.bundled import bundled
+from clipbench.results.baselines import FOLDER, Baseline, add_baseline, load_baselines
 from clipbench.results.collect import Collection, collect
-from clipbench.results.references import load_references, shipped_references
+from clipbench.results.references import Reference, load_references, read_reference
 
 OWN = "own"
 ADOPTED = "adopted"
@@ -27,7 +30,9 @@ class Request:
 
     ``baseline`` is a file, a folder, a run id, the name of an adopted baseline, or ``adopted``; with it, references
     are compared with only where ``reference`` names one, or is ``own``: the one that each result names itself.
-    ``folders`` have further references, ``baselines`` the adopted baselines.
+    ``reference`` may be a file too. ``folders`` have further references, ``baselines`` the adopted baselines.
+    ``all_runs`` judges older runs as well, ``repeats`` says that all runs of a case are repeats of one another.
+    ``fail_on`` has what fails beside what always does.
     ``least_recall`` is in points, ``least_speed`` in percent. Raises UsageError for a number that is not finite: it
     would pass everything.
     """
@@ -41,7 +46,9 @@ class Request:
     target: float | None = None
     least_recall: float = 0.5
     least_speed: float = 3.0
-    strict: bool = False
+    fail_on: frozenset[FailOn] = frozenset()
+    all_runs: bool = False
+    repeats: bool = False
 
     def __post_init__(self) -> None:
         for name in ("target", "least_recall", "least_speed"):
@@ -60,63 +67,125 @@ class Request:
         return Terms(frozenset(self.allow), self.target, thresholds)
 
 
-def judge(request: Request) -> Judgement:
-    """Compare every result under the request's paths with what the request asks for."""
-    inputs = load(request)
-    comparisons = map(compare, match_all(request, inputs))
-    return Judgement(tuple(comparisons), inputs.problems, request.strict)
+def judge(request: Request, inputs: "Inputs | None" = None) -> Judgement:
+    """Compare what is to be judged under the request's paths with what the request asks for.
+
+    ``inputs`` are what ``load`` returns for it. Of runs that were pooled, one that fails alone is there too.
+    """
+    inputs = inputs or load(request)
+    comparisons = list[Comparison]()
+    for match in match_all(request, inputs):
+        comparisons.append(compare(match))
+        if comparisons[-1].status not in ("fail", "not comparable"):
+            comparisons += [one for one in map(compare, match.alone) if one.status == "fail"]
+    return Judgement(tuple(comparisons), inputs.problems, request.fail_on, inputs.seen)
 
 
-def match_all(request: Request, inputs: Collection) -> Iterator[Match]:
+def match_all(request: Request, inputs: "Inputs") -> Iterator[Match]:
     """Yield every match that the request asks for: those with baselines first.
 
     Raises CaseFailedError where the runs of the baseline are all that there is.
     """
-    terms = request.terms
+    terms, results = request.terms, inputs.judged
 
     def with_reference(result: Result) -> Match:
         return match_reference(result, inputs.references, request.reference_name, terms)
 
     if inputs.baselines is None:
-        yield from map(with_reference, inputs.results)
+        yield from map(with_reference, results)
         return
-    results = _others(inputs.results, inputs.baselines)
     if inputs.results and not results and not inputs.problems:
         raise CaseFailedError(f"--baseline {request.baseline}: is all that there is; no result is left to compare")
-    yield from match_baselines(results, inputs.baselines, terms, lambda result: with_reference(result).target)
+    target_of = lambda result: with_reference(result).target  # noqa: E731
+    yield from match_baselines(results, inputs.baselines, terms, target_of, request.repeats)
     if request.reference is not None:
         yield from (with_reference(result) for result in results if result.completed)
-
-
-def _others(results: Iterable[Result], baselines: Iterable[Baseline]) -> list[Result]:
-    """Return the results that are not runs of a baseline."""
-    taken = {run for baseline in baselines for run in baseline.runs}
-    return [result for result in results if result.run_id not in taken]
 
 
 # --- loading ------------------------------------------------------------------------------------------------------
 
 
-def load(request: Request) -> Collection:
-    """Read the results, references and baselines that a request names; raise UsageError for one that is not there.
+@dataclass(frozen=True)
+class Inputs(Collection):
+    """What was found, and what of it is judged: ``judged``; ``seen`` counts the rest."""
 
-    The baselines are those that the request means, None where it asks for none.
+    judged: tuple[Result, ...] = ()
+    seen: Seen = field(default_factory=Seen)
+
+
+def load(request: Request) -> Inputs:
+    """Read the results, references and baselines that a request names, and select the results to judge.
+
+    The baselines are those that the request means, None where it asks for none. Raises UsageError for one that is not
+    there, and for a reference among the paths that has the name of another.
     """
-    collection = collect(request.paths)
-    references = {**shipped_references(), **load_references(request.folders), **collection.references}
+    found = collect(request.paths)
+    found = replace(found, references=_references(request, found))
+    chosen = Collection(baselines=None)
+    if request.baseline is not None:
+        chosen = choose_baselines(request.baseline, request.baselines, found)
+        found = replace(found, files=found.files | chosen.files | _files_of(chosen.baselines or ()))
+    judged, seen = _select(request, found, chosen.baselines or ())
+    problems = (*found.problems, *chosen.problems, *_false_runs(found.results, chosen.baselines or ()))
+    problems = tuple(dict.fromkeys(problems))
+    fields = {**vars(found), "problems": problems, "baselines": chosen.baselines}
+    return Inputs(**fields, judged=tuple(judged), seen=replace(seen, refused=len(problems)))
+
+
+def _select(request: Request, found: Collection, baselines: Sequence[Baseline]) -> tuple[list[Result], Seen]:
+    """Return the results to judge, and what is not judged.
+
+    Runs that were named as the baseline are no candidates. One that was adopted is: what is older than it is history.
+    """
+    sides = ([run for b in baselines if (b.adopted is None) is named for run in b.results] for named in (True, False))
+    named, adopted = sides
+    left, own = without_runs_of(found.results, named)
+    older: list[Result] = []
+    if not (request.all_runs or request.repeats):
+        left, older = newest_runs(left, found.named)
+    judged, of_baseline = without_runs_of(left, adopted)
+    runs = tuple(result.run_id for result in older)
+    return judged, Seen(len(judged), runs, found.copies, len(own) + len(of_baseline), others=found.others)
+
+
+def _false_runs(results: Iterable[Result], baselines: Iterable[Baseline]) -> Iterator[str]:
+    """Yield the results that have the id of a baseline's run and are another."""
+    known = {run.run_id: (run, baseline) for baseline in baselines for run in baseline.results}
+    for result in results:
+        run, baseline = known.get(result.run_id, (result, None))
+        if baseline and run != result:
+            where = baseline.path or baseline.name
+            yield f"the run {result.run_id} is also in the baseline {where}, with other content; one of them is false"
+
+
+def _references(request: Request, found: Collection) -> dict[str, Reference]:
+    """Return the references that ship and those that options name; a file that ``--reference`` names is its own name.
+
+    Those among the paths are not compared with. Raises UsageError for one of a known name and with other content.
+    """
+    known = load_references([bundled("reference"), *request.folders])
     name = request.reference_name
-    if name is not None and name not in references:
-        raise UsageError(f"--reference {name}: no such reference; known: {', '.join(sorted(references))}, {OWN}")
-    if request.baseline is None:
-        return replace(collection, references=references, baselines=None)
-    chosen = choose_baselines(request.baseline, request.baselines, collection)
-    problems = tuple(dict.fromkeys((*collection.problems, *chosen.problems)))
-    return Collection(collection.results, references, problems, chosen.baselines)
+    if name is not None and name not in known:
+        if not os.path.isfile(name):  # noqa: PTH113 -- a name that is too long is no file, and no error
+            listed = ", ".join(sorted(known))
+            raise UsageError(f"--reference {name}: no such reference or file; known: {listed}, {OWN}")
+        return {**known, name: read_reference(Path(name))}
+    for reference in found.references.values():
+        if known.get(reference.name, reference) != reference:
+            raise UsageError(
+                f"{reference.path}: a reference with the name of {known[reference.name].path}, and with other content; "
+                f"take it out of the paths, or compare with it: --reference {reference.path}"
+            )
+    return known
+
+
+def _files_of(baselines: Iterable[Baseline]) -> frozenset[Path]:
+    return frozenset(Path(os.path.realpath(baseline.path)) for baseline in baselines if baseline.path)
 
 
 def choose_baselines(which: str, folder: Path, collection: Collection) -> Collection:
     """Return the baselines that ``--baseline`` means, and the files refused on the way; raise UsageError for none."""
-    if which != ADOPTED and Path(which).exists():
+    if which != ADOPTED and os.path.exists(which):  # noqa: PTH110 -- a name may be too long for a file
         return _from_path(Path(which))
     adopted = _adopted(collection, folder)
     if which == ADOPTED:
@@ -139,10 +208,20 @@ def _stored_results() -> Iterator[Result]:
 
 
 def _adopted(collection: Collection, folder: Path) -> dict[str, Baseline]:
-    """Return the adopted baselines among what was collected, and those of the folder, by name."""
+    """Return the adopted baselines of the folder, by name; one among the paths is not compared with.
+
+    Raises InvalidFileError for two of one name, one of them among the paths, and for one of runs that are no repeats.
+    """
     if not folder.is_dir() and folder != FOLDER:
         raise UsageError(f"--baselines {folder}: no such folder; expected one with adopted baselines")
-    return {baseline.name: baseline for baseline in (*(collection.baselines or ()), *load_baselines(folder))}
+    known = {baseline.name: baseline for baseline in load_baselines(folder)}
+    for baseline in collection.baselines or ():
+        if baseline.name in known:
+            add_baseline(known, baseline)
+    for baseline in known.values():
+        if len(group_repeats(baseline.results)) > 1:
+            raise InvalidFileError(f"{baseline.path}: its runs are no repeats of one another; adopt those of one case")
+    return known
 
 
 def as_baselines(name: str, results: Iterable[Result]) -> tuple[Baseline, ...]:
@@ -163,4 +242,5 @@ def _as_chosen(name: str, collection: Collection) -> Collection:
     results = collection.results
     problems = (f"{r.run_id}: the case {r.status}; it cannot be a baseline" for r in results if not r.completed)
     named = as_baselines(name, (result for result in results if result.completed))
-    return Collection((), {}, (*collection.problems, *problems), (*(collection.baselines or ()), *named))
+    baselines = (*(collection.baselines or ()), *named)
+    return Collection((), {}, (*collection.problems, *problems), baselines, files=collection.files)

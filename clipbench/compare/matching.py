@@ -1,7 +1,7 @@
 """Match: each result, or group of repeats, with a reference or baseline, and what differs between the two."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clipbench.api.result import Result
@@ -54,6 +54,11 @@ class Match:
         return tuple(count for result in (*self.results, *theirs) if (count := images_left_out(result)))
 
     @property
+    def alone(self) -> "tuple[Match, ...]":
+        """Each of several results in a match of its own; none for a single one."""
+        return tuple(replace(self, results=(one,)) for one in self.results) if len(self.results) > 1 else ()
+
+    @property
     def refused(self) -> bool:
         """Whether anything rules all comparing out."""
         return bool(self.bad_images) or any(d.blocks == "all" and not d.allowed for d in self.differences)
@@ -104,14 +109,16 @@ def match_baselines(
     baselines: Sequence[Baseline],
     terms: Terms,
     target_of: Callable[[Result], float | None] = lambda _: None,
+    repeats: bool = False,
 ) -> Iterator[Match]:
     """Match each case with a baseline, its repeats and seeds pooled; cases that did not complete come first, alone.
 
-    ``target_of`` returns the recall mean that the time to quality is taken to, unless the terms have one.
+    ``target_of`` returns the recall mean that the time to quality is taken to, unless the terms have one. Results are
+    pooled where they are of one call of ``clipbench run``, or where all are said to be ``repeats``.
     """
     results = list(results)
     yield from (Match((result,)) for result in results if not result.completed)
-    for group in group_repeats((result for result in results if result.completed), state=True):
+    for group in pooled((result for result in results if result.completed), repeats):
         baseline, unmatched = find_baseline(group[0], baselines)
         if baseline is None:
             yield Match(group, unmatched=unmatched)
@@ -126,14 +133,29 @@ def match_baseline(results: Sequence[Result], baseline: Baseline, terms: Terms, 
     return Match(tuple(results), baseline, None, differences, target, terms)
 
 
-def group_repeats(results: Iterable[Result], state: bool = False) -> list[tuple[Result, ...]]:
-    """Return results of one case that nothing that counts tells apart, in the order given: repeats and seeds.
+def group_repeats(results: Iterable[Result]) -> list[tuple[Result, ...]]:
+    """Return results of one case that nothing that counts tells apart, in the order given: repeats and seeds."""
+    return _grouped(results, lambda result: (result.suite, result.case_without_seed, signature(result)))
 
-    With ``state``, results of other software or another host are no repeats: old ones never hide a change in new ones.
+
+def pooled(results: Iterable[Result], repeats: bool) -> list[tuple[Result, ...]]:
+    """Return results that are judged together, in the order given.
+
+    They are of one case, and nothing that counts tells them apart, nor software or host: old ones never hide a change
+    in new ones. Without ``repeats`` they are of one call of ``clipbench run`` too.
     """
-    groups: dict[tuple[str, str, str], list[Result]] = {}
+
+    def key(result: Result) -> tuple[str, ...]:
+        call = "" if repeats else result.invocation or result.run_id
+        return result.suite, result.case_without_seed, call, signature(result, state=True)
+
+    return _grouped(results, key)
+
+
+def _grouped(results: Iterable[Result], key: Callable[[Result], tuple[str, ...]]) -> list[tuple[Result, ...]]:
+    groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
-        groups.setdefault((result.suite, result.case, signature(result, state)), []).append(result)
+        groups.setdefault(key(result), []).append(result)
     return list(map(tuple, groups.values()))
 
 
@@ -143,7 +165,7 @@ def find_baseline(result: Result, baselines: Sequence[Baseline]) -> tuple[Baseli
     Adopted ones are of its suite, case and device. Of results that were named, those of its case, or the only ones
     there are: what differs then is named by the comparison.
     """
-    same_case = [b for b in baselines if (b.suite, b.case) == (result.suite, result.case)]
+    same_case = [b for b in baselines if (b.suite, b.case) == (result.suite, result.case_without_seed)]
     choices = [b for b in same_case if b.adopted is None or b.device == result.device_name]
     if len(baselines) == 1 and baselines[0].adopted is None:
         choices = list(baselines)
@@ -154,7 +176,7 @@ def find_baseline(result: Result, baselines: Sequence[Baseline]) -> tuple[Baseli
 
 
 def _where(result: Result) -> str:
-    return f"{result.case} on {result.device_name or 'an unknown device'}"
+    return f"{result.case_without_seed} on {result.device_name or 'an unknown device'}"
 
 
 def _nearest(result: Result, baselines: Sequence[Baseline]) -> Baseline:

@@ -60,8 +60,10 @@ class Effect:
     """How one figure differs from the baseline's, in points of recall or as a share of the baseline's throughput.
 
     ``gain`` is positive on the good side; ``error`` is half the width of its 95 % interval; ``worse`` and ``better``
-    are the chances of at least so much on either side if nothing had changed. ``outliers``: the gain comes of a few
-    windows. ``scale`` is the metric's unit in units of the effect.
+    are the chances of at least so much on either side if nothing had changed. ``runs`` has the number on each side
+    (of recalls: of seeds), ``spread`` is the standard deviation of the figure of one, as far as it is known, and
+    ``degrees`` the degrees of freedom that its assumed part weighs as much as. ``typical`` is the gain of the median
+    window, None where windows decide nothing. ``scale`` is the metric's unit in units of the effect.
     """
 
     gain: float
@@ -69,7 +71,10 @@ class Effect:
     worse: float
     better: float
     evidence: Bootstrap | TimingTest
-    outliers: bool = False
+    runs: tuple[int, int]
+    spread: float
+    degrees: int
+    typical: float | None = None
     scale: float = 1.0
 
     @property
@@ -113,7 +118,13 @@ def _of_draws(gain: float, draws: Floats, evidence: Bootstrap) -> Effect:
     low, high = np.percentile(draws, [2.5, 97.5])
     count = len(draws) + 1
     worse, better = (1 + int((draws >= 0).sum())) / count, (1 + int((draws <= 0).sum())) / count
-    return Effect(gain, float(high - low) / 2, worse, better, evidence)
+    error = float(high - low) / 2
+    return Effect(gain, error, worse, better, evidence, evidence.seeds, _of_one(error, evidence.seeds), RECALL_WEIGHT)
+
+
+def _of_one(error: float, runs: tuple[int, int]) -> float:
+    """Return the standard deviation of one run's figure, from half the 95 % interval of a difference of means."""
+    return error / 1.96 / math.sqrt(sum(1 / count for count in runs))
 
 
 def _by_seed(hits: Sequence[Hits], results: Sequence[Result]) -> dict[int, Floats]:
@@ -176,15 +187,20 @@ Timings = Sequence[Sequence[float]]  # seconds per pair by window, of each run
 Chances = tuple[float, float, float]  # ours is slower for nothing, ours is faster for nothing, half the 95 % interval
 
 
-def speed_effect(ours: Timings, theirs: Timings, limits: Limits) -> Effect:
-    """Return the effect on throughput as a share of the baseline's, from each run's seconds per pair by window."""
+def speed_effect(ours: Timings, theirs: Timings, limits: Limits, rates: tuple[float, float]) -> Effect:
+    """Return the effect on throughput as a share of the baseline's.
+
+    ``ours`` and ``theirs`` have each run's seconds per pair by window; ``rates`` is the throughput of either side.
+    """
     medians = [float(np.median(np.concatenate([np.asarray(run) for run in side]))) for side in (ours, theirs)]
     typical = medians[1] / medians[0] - 1
     (worse, better, error), evidence = _test_timing(ours, theirs, limits, typical)
-    reference = pairs_per_second(theirs)
-    gain = pairs_per_second(ours) / reference - 1
-    outliers = abs(gain) >= limits.min_effect and (abs(typical) < limits.min_effect or (gain < 0) != (typical < 0))
-    return Effect(gain, error, worse, better, evidence, outliers, reference)
+    gain, counts = rates[0] / rates[1] - 1, (len(ours), len(theirs))
+    means = [[float(np.log(np.mean(run))) for run in side] for side in (ours, theirs)]
+    of_runs, _ = spread_of_runs(REPEAT_SPREAD * limits.min_effect, SPEED_WEIGHT, *means)
+    spread = max(_of_one(error, counts), of_runs)
+    typical_gain = None if evidence.test == "runs ranked" else typical
+    return Effect(gain, error, worse, better, evidence, counts, spread, SPEED_WEIGHT, typical_gain, rates[1])
 
 
 def _test_timing(ours: Timings, theirs: Timings, limits: Limits, median_gain: float) -> tuple[Chances, TimingTest]:
@@ -231,8 +247,3 @@ def seconds_per_pair(result: Result) -> list[float]:
     longest = max((w.steps for w in windows), default=0)
     batch = value_at(result, "config.train.batch_size")
     return [w.seconds / (w.steps * batch) for w in windows if 2 * w.steps > longest]
-
-
-def pairs_per_second(side: Timings) -> float:
-    """Return pairs per second over all windows of all runs, every run counting the same."""
-    return len(side) / sum(sum(run) / len(run) for run in side)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from clipbench.api import Direction, ExitCode, Result, UsageError, did_you_mean, to_plain
-from clipbench.results.metrics import UNITS_AND_DIRECTIONS
+from clipbench.results.metrics import UNITS_AND_DIRECTIONS, metric_called
 
 
 class SeriesKey(NamedTuple):
@@ -94,6 +94,7 @@ def trends_of(results: Sequence[Result], metric: str) -> "list[Trend]":
 
     Raises UsageError with the nearest name for a metric that neither a result nor clipbench knows.
     """
+    metric = metric_called(metric)
     unit, direction = _unit_and_direction(results, metric)
     return [
         Trend(metric, unit, direction, key, tuple(_measurement(result, metric) for result in group))

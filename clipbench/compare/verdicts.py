@@ -3,8 +3,8 @@
 Facts only: ``clipbench.report.judgement.wording`` makes the sentences.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, get_args
 
@@ -16,10 +16,13 @@ ComparisonStatus = Literal[
     "failed case", "fail", "not comparable", "no reference", "no baseline", "inconclusive", "better", "pass"
 ]
 Level = Literal["none", "notice", "warning", "error"]
+FailOn = Literal["fail", "warn", "inconclusive", "better"]
 Kind = Literal["reference", "baseline"]
 
 # Several comparisons come to the first of these that one of them has.
 WORST_FIRST: tuple[ComparisonStatus, ...] = get_args(ComparisonStatus)
+# What a user may ask to fail on, by the label of a verdict; what fails or is missing always does.
+FAIL_ON: tuple[FailOn, ...] = get_args(FailOn)
 
 # Severity by the label of a verdict; any other has none.
 _LEVELS: Mapping[str, Level] = {
@@ -48,8 +51,8 @@ class Cause(Enum):
     CONDITIONS = "conditions", "not comparable"  # the comparison's ``bad_images`` and ``differences`` rule it out
     OWN_CONDITIONS = "own conditions", "not comparable"  # ``differences`` rule out this metric alone
     NO_VALUE = "no value", "missing"  # ``note``: why; None: the result has no such metric
-    NO_QUERY_RANKS = "no query ranks", "inconclusive"  # not stored, or they do not give the recall that is stated
-    OUTLIERS = "outliers", "inconclusive"  # a few windows make the difference: ``evidence`` has the median gain
+    NO_QUERY_RANKS = "no query ranks", "missing"  # not stored, or they do not give the recall that is stated
+    OUTLIERS = "outliers", "inconclusive"  # a few windows decide: ``evidence`` has the median gain
     CHANCE = "chance", "inconclusive"  # the loss is large enough to count, but may still be chance: ``p_value``
     UNDETECTED_LOSS = "undetected loss", "inconclusive"  # the error may hide a loss of ``limit``
     TOLERANCE = "tolerance", "fail"  # worse by more than ``limit``; of a loss curve: ``evidence`` says how far
@@ -107,12 +110,16 @@ class TimingTest:
 
 @dataclass(frozen=True)
 class CurveMatch:
-    """How far two loss curves are apart: mean relative error (a share), mean absolute error (nats), their limits."""
+    """How far two loss curves are apart: mean relative error (a share), mean absolute error (nats), their limits.
+
+    ``seeds`` are those that both sides have, each compared with its own; empty where one curve was published.
+    """
 
     relative: float
     absolute: float
     relative_limit: float
     absolute_limit: float
+    seeds: tuple[int, ...] = ()
 
     @property
     def matches(self) -> bool:
@@ -131,7 +138,8 @@ class Verdict:
     ``error`` half the width of the 95 % interval of the difference, from sampling; ``limit`` the one that the
     ``cause`` names: all in ``unit``. ``p_value`` is the chance of a difference so large if nothing had changed,
     ``evidence`` how that was found. ``note`` says in words why there is no value, as the result states it.
-    ``differences`` rule out comparing this metric alone.
+    ``differences`` rule out comparing this metric alone. ``runs_needed`` on each side would decide what is
+    inconclusive: seeds of a recall, repeats of a throughput; None where no number of them would.
     """
 
     metric: str
@@ -147,6 +155,7 @@ class Verdict:
     evidence: Evidence | None = None
     note: str | None = None
     differences: tuple[Difference, ...] = ()
+    runs_needed: int | None = None
 
     @property
     def status(self) -> VerdictStatus:
@@ -165,10 +174,9 @@ class Verdict:
         """The status in one word or two; ``warn`` for a pass beyond its warning level."""
         return "warn" if self.cause is Cause.WARN else self.status
 
-    def level(self, strict: bool = False) -> Level:
-        """Return the severity; ``strict`` makes every warning an error."""
-        level = _LEVELS.get(self.label, "none")
-        return "error" if strict and level == "warning" else level
+    def level(self, fail_on: Collection[str] = ()) -> Level:
+        """Return the severity; a label that is in ``fail_on`` is an error."""
+        return "error" if self.label in fail_on else _LEVELS.get(self.label, "none")
 
 
 @dataclass(frozen=True)
@@ -209,6 +217,16 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Hindrance:
+    """What slowed a run's devices down: ``throttled`` has seconds by reason, of the ``seconds`` that were measured."""
+
+    run: str
+    throttled: Mapping[str, float]
+    seconds: float
+    shared: bool
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The results of one case, mostly one, compared with one reference or baseline.
 
@@ -230,6 +248,7 @@ class Comparison:
     bad_images: tuple[int, ...] = ()
     unmatched: Unmatched | None = None
     failure: Failure | None = None
+    hindrances: tuple[Hindrance, ...] = ()
 
     @property
     def title(self) -> str:
@@ -251,47 +270,71 @@ class Comparison:
         """The verdicts that a person should look at though they pass."""
         return tuple(verdict for verdict in self.verdicts if verdict.level() == "warning")
 
-    def level(self, strict: bool = False) -> Level:
-        """Return the severity; ``strict`` makes every warning an error."""
-        if self.status == "pass" and not self.warned:
-            return "none"
-        if self.status in ("pass", "better", "inconclusive"):
-            return "error" if strict else "warning"
-        return "error"
+    @property
+    def label(self) -> str:
+        """The status in a word or two; ``warn`` for a pass with a warning."""
+        return "warn" if self.status == "pass" and self.warned else self.status
+
+    def level(self, fail_on: Collection[str] = ()) -> Level:
+        """Return the severity; a status, or a label of a verdict, that is in ``fail_on`` is an error."""
+        if self.status not in ("pass", "better", "inconclusive"):
+            return "error"
+        if any(label in fail_on for label in (self.status, *(verdict.label for verdict in self.verdicts))):
+            return "error"
+        return "none" if self.label == "pass" else "warning"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything that was found under the paths: how many results are judged, and what is not.
+
+    ``older`` has the ids of runs that are history, ``copies`` counts files with the result of another, ``of_baseline``
+    runs that the others are compared with, ``refused`` problems, ``others`` files that are no results.
+    """
+
+    judged: int = 0
+    older: tuple[str, ...] = ()
+    copies: int = 0
+    of_baseline: int = 0
+    refused: int = 0
+    others: int = 0
 
 
 @dataclass(frozen=True)
 class Judgement:
     """Everything that one ``compare`` finds; every output is made from this alone.
 
-    ``problems`` name each file that was refused. ``strict``: a warning, better or inconclusive fails too.
+    ``problems`` name each file that was refused. ``fail_on`` has what fails beside what always does.
     """
 
     comparisons: tuple[Comparison, ...]
     problems: tuple[str, ...] = ()
-    strict: bool = False
+    fail_on: frozenset[FailOn] = frozenset()
+    seen: Seen = field(default_factory=Seen)
 
     @property
     def exit_code(self) -> ExitCode:
         """One code for all: the first row of the table in docs/comparing.md that applies.
 
         3 a file was refused; 4 there is no result, or a case failed; 1 a gate failed, a missing metric being a failed
-        gate, or there is a warning and ``strict``; 3 a result is not comparable, or has no reference or baseline;
-        0 every result passes.
+        gate, and so is what ``fail_on`` names; 3 a result is not comparable, or has no reference or baseline; 0 no gate
+        failed.
         """
         statuses = {comparison.status for comparison in self.comparisons}
         if self.problems:
             return ExitCode.NOT_COMPARABLE
         if not statuses or "failed case" in statuses:
             return ExitCode.CASE_FAILED
-        if "fail" in statuses or (self.strict and self.warned):
+        if "fail" in statuses or any(c.level(self.fail_on) == "error" for c in self.comparisons if not c.unjudged):
             return ExitCode.GATE_FAILED
         return ExitCode.PASS if statuses <= {"pass", "better", "inconclusive"} else ExitCode.NOT_COMPARABLE
 
     @property
-    def warned(self) -> tuple[Comparison, ...]:
-        """The comparisons that pass with a warning."""
-        return tuple(comparison for comparison in self.comparisons if comparison.level() == "warning")
+    def level(self) -> Level:
+        """The severity of the whole: a warning where it passes, yet something in it does not simply pass."""
+        if self.exit_code:
+            return "error"
+        return "warning" if any(comparison.level() == "warning" for comparison in self.comparisons) else "none"
 
 
 def overall(verdicts: Iterable[Verdict]) -> ComparisonStatus:

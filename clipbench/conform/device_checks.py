@@ -9,7 +9,7 @@ from clipbench.api.registry import load_object
 from clipbench.conform.checks import BrokenPromiseError, Checks, expect, leave_out
 from clipbench.conform.spec_checks import LIGHT_IMPORT, SPEC, check_json, check_lines
 from clipbench.conform.subject import Subject
-from clipbench.conform.trial import losses_of, make_learner, random_pairs, relative_difference, saved
+from clipbench.conform.trial import losses_of, make_learner, random_batches, random_pairs, relative_difference, saved
 
 DEVICE = Checks(SPEC, LIGHT_IMPORT)
 AGREEMENT = 1e-4  # relative: true float32 gives 1e-6, products in TF32 or bfloat16 1e-3
@@ -113,11 +113,12 @@ def _agreement(subject: Subject) -> str:
         leave_out(f"engine {subject.engine_name} has no device called cpu")
     if subject.name == "cpu":
         leave_out("the device is the CPU itself")
-    batches = [random_pairs(subject.model.config, seed) for seed in range(STEPS)]
-    losses = losses_of(make_learner(subject), batches)
+    config = subject.model.config
+    losses = losses_of(make_learner(subject), random_batches(config, STEPS))
     host: Device = load_object(cpu.load)()
     host.select(0)
-    difference = relative_difference(losses, losses_of(make_learner(subject, device=host, tuning=host.tune()), batches))
+    on_host = make_learner(subject, device=host, tuning=host.tune())
+    difference = relative_difference(losses, losses_of(on_host, random_batches(config, STEPS)))
     expect(difference <= AGREEMENT, f"losses differ from the CPU's by {difference:.1e} within {STEPS} steps")
     return f"{difference:.1e} of the loss within {STEPS} steps"
 
@@ -195,13 +196,11 @@ def check_resume(subject: Subject) -> str:
     """Check that a learner restored from a state takes the steps that the first one takes."""
     config = subject.model.config
     first = make_learner(subject)
-    losses_of(first, [random_pairs(config, seed) for seed in range(STEPS)])
+    losses_of(first, random_batches(config, STEPS))
     state = saved(first)
     resumed = make_learner(subject, seed=1)
     resumed.restore(state)
-    unbroken, later = (
-        losses_of(learner, [random_pairs(config, 100 + seed) for seed in range(STEPS)]) for learner in (first, resumed)
-    )
+    unbroken, later = (losses_of(learner, random_batches(config, STEPS, seed=100)) for learner in (first, resumed))
     difference = relative_difference(later, unbroken)
     expect(difference <= 1e-6, f"after {STEPS} steps, the losses of the resumed run differ by {difference:.1e}")
     return "bit for bit" if difference == 0 else f"to {difference:.1e} of the loss, not bit for bit"

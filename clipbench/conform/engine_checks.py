@@ -12,11 +12,11 @@ import numpy as np
 
 from clipbench.api import LossConfig, NotReadyError, Probe, finite, training_flops
 from clipbench.api.registry import load_object
-from clipbench.conform.checks import Checks, expect, leave_out
+from clipbench.conform.checks import Checks, expect, expect_raises, leave_out
 from clipbench.conform.learner_checks import LEARNER
 from clipbench.conform.spec_checks import LIGHT_IMPORT, SPEC
 from clipbench.conform.subject import Subject
-from clipbench.conform.trial import losses_of, make_learner, random_pairs, relative_difference
+from clipbench.conform.trial import losses_of, make_learner, random_batches, random_pairs, relative_difference
 
 ENGINE = Checks(SPEC, LIGHT_IMPORT)
 STEPS = 3
@@ -47,6 +47,14 @@ def _probe(subject: Subject) -> str:
     probes = subject.engine.probe(subject.device, "float32", 0)
     expect(all(isinstance(probe, Probe) for probe in probes), f"probe() returned {probes!r}; expected Probes")
     return ", ".join(probe.name for probe in probes)
+
+
+@ENGINE.add("weights", "`check_weights` raises NotReadyError for a file that does not hold the model's weights.")
+def _weights(subject: Subject) -> None:
+    file = subject.scratch / "no-weights.pth"
+    file.write_bytes(bytes(64))
+    model = subject.model
+    expect_raises(NotReadyError, lambda: subject.engine.check_weights(model, model.config, file), "check_weights()")
 
 
 class Numbers:
@@ -81,12 +89,11 @@ for _check in LEARNER.values():
 
 @ENGINE.add("reports", "`drain_steps` gives a report for each step since the last call, oldest first.")
 def _reports(subject: Subject) -> None:
-    learner = make_learner(subject)
-    batches = [random_pairs(subject.model.config, seed) for seed in range(STEPS)]
-    at_once = losses_of(learner, batches)
+    learner, config = make_learner(subject), subject.model.config
+    at_once = losses_of(learner, random_batches(config, STEPS))
     expect(not learner.drain_steps(), "drain_steps() gives reports again that it gave before")
     learner = make_learner(subject)
-    one_by_one = [loss for batch in batches for loss in losses_of(learner, [batch])]
+    one_by_one = [loss for batch in random_batches(config, STEPS) for loss in losses_of(learner, [batch])]
     difference = relative_difference(at_once, one_by_one)
     expect(difference <= ROUNDING, f"losses drained together and one by one differ by {difference:.1e}")
 
@@ -122,13 +129,13 @@ def _not_finite(subject: Subject) -> None:
     "With negatives of the whole batch, micro-batches change nothing; or they are refused with NotReadyError.",
 )
 def _micro_batches(subject: Subject) -> str:
-    batches = [random_pairs(subject.model.config, seed) for seed in range(STEPS)]
-    loss = LossConfig("sum", "batch")
+    config, loss = subject.model.config, LossConfig("sum", "batch")
     try:
-        parts = losses_of(make_learner(subject, accumulate=2, loss=loss), batches)
+        parts = losses_of(make_learner(subject, accumulate=2, loss=loss), random_batches(config, STEPS))
     except NotReadyError as error:
         leave_out(f"refused: {error}")
-    difference = relative_difference(parts, losses_of(make_learner(subject, loss=loss), batches))
+    whole = losses_of(make_learner(subject, loss=loss), random_batches(config, STEPS))
+    difference = relative_difference(parts, whole)
     expect(difference <= ROUNDING, f"two micro-batches give losses that differ by {difference:.1e}")
     return f"to {difference:.1e}"
 
@@ -159,8 +166,8 @@ def _ranks(subject: Subject) -> str:
     expect(
         answer["gathered"] == [[0, 0], [1, 1, 1]], f"all_gather() gave {answer['gathered']}; expected ranks in order"
     )
-    batches = [random_pairs(subject.model.config, seed) for seed in range(STEPS)]
-    difference = relative_difference(answer["losses"], losses_of(make_learner(subject), batches))
+    one = losses_of(make_learner(subject), random_batches(subject.model.config, STEPS))
+    difference = relative_difference(answer["losses"], one)
     expect(difference <= ROUNDING, f"losses of two ranks differ from one's by {difference:.1e}")
     expect(answer["equal"], "the two ranks have other weights after the steps")
     return f"to {difference:.1e}"

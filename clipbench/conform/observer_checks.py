@@ -132,6 +132,8 @@ def _completed(subject: Subject) -> list[events.Event]:
     for epoch in (1, 2):
         loss, speed = (None, None) if epoch == 1 else (1.5, 500.0)
         run += [
+            events.Progress("first step"),
+            events.StepsUnderWay(epoch, 1, (epoch - 1) * STEPS + 1, loss, 1e-3, None, speed, None, None),
             events.StepsTrained(epoch, STEPS, epoch * STEPS, loss, 1e-3, speed),
             events.EvaluationStarted(epoch),
             events.EpochFinished(_record(epoch, loss, speed)),
@@ -147,7 +149,14 @@ def _completed(subject: Subject) -> list[events.Event]:
 
 def _failed(subject: Subject) -> list[events.Event]:
     error = results.CaseError("RuntimeError", "it broke", 4, rank=0)
-    run = [*_beginning(subject), events.RankFailed(error), events.RankKilled(0, "SIGKILL", 1), events.TrainingStopped()]
+    stop = events.StopRequested(False, None, 0, 0, 1)
+    run = [
+        *_beginning(subject),
+        stop,
+        events.RankFailed(error),
+        events.RankKilled(0, "SIGKILL", 1),
+        events.TrainingStopped(),
+    ]
     return [*run, _finished(subject, run, "failed", error)]
 
 
@@ -167,12 +176,12 @@ def _record(epoch: int, loss: float | None, speed: float | None) -> results.Epoc
         val_loss=loss,
         learning_rate=1e-3,
         recall=dict.fromkeys(RECALL_NAMES, 50.0),
-        samples_per_second=speed,
+        throughput=speed,
         data_wait=None,
         step_seconds=None,
         windows=(results.Window(10, 1.0, 0.0),) if speed else (),
         peak_memory_bytes=None,
         host_memory_bytes=None,
         seconds=results.EpochSeconds(10.0, 1.0),
-        reasons={"samples_per_second": "no step was taken after the warm-up"},
+        reasons={"throughput": "no step was taken after the warm-up"},
     )

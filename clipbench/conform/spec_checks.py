@@ -13,6 +13,8 @@ from typing import Any
 from clipbench.api.registry import load_object
 from clipbench.conform.checks import Check, expect
 from clipbench.conform.subject import Subject
+from clipbench.errors import NotReadyError
+from clipbench.runs.devices import lacks_package
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 LONGEST_SUMMARY = 100
@@ -37,6 +39,8 @@ def check_spec(subject: Subject) -> None:
     try:
         load_object(spec.load)
     except Exception as error:
+        if subject.kind == "device" and lacks_package(error, spec.load):
+            raise NotReadyError(f"{spec.load} does not import here: {error}") from error
         expect(False, f"load names {spec.load!r}, which raises {type(error).__name__}: {error}")
 
 

@@ -34,6 +34,11 @@ def random_pairs(config: ClipConfig, seed: int = 0, pairs: int = PAIRS) -> tuple
     return pixels, tokens
 
 
+def random_batches(config: ClipConfig, count: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return so many batches of random pairs, made anew: a learner may have written into those of another."""
+    return [random_pairs(config, seed + number) for number in range(count)]
+
+
 def make_job(subject: Subject, **changes: Any) -> LearnerJob:  # noqa: ANN401
     """Return a job for the subject's model on its device: float32, from random weights."""
     device = subject.device

@@ -10,7 +10,7 @@ import numpy as np
 from clipbench.api import LossConfig
 from clipbench.api.registry import load_registry
 from clipbench.conform.subject import Subject
-from clipbench.conform.trial import losses_of, make_job, random_pairs
+from clipbench.conform.trial import losses_of, make_job, random_batches
 from clipbench.runs.launch import world_of
 
 STEPS = 3
@@ -29,7 +29,7 @@ def main(path: Path) -> None:
         group = subject.engine.join(device, world, SECONDS)
         changes = {"device": device, "world": world, "tuning": tuning, "loss": LossConfig("sum", "global")}
         learner = subject.engine.learner(make_job(subject, **changes))
-        batches = [random_pairs(subject.model.config, seed) for seed in range(STEPS)]
+        batches = random_batches(subject.model.config, STEPS)
         half = len(batches[0][0]) // world.size
         rows = slice(world.rank * half, (world.rank + 1) * half)
         losses = losses_of(learner, [(pixels[rows], tokens[rows]) for pixels, tokens in batches])

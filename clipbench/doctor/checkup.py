@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipbench.api import Case, ExitCode, NotReadyError, UsageError
+from clipbench.api import Case, CaseFailedError, ExitCode, Missing, NotReadyError, UsageError
 from clipbench.api.registry import Registry
 from clipbench.doctor import findings
 from clipbench.doctor.findings import Finding, Level
@@ -13,6 +13,7 @@ from clipbench.doctor.host import Host
 from clipbench.runs.device_check import DeviceCheck, Question, ask_devices
 from clipbench.runs.devices import absence
 from clipbench.runs.observers import check_observers
+from clipbench.runs.runner import check_weights
 from clipbench.suites.loading import Suite
 from clipbench.suites.plan import Plan, make_plan
 
@@ -43,6 +44,7 @@ def check_machine(suite: Suite, registry: Registry, out: Path) -> Checkup:
     host = Host()  # before the devices are put to work
     plans, problems = _make_plans(suite.cases, registry)
     absent, checks = _check_devices(suite.cases, registry)
+    unfitting = _check_weights(plans, checks)
     choices = dict.fromkeys((case.engine, case.device) for case in suite.cases)
     used = [check for choice in choices if (check := findings.used_device(checks, *choice))]
     listed = itertools.chain(
@@ -52,7 +54,8 @@ def check_machine(suite: Suite, registry: Registry, out: Path) -> Checkup:
         findings.judge_absent(absent),
         *(findings.judge_choice(checks, *choice) for choice in choices),
         problems,
-        *map(findings.judge_data, plans),
+        *(findings.judge_data(plan, unfitting) for plan in plans),
+        *map(findings.judge_reference, plans),
         findings.judge_fetch(plans),
         findings.judge_machine(host, plans, used, out),
     )
@@ -71,6 +74,16 @@ def _make_plans(cases: Sequence[Case], registry: Registry) -> tuple[list[Plan], 
                 raise
             problems.append(Finding("data", case.name, "failure", str(error)))
     return plans, problems
+
+
+def _check_weights(plans: Sequence[Plan], checks: Sequence[DeviceCheck]) -> list[Missing]:
+    """Return the weights that do not fit; those of an engine that cannot be used are not looked at."""
+    usable = {check.engine for check in checks if not check.engine_problem and check.versions}
+    checked = [plan for plan in plans if plan.case.engine in usable and plan.weights is not None]
+    try:
+        return check_weights(checked)
+    except CaseFailedError as error:
+        return [Missing("weights that can be read", str(plan.weights), str(error)) for plan in checked]
 
 
 def _check_devices(cases: Sequence[Case], registry: Registry) -> tuple[list[DeviceCheck], list[DeviceCheck]]:

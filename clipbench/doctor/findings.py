@@ -15,6 +15,7 @@ from clipbench.api.specs import UNTRIED
 from clipbench.doctor.host import Host
 from clipbench.doctor.requirements import Requirements, requirements_of
 from clipbench.files.disk import free_bytes, size_text
+from clipbench.results.references import unknown_reference
 from clipbench.runs.device_check import DeviceCheck
 from clipbench.suites.fetch_command import fetch_command
 from clipbench.suites.plan import Plan, cache_folder
@@ -134,10 +135,13 @@ def judge_fetch(plans: Sequence[Plan]) -> Iterator[Finding]:
         yield _data("missing", "note", "clipbench fetch can download files that are missing", command)
 
 
-def judge_data(plan: Plan) -> Iterator[Finding]:
-    """Yield findings on images with captions, vocabulary and weights."""
+def judge_data(plan: Plan, unfitting: Sequence[Missing]) -> Iterator[Finding]:
+    """Yield findings on images with captions, vocabulary and weights; those in ``unfitting`` do not fit their model."""
     case = plan.case
     yield from judge_missing("data", plan.missing)
+    problems = [item.source for item in unfitting if item.looked_in == str(plan.weights)]
+    for problem in problems:
+        yield _data("weights", "failure", problem)
     for warning in plan.warnings:
         yield _data(case.dataset.name, "warning", warning)
     if plan.train_images is not None:
@@ -145,11 +149,21 @@ def judge_data(plan: Plan) -> Iterator[Finding]:
         yield _data(case.dataset.name, "ok", sizes)
     if plan.vocabulary.is_file():
         yield _data("vocabulary", "ok", str(plan.vocabulary))
+    if problems:
+        return
     if plan.weights is not None or case.model.weights is None:
         yield _data("weights", "ok", str(plan.weights or "none: initialised at random from the seed"))
     elif case.model.weights_missing != "error":
         detail = f"{case.model.weights} is not there, so they are initialised at random from the seed"
         yield _data("weights", "note", detail, f"looked in {' or '.join(plan.looked_for['weights'])}")
+
+
+def judge_reference(plan: Plan) -> Iterator[Finding]:
+    """Yield a warning where results could not be compared with the reference that the suite names."""
+    if warning := unknown_reference(plan.case.reference):
+        yield _data("reference", "warning", warning)
+    elif plan.case.reference:
+        yield _data("reference", "ok", plan.case.reference)
 
 
 def judge_machine(host: Host, plans: Sequence[Plan], used: Sequence[DeviceCheck], out: Path) -> Iterator[Finding]:

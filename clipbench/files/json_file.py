@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any, NoReturn
 
+from clipbench.errors import InvalidFileError
+
 MAX_BYTES = 512_000_000
 
 
@@ -37,6 +39,18 @@ def _read_text(path: Path) -> str:
         raise JsonError(f"not UTF-8 ({error.reason} at byte {error.start})") from None
     except OSError as error:
         raise JsonError(f"cannot be read: {error.strerror}") from None
+
+
+def json_files(folder: Path) -> list[Path]:
+    """Return the ``*.json`` of a folder that are not hidden, whatever the case of their ending; none without it.
+
+    Raises InvalidFileError for a folder that cannot be read.
+    """
+    try:
+        paths = list(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise InvalidFileError(f"{folder}: cannot be read: {error.strerror}") from None
+    return sorted(path for path in paths if path.suffix.lower() == ".json" and not path.name.startswith("."))
 
 
 def write_json(path: Path, data: object) -> None:

@@ -23,6 +23,7 @@ Mark = tuple[int, int]
 
 # The types that plain text is read as; a date, which no key takes, stays text.
 _TAGS = [f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")]
+EMPTY = "the value is empty; write null where there is to be none"
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 
 
@@ -78,9 +79,12 @@ class _Loader(yaml.SafeLoader):
     def plain_scalar(self, node: yaml.Node) -> Any:  # noqa: ANN401
         """Return a text, number, truth value or None.
 
-        Refuses huge numbers, and what YAML 1.1 reads as another number than is meant: 010 as 8, 1:30 as 90.
+        Refuses an empty value, huge numbers, and what YAML 1.1 reads as another number than is meant: 010 as 8, 1:30 as
+        90.
         """
         text = _short(node.value)
+        if not node.value and node.tag.endswith(":null"):  # nothing after the colon
+            raise self.refuse(node, EMPTY)
         try:
             value = self.construct_object(node)
         except yaml.MarkedYAMLError:
@@ -126,6 +130,8 @@ def read_yaml(path: Path) -> YamlFile:
 
 def parse_value(text: str, where: str) -> Any:  # noqa: ANN401
     """Return one value as a suite would have it: ``3``, ``1e-6``, ``true``, ``null``, ``[1, 2]`` or a text."""
+    if not text.strip():
+        raise UsageError(f"{where}: {EMPTY}")
     return _parse(text, where, {})
 
 

@@ -3,11 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+from clipbench.compare.adoption import Proposal
 from clipbench.compare.comparing import figures_of, mean
-from clipbench.report.quantity import quantity
+from clipbench.errors import GateFailedError
+from clipbench.report.judgement.headline import comparison_headline, headline
+from clipbench.report.judgement.wording import changes, kind_of
+from clipbench.report.metric_words import metric_words
+from clipbench.report.quantity import amount, plain_figure
 from clipbench.results.baselines import Baseline
+from clipbench.results.metrics import UNITS_AND_DIRECTIONS
 
-SHOWN = ("recall_mean", "text_recall@1", "image_recall@1", "samples_per_second")
+SHOWN = ("recall_mean", "text_recall@1", "image_recall@1", "throughput")
 FIELDS = ("name", "suite", "case", "device", "reason", "adopted", "by", "path", "runs")
 
 
@@ -17,13 +23,41 @@ def baseline_summary(baseline: Baseline) -> dict[str, Any]:
     return {**facts, "metrics": _figures(baseline), "history": baseline.history}
 
 
-def adopted_text(baseline: Baseline) -> str:
-    """Return what ``baseline set`` prints."""
-    before = f", in place of {', '.join(baseline.history[-1]['runs'])}" if baseline.history else ""
-    return (
-        f"baseline {baseline.name}: {', '.join(baseline.runs)}{before}\n"
-        f"commit {baseline.path}; compare with it: clipbench compare PATH... --baseline adopted"
-    )
+def check_passes(proposal: Proposal) -> None:
+    """Raise GateFailedError, with what fails and what to do, for results that fail their reference or baseline."""
+    if proposal.failing:
+        raise GateFailedError(
+            f"{headline(proposal.failing)}\n"
+            f"the baseline {proposal.baseline.name} stays as it is; where this is meant, add --force, and say why"
+        )
+
+
+def adopted_text(proposal: Proposal) -> str:
+    """Return what ``baseline set`` prints: what was adopted, what it replaces, how the two differ, what to do next."""
+    baseline, before = proposal.baseline, proposal.before
+    lines = [
+        f"baseline {baseline.name}: {', '.join(baseline.runs)}{f', in place of {_told(before)}' if before else ''}"
+    ]
+    if before:
+        figures = zip(_figures(before).items(), _figures(baseline).values(), strict=True)
+        lines += [f"  {_changed(name, was, now)}" for (name, was), now in figures]
+        changed = next((changes(one) for one in proposal.judgement.comparisons if kind_of(one) == "baseline"), [])
+        lines += [f"  changed: {', '.join(changed)}"] if changed else []
+    lines += [f"  {comparison_headline(one)}" for one in proposal.judgement.comparisons if one.against]
+    return "\n".join([*lines, f"commit {baseline.path}; compare with it: clipbench compare PATH... --baseline adopted"])
+
+
+def _told(baseline: Baseline) -> str:
+    return f"{', '.join(baseline.runs)} ({(baseline.adopted or '')[:10]}: {baseline.reason})"
+
+
+def _changed(name: str, was: float | None, now: float | None) -> str:
+    """Return both values of a metric, and their difference: points of percent, or a share."""
+    unit, _ = UNITS_AND_DIRECTIONS[name]
+    text = f"{metric_words(name)} {plain_figure(was, unit)} to {amount(now, unit)}"
+    if was is None or now is None or not was:
+        return text
+    return f"{text} ({now - was:+.2f} points)" if unit == "percent" else f"{text} ({100 * (now / was - 1):+.1f} %)"
 
 
 def list_text(baselines: Sequence[Baseline]) -> str:
@@ -37,7 +71,10 @@ def show_text(baseline: Baseline) -> str:
     """Return one baseline in full, with what it was before."""
     lines = [baseline.name, f"  {_origin(baseline)}", f"  reason: {baseline.reason}"]
     lines += [f"  run {run}" for run in baseline.runs]
-    lines += [f"  {name} {quantity(value)}" for name, value in _figures(baseline).items()]
+    lines += [
+        f"  {metric_words(name)} {amount(value, UNITS_AND_DIRECTIONS[name][0])}"
+        for name, value in _figures(baseline).items()
+    ]
     for entry in reversed(baseline.history):
         when = f"{entry['adopted'][:10]}{_by(entry['by'])}"
         lines.append(f"  before, from {when}: {', '.join(entry['runs'])} ({entry['reason']})")

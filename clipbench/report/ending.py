@@ -1,13 +1,17 @@
 """What `clipbench run` prints last: where everything lies, and what to do next."""
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
+from clipbench.compare.matching import match_reference
+from clipbench.results.references import shipped_references
 from clipbench.runs.job import LOG
 from clipbench.runs.runner import Outcome
 
 
 def ending(outcomes: Sequence[Outcome]) -> str:
-    """Return a line for each thing that a run has left, then the command that compares it with its reference."""
+    """Return a line for each thing that a run has left, then what can be done with its results, if anything."""
     lines = []
     for outcome in outcomes:
         lines.append(f"result: {outcome.path}")
@@ -18,5 +22,26 @@ def ending(outcomes: Sequence[Outcome]) -> str:
             lines.append(f"log of its process: {folder / LOG}")
             if error.checkpoint:
                 lines.append("the same command resumes the run from the last checkpoint; --restart starts it anew")
-    paths = " ".join(str(outcome.path) for outcome in outcomes)
-    return "\n".join([*lines, f"compare with the reference: clipbench compare {paths}"])
+    return "\n".join([*lines, *_advice([outcome for outcome in outcomes if outcome.result.completed])])
+
+
+def _advice(completed: Sequence[Outcome]) -> list[str]:
+    """Return the commands that work with these results: to compare them with a reference, else with later runs."""
+    references = shipped_references()
+    matches = [(outcome.path, match_reference(outcome.result, references)) for outcome in completed]
+    comparable = [path for path, match in matches if match.other is not None and not match.refused]
+    lines = [f"compare with the reference: clipbench compare {_words(comparable)}"] if comparable else []
+    for path, match in matches:
+        if match.other is not None and match.refused:
+            reasons = [f"{d.path} is {d.ours}, not {d.theirs}" for d in match.differences if not d.allowed]
+            why = reasons[0] if reasons else "images were left out"
+            lines.append(f"{path} cannot be compared with the reference {match.other.name}: {why}")
+    others = [path for path, match in matches if path not in comparable and not match.bad_images]
+    if others:
+        adopt = f"clipbench baseline set {_words(others[:1])} --reason TEXT"
+        lines.append(f"to compare later runs with this one: {adopt}")
+    return lines
+
+
+def _words(paths: Sequence[Path]) -> str:
+    return shlex.join(map(str, paths))

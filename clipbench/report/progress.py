@@ -5,6 +5,7 @@ import sys
 import time
 
 from clipbench.api import EpochRecord, events
+from clipbench.report.doing import doing, number, stop_text, training
 
 # A plain log stays readable: at most one line in so many seconds between epochs.
 PLAIN_SECONDS = 5.0
@@ -15,7 +16,7 @@ EPOCH_FIGURES = {
     "text R@1": ("text_recall@1", ".2f"),
     "image R@1": ("image_recall@1", ".2f"),
     "recall mean": ("recall_mean", ".2f"),
-    "pairs/s": ("samples_per_second", ".1f"),
+    "pairs/s": ("throughput", ".1f"),
     "data wait": ("data_wait", ".1%"),
 }
 
@@ -43,6 +44,8 @@ class NoProgress:
                 self.notice(text)
             case events.Warned(text):
                 self.notice(f"warning: {text}")
+            case events.StopRequested():
+                self.notice(stop_text(event))
             case events.InputsRead():
                 self.weights = event.weights.source
             case events.CaseStarted():
@@ -60,7 +63,7 @@ class NoProgress:
     def describe_start(self) -> str:
         """Return what the case runs on, in one line."""
         if not self.built:
-            return "starting"
+            return ""
         device = self.built.device
         steps = f"{self.built.steps} steps" if self.built.steps else "evaluation only"
         return (
@@ -68,30 +71,37 @@ class NoProgress:
             f"{device['precision']}, {steps}"
         )
 
-    def describe_step(self, event: events.StepsTrained) -> str:
-        """Return position, loss, learning rate and speed of the last window, in one line."""
-        steps_per_epoch = self.built.steps_per_epoch if self.built else None
-        return (
-            f"epoch {event.epoch} step {event.step}/{steps_per_epoch or '?'}  loss {_number(event.loss, '.4f')}  "
-            f"lr {event.learning_rate:.3g}  {_number(event.samples_per_second, '.1f')} pairs/s"
-        )
+    def describe_step(self, event: events.StepsUnderWay) -> tuple[str, str]:
+        """Return how far training is, and how fast."""
+        return training(event, self.built.steps_per_epoch if self.built else None)
 
 
 class PlainProgress(NoProgress):
     """One line for each thing that happens."""
 
-    _started = _last_line = 0.0
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._last_line = 0.0
+        self._is_training = self._has_stepped = False
 
     def handle(self, event: events.Event) -> None:
         super().handle(event)
+        is_due = time.monotonic() - self._last_line >= PLAIN_SECONDS
         match event:
+            # What comes before the first step is told at once: any of it may take long. Later it comes again and again.
+            case events.Progress() if is_due or not self._is_training:
+                self._print(doing(event))
+            case events.TrainingStarted():
+                self._is_training = True
             case events.CaseStarted():
                 self._started = time.monotonic()
+                self._is_training = self._has_stepped = False
                 self._print(f"case {event.case.name}, run {event.run_id}")
             case events.LearnerBuilt():
                 self._print(self.describe_start())
-            case events.StepsTrained() if time.monotonic() - self._last_line >= PLAIN_SECONDS:
-                self._print(self.describe_step(event))
+            case events.StepsUnderWay() if is_due or not self._has_stepped:
+                self._has_stepped = True
+                self._print("  ".join(self.describe_step(event)))
             case events.EpochFinished():
                 self._print(describe_epoch(event.record))
             case events.CaseFinished():
@@ -106,7 +116,7 @@ class PlainProgress(NoProgress):
 def epoch_figures(record: EpochRecord) -> dict[str, str]:
     """Return the figures of an epoch in words, by their name; a dash for one that is not known."""
     values = {**(record.recall or {}), **vars(record)}
-    return {name: _number(values.get(key), form) for name, (key, form) in EPOCH_FIGURES.items()}
+    return {name: number(values.get(key), form) for name, (key, form) in EPOCH_FIGURES.items()}
 
 
 def describe_epoch(record: EpochRecord) -> str:
@@ -118,10 +128,7 @@ def describe_epoch(record: EpochRecord) -> str:
 
 def describe_end(event: events.CaseFinished) -> list[str]:
     """Return the status of a case with its result's file, then its error, if any."""
-    error = event.result.error
-    lines = [f"case {event.result.case} {event.result.status}: {event.path}"]
+    error, speed = event.result.error, event.result.value("throughput")
+    of_run = "" if speed is None else f", {speed:.1f} pairs/s over all epochs"
+    lines = [f"case {event.result.case} {event.result.status}{of_run}: {event.path}"]
     return [*lines, f"{error.type}: {error.message}"] if error else lines
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)

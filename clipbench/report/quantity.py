@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from clipbench.compare.verdicts import Verdict
+from clipbench.report.metric_words import unit_words
 
 NONE = "-"
 MINUS = "\N{MINUS SIGN}"
@@ -33,6 +34,16 @@ def figure(value: float | None, unit: str = "", sign: str = "") -> str:
     else:
         text = f"{value:{sign}.4g}"
     return text.replace("-", MINUS) if "e" not in text else text
+
+
+def plain_figure(value: float | None, unit: str) -> str:
+    """Return a number as ``figure`` does, in ASCII."""
+    return figure(value, unit).replace(MINUS, "-").replace("–", NONE)
+
+
+def amount(value: float | None, unit: str) -> str:
+    """Return a number with its unit, in ASCII, as a sentence has it."""
+    return f"{plain_figure(value, unit)} {unit_words(unit)}".rstrip()
 
 
 def difference_text(verdict: Verdict, form: Callable[..., str] = quantity) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 from clipbench.api import InvalidFileError, NotReadyError, Result, UsageError, did_you_mean, from_plain, to_plain
 from clipbench.files import schemas
-from clipbench.files.json_file import write_json
+from clipbench.files.json_file import json_files, write_json
 from clipbench.results.document import kind_and_version, read_document, results_digest
-from clipbench.results.result import result_data
+from clipbench.results.result import parse_result, result_data
 
 FOLDER = Path("results", "baseline")
 
@@ -39,7 +39,8 @@ class Baseline:
 
     @property
     def case(self) -> str:
-        return self.results[0].case
+        """Name of the case, without the seed that a matrix gave it."""
+        return self.results[0].case_without_seed
 
     @property
     def device(self) -> str | None:
@@ -69,17 +70,47 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def parse_baseline(document: Mapping[str, Any], path: Path) -> Baseline:
-    """Return a document that its schema has accepted, as a Baseline; its results are checked by theirs."""
+    """Return a document that its schema has accepted, as a Baseline; its results are checked as those in files are.
+
+    Raises InvalidFileError for results that did not complete, are of several cases or devices, or are of one run.
+    """
     for result in document["results"]:
         for _, message in schemas.problems("result", result):
             raise InvalidFileError(f"{path}: not a valid baseline: a result in it: {message}")
-    return replace(from_plain(Baseline, document), path=path)
+    results = tuple(parse_result(result, path) for result in document["results"])
+    baseline = from_plain(Baseline, {**document, "results": ()})
+    for one in results:
+        if not one.completed:
+            raise InvalidFileError(f"{path}: not a valid baseline: the case of {one.run_id} {one.status}")
+        if (ours := _measured_on(one)) != (theirs := _measured_on(results[0])):
+            both = f"{results[0].run_id} of {theirs}; {one.run_id} of {ours}"
+            raise InvalidFileError(f"{path}: not a valid baseline: its results are of several cases: {both}")
+    if len({one.run_id for one in results}) < len(results):
+        raise InvalidFileError(f"{path}: not a valid baseline: a run is in it twice")
+    return replace(baseline, results=results, path=path)
+
+
+def _measured_on(result: Result) -> str:
+    facts = result.suite, result.case_without_seed, result.device_name, result.precision, result.world_size
+    return ", ".join(map(str, facts))
 
 
 def load_baselines(folder: Path) -> list[Baseline]:
-    """Return every baseline of a folder, by name; raise InvalidFileError for a file that is none."""
-    paths = sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
-    return [read_baseline(path) for path in paths]
+    """Return every baseline of a folder; raise InvalidFileError for a file that is none, or that has another's name."""
+    known: dict[str, Baseline] = {}
+    for path in json_files(folder):
+        add_baseline(known, read_baseline(path))
+    return list(known.values())
+
+
+def add_baseline(known: dict[str, Baseline], baseline: Baseline) -> None:
+    """Add to ``known``; raise InvalidFileError for other content under a known name."""
+    other = known.setdefault(baseline.name, baseline)
+    if other != baseline:
+        raise InvalidFileError(
+            f"{baseline.path}: the baseline '{baseline.name}' is also in {other.path}, with other content; "
+            "remove the one that does not hold"
+        )
 
 
 def baseline_called(name: str, folder: Path) -> Baseline:

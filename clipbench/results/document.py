@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from clipbench.api.plain import finite
+from clipbench.api.result import Window
 from clipbench.errors import InvalidFileError
 from clipbench.files import schemas
 from clipbench.files.json_file import JsonError, read_json
+from clipbench.results.metrics import THROUGHPUT, throughput
 
 VERSIONS = {"result": 2, "reference": 1, "baseline": 2}
 
@@ -70,26 +73,66 @@ def _sha256(text: str) -> str:
 
 
 def _check_integrity(path: Path, data: Mapping[str, Any]) -> None:
-    if "digest" in data and data["digest"] != digest_of(data):
-        raise InvalidFileError(f"{path}: edited or damaged: its content is not what its digest was taken of")
+    """Raise InvalidFileError unless each result is what its digest was taken of, and a baseline's are those adopted."""
     if "results_sha256" in data and data["results_sha256"] != results_digest(data["results"]):
         raise InvalidFileError(
             f"{path}: its results are not those that were adopted (results_sha256 differs); "
             "restore the file, or adopt a result with: clipbench baseline set"
         )
+    for result in data.get("results", [data]):
+        if "digest" in result and result["digest"] != digest_of(result):
+            which = "" if result is data else f"the result {result.get('run_id')} in it was "
+            raise InvalidFileError(f"{path}: {which}edited or damaged: its content is not what its digest was taken of")
 
 
 # --- files of earlier versions ------------------------------------------------------------------------------------
 
 
 def _result_from_1(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a result of version 1 as version 2 has it: ``query_ranks``, and ``world_size`` for a number of ranks."""
+    """Return a result of version 1 as version 2 has it.
+
+    It has ``query_ranks``, ``world_size`` for a number of ranks, and one throughput: that of the whole run.
+    """
     document: dict[str, Any] = _renamed({**data, "schema_version": 2}, "ranks", "query_ranks")
     document["config"] = _renamed(document.get("config"), "ranks", "world_size")
     environment = document.get("environment")
     if isinstance(environment, dict):
         document["environment"] = {**environment, "device": _renamed(environment.get("device"), "ranks", "world_size")}
+    if isinstance(epochs := document.get("epochs"), list):
+        document["epochs"] = [_epoch_from_1(epoch) for epoch in epochs]
+    if isinstance(metrics := document.get("metrics"), dict):
+        of_run = _throughput_of(data)
+        document["metrics"] = {name: _at_epoch_from_1(one, of_run) for name, one in metrics.items()}
     return document
+
+
+def _epoch_from_1(epoch: Any) -> Any:  # noqa: ANN401
+    """Return the record of an epoch with its throughput under today's names, among the reasons too."""
+    for suffix in ("", "_per_device", "_per_card"):
+        epoch = _renamed(epoch, f"samples_per_second{suffix}", f"throughput{suffix}")
+    if isinstance(epoch, dict) and "reasons" in epoch:
+        epoch["reasons"] = _renamed(epoch["reasons"], "samples_per_second", THROUGHPUT)
+    return epoch
+
+
+def _at_epoch_from_1(one: Any, of_run: float | None) -> Any:  # noqa: ANN401
+    """Return the metrics of an epoch; version 1 had that epoch's throughput where version 2 has the run's."""
+    if not isinstance(one, dict):
+        return one
+    values = _renamed(one.get("values"), "samples_per_second", THROUGHPUT)
+    if of_run is not None and isinstance(values, dict) and isinstance(values.get(THROUGHPUT), dict):
+        # Null for a timing that was unreliable: that run has no windows.
+        values = {**values, THROUGHPUT: {**values[THROUGHPUT], "value": of_run, "reason": None}}
+    return {**one, "values": values}
+
+
+def _throughput_of(data: Mapping[str, Any]) -> float | None:
+    """Return the throughput of a stored run; None for one whose windows or batch are not as they should be."""
+    try:
+        windows = (Window(*window) for epoch in data["epochs"] for window in epoch["windows"])
+        return finite(throughput(windows, data["config"]["train"]["batch_size"]))
+    except (KeyError, TypeError, ArithmeticError):
+        return None
 
 
 def _baseline_from_1(data: Mapping[str, Any]) -> dict[str, Any]:

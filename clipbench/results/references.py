@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import ABSENT, Direction, InvalidFileError, Result, UsageError
+from clipbench.api import ABSENT, Direction, InvalidFileError, Result, UsageError, did_you_mean
 from clipbench.api.plain import finite, from_plain, to_plain, value_at
 from clipbench.files.bundled import bundled
+from clipbench.files.json_file import json_files
 from clipbench.results.document import read_document
+from clipbench.results.metrics import metric_called
 
 # Paths of results that are called otherwise since version 0.2.0; references that others wrote keep their meaning.
 _RENAMED = {"config.ranks": "config.world_size", "environment.device.ranks": "environment.device.world_size"}
@@ -39,7 +41,8 @@ class Reference:
 
     ``device``, ``precision``, ``batch_size`` and ``epochs`` describe how they were measured; None is not known.
     ``target`` is the overall recall mean that the time to quality is taken to; ``loss_curve`` is the train loss of
-    every epoch from the first, empty where none was published. ``conditions`` are what a result must have: dotted path
+    every epoch from the first, empty where none was published, and ``loss_curve_tolerance`` the mean relative error of
+    a curve that still passes, a share; None for the usual one. ``conditions`` are what a result must have: dotted path
     into it -> a value, a list of allowed values, or ``{"not": either}``.
     """
 
@@ -57,11 +60,22 @@ class Reference:
     path: Path = field(compare=False)
     target: float | None = None
     loss_curve: tuple[float, ...] = ()
+    loss_curve_tolerance: float | None = None
 
 
 def shipped_references() -> dict[str, Reference]:
     """Return the references that ship with clipbench, by name."""
     return load_references([bundled("reference")])
+
+
+def unknown_reference(name: str | None) -> str | None:
+    """Return a warning where no reference of that name ships; None where one does, or where none is asked for."""
+    if name is None or name in (shipped := shipped_references()):
+        return None
+    return (
+        f"reference: '{name}' is none that ships with clipbench; {did_you_mean(name, shipped)}; "
+        "if it is your own, `clipbench compare` needs its file"
+    )
 
 
 def load_references(folders: Iterable[Path]) -> dict[str, Reference]:
@@ -73,9 +87,8 @@ def load_references(folders: Iterable[Path]) -> dict[str, Reference]:
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such folder; expected one with references")
-        for path in sorted(folder.glob("*.json")):
-            if not path.name.startswith("."):
-                add_reference(known, read_reference(path))
+        for path in json_files(folder):
+            add_reference(known, read_reference(path))
     return known
 
 
@@ -99,7 +112,9 @@ def parse_reference(document: Mapping[str, Any], path: Path) -> Reference:
 
     Raises InvalidFileError for a number that is not finite, and for a warning level beyond the tolerance.
     """
-    metrics = {name: _metric(f"{path}: metrics.{name}", data) for name, data in document["metrics"].items()}
+    metrics = {
+        metric_called(name): _metric(f"{path}: metrics.{name}", data) for name, data in document["metrics"].items()
+    }
     changes = {"metrics": metrics, "conditions": _conditions(document), "path": path}
     return from_plain(Reference, {"notes": (), **document, **changes})
 

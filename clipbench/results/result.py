@@ -4,13 +4,15 @@ import datetime
 import json
 import re
 import secrets
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from clipbench import __version__
 from clipbench.api import Case, ClipbenchError, InvalidFileError, events, from_plain, to_plain
-from clipbench.api.result import CaseError, Result, SourceVersion, Status
+from clipbench.api.result import CaseError, QueryRanks, Result, SourceVersion, Status
 from clipbench.files import schemas
 from clipbench.files.disk import writing
 from clipbench.files.json_file import write_json
@@ -46,6 +48,7 @@ def build_result(
     status: Status,
     error: CaseError | None,
     warnings: Iterable[str] = (),
+    invocation: str | None = None,
 ) -> Result:
     """Return what a case's event ``log`` adds up to; pure but for the clock.
 
@@ -70,8 +73,9 @@ def build_result(
         config_sha256=case.sha256(),
         seed=case.seed,
         epochs=epochs,
-        metrics=summarise(epochs),
+        metrics=summarise(epochs, case.train.batch_size),
         error=error,
+        invocation=invocation,
         warnings=(*warnings, *(event.text for event in log if isinstance(event, events.Warned))),
         **reported,
     )
@@ -108,9 +112,31 @@ def read_result(path: Path) -> Result:
 
 
 def parse_result(document: Mapping[str, Any], path: Path) -> Result:
-    """Return a document that its schema has accepted, as a Result; raise InvalidFileError for ranks that are floats."""
-    ranks = document["query_ranks"] or {}
-    for key in ("text", "image", "image_of_text"):
-        if not set(map(type, ranks.get(key, ()))) <= {int}:
-            raise InvalidFileError(f"{path}: not a valid result: query_ranks.{key}: expected integers")
-    return from_plain(Result, document)
+    """Return a document that its schema has accepted, as a Result, its query ranks as arrays of four bytes a number.
+
+    Raises InvalidFileError for ranks that are not integers, and for a result that does not agree with itself.
+    """
+    from clipbench.results.consistency import disagreements  # it imports numpy, which few who import this need
+
+    result = from_plain(Result, document)
+    if (ranks := result.query_ranks) is not None:
+        arrays = (_array(path, key, getattr(ranks, key)) for key in ("text", "image", "image_of_text"))
+        result = replace(result, query_ranks=QueryRanks(ranks.epoch, *arrays))
+    try:
+        first = next(disagreements(result), None)
+    except OverflowError:  # an integer of hundreds of digits
+        raise InvalidFileError(f"{path}: not a valid result: a number in it is too large") from None
+    if first:
+        raise InvalidFileError(f"{path}: does not agree with itself: {first}; it was edited, or its writer has a bug")
+    return result
+
+
+def _array(path: Path, key: str, ranks: Sequence[int]) -> Sequence[int]:
+    """Return ``ranks`` as an array: many results then fit into memory."""
+    try:
+        # An array would take True for 1.
+        if set(map(type, ranks)) <= {int}:
+            return array("i", ranks)
+    except OverflowError:
+        pass
+    raise InvalidFileError(f"{path}: not a valid result: query_ranks.{key}: expected integers below 2^31")

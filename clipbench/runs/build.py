@@ -20,6 +20,7 @@ from clipbench.files.lock import lock_for_life
 from clipbench.results import environment
 from clipbench.runs.devices import find_device, pick_precision
 from clipbench.runs.job import RANK_LOCK, Job
+from clipbench.runs.meters import start_sampler
 from clipbench.runs.reporter import Reporter
 from clipbench.suites.plan import Plan, make_plan
 from clipbench.training import checkpoints
@@ -49,6 +50,11 @@ class Rank:
         """Raise Stopped where that is asked for and nothing was trained; several ranks stop at a window's end."""
         if self.reporter.world.size == 1 and self.stop.asked():
             raise Stopped(None)
+
+    def evaluating(self, stage: events.Stage, done: int, total: int) -> None:
+        """Tell how far an evaluation is; raise Stopped where that is asked for."""
+        self.reporter.tell(stage, "", done, total)
+        self.check_stop()
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,7 @@ def open_device(rank: Rank) -> Hardware:
     if isinstance(device, Missing):  # reported before, unless it has gone meanwhile
         raise UsageError(f"device: '{case.device}' is not available")
     precision = pick_precision(device, case.precision)
+    reporter.tell("device", device.name)
     device.select(world.local_rank)
     device.seed(case.seed + world.rank)
     tuning = dict(device.tune(rank.job.tuning))
@@ -96,14 +103,18 @@ def open_device(rank: Rank) -> Hardware:
     reporter.emit(events.EnvironmentRead(_environment(rank, engine, device, section)))
     group: Group = SingleRank()
     if world.size > 1:
+        reporter.tell("ranks")
         group = engine.join(device, world, case.ranks_timeout)
         _close_at_exit(group, rank.resources)
         reporter.joined(group)
     hosts = tuple(gather_values(group, socket.gethostname()))
+    reporter.tell("probes", device.name)
     probes = tuple(engine.probe(device, precision, world.local_rank))
     reporter.emit(events.DeviceProbed(probes))
     peak_flops, unreliable = device.peak_flops(precision), check_probes(probes, device.name)
-    return Hardware(engine, device, precision, section, world, group, info, hosts, peak_flops, unreliable)
+    telemetry = start_sampler(rank.registry, device.name, world.local_rank)
+    rank.resources.callback(telemetry.close)
+    return Hardware(engine, device, precision, section, world, group, info, hosts, peak_flops, unreliable, telemetry)
 
 
 def check_probes(probes: Sequence[Probe], device: str) -> str | None:
@@ -151,19 +162,21 @@ def open_data(rank: Rank, hardware: Hardware) -> OpenedData:
     """Prepare the data, tokenise its captions, and start the loader's processes."""
     case = rank.case
     plan = make_plan(case, rank.registry, checked=True)
+    rank.reporter.tell("pictures", case.dataset.name)
     # One rank of each machine generates what the dataset generates, and the others find it there.
     if hardware.world.local_rank == 0:
         plan.dataset.prepare()
     barrier(hardware.group)
     plan.dataset.prepare()
     rank.check_stop()
+    rank.reporter.tell("captions", case.dataset.name)
     tokenizer = Tokenizer(plan.vocabulary, plan.config.context_length)
     plan = replace(plan, config=replace(plan.config, vocab_size=tokenizer.vocab_size))
     val = plan.dataset.val()
     cache = ImageCache(case.eval.cache_mb * 1_000_000, rank.job.folder)
     rank.resources.callback(cache.drop)
     captions = tokenise(val, tokenizer, case.dataset.clean_captions)
-    evaluator = Evaluator(hardware, EvalFetch(val, plan.config), captions, case, cache, rank.check_stop)
+    evaluator = Evaluator(hardware, EvalFetch(val, plan.config), captions, case, cache, rank.evaluating)
     train = plan.dataset.train() if plan.steps else None
     # Before the learner, so that the loader's processes start while the model is built.
     loader = _train_loader(rank, hardware, plan, train, tokenizer) if train else None
@@ -198,6 +211,7 @@ def build_learner(rank: Rank, hardware: Hardware, plan: Plan) -> Learner:
     """Build the model and its optimiser on the device."""
     rank.check_stop()
     case, train = rank.case, rank.case.train
+    rank.reporter.tell("model", plan.weights.name if plan.weights else "")
     learner = hardware.engine.learner(
         LearnerJob(
             model=plan.model,
@@ -232,6 +246,8 @@ def restore(
     if root is not None:
         # A rank of an earlier attempt may live on for a moment after its command was killed, and save.
         rank.resources.enter_context(lock_for_life(rank.job.folder / RANK_LOCK))
+        if checkpoints.folders(root):
+            rank.reporter.tell("checkpoint")
         found = checkpoints.latest(root)
     identity = _identity(rank, hardware, inputs)
     before: Mapping[str, Any] = found.progress if found else {"identity": identity, "state": None}

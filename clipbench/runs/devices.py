@@ -28,13 +28,15 @@ def open_device(registry: Registry, name: str) -> Device | str:
         return reason
     try:
         device: Device = load_object(spec.load)()
-        return device.unavailable() or device
-    except Exception as error:  # a vendor's package may raise anything
-        package = error.name if isinstance(error, ImportError) else None
+    except (ImportError, OSError) as error:
+        if not lacks_package(error, spec.load):
+            raise
+        package = getattr(error, "name", None)
         if isinstance(error, ModuleNotFoundError) and package:
             return f"not available: {package} is not installed; {spec.install or f'install {package}'}"
         remedy = spec.install or f"install {package or registry.devices.origin[name].distribution} again"
         return f"not available: {type(error).__name__}: {error}; {remedy}"
+    return device.unavailable() or device
 
 
 def absence(spec: DeviceSpec) -> str | None:
@@ -43,6 +45,13 @@ def absence(spec: DeviceSpec) -> str | None:
         return spec.absent() if spec.absent else None
     except Exception:  # the plugin's; then the device is asked itself
         return None
+
+
+def lacks_package(error: Exception, load: str) -> bool:
+    """Return whether importing what ``load`` names has failed for a package that it needs, not for itself."""
+    if isinstance(error, ModuleNotFoundError):
+        return not f"{load.partition(':')[0]}.".startswith(f"{error.name}.")
+    return isinstance(error, (ImportError, OSError))  # OSError: a library that the package loads
 
 
 def pick_precision(device: Device, requested: str) -> Precision:

@@ -6,19 +6,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import Case
+from clipbench.api import Case, ClipConfig
 from clipbench.api.plain import from_plain, to_plain
 
 # Files that a case's processes use while they run, in the folder of the job.
 JOB, EVENTS, LOG, STOP = "job.json", "events.jsonl", "worker.log", "stop"
 LAUNCHER_REPORT, RANK_LOCK = "launcher.json", "rank0.lock"
 PROCESS_FILES = (JOB, EVENTS, LOG, STOP, LAUNCHER_REPORT, RANK_LOCK)
-Checks = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class WeightsCheck:
+    """Weights, and the engine's model that they have to fit; its vocabulary is as large as its file."""
+
+    engine: str
+    model: str
+    config: ClipConfig
+    weights: Path
+    vocabulary: Path
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What is looked for before anything else: devices, as (engine, device) names, and whether weights fit."""
+
+    devices: tuple[tuple[str, str], ...]
+    weights: tuple[WeightsCheck, ...] = ()
 
 
 @dataclass(frozen=True)
 class Job:
-    """The devices to check first, as (engine, device) names, then the case to run, if any, on ``device``.
+    """The ``checks`` to make first, then the case to run, if any, on ``device``.
 
     ``folder`` holds the files of its processes; ``parent`` is the process id of the one that started them. Rank 0 saves
     under ``checkpoints``. ``started`` is when this attempt began. ``tuning`` is what the device was tuned to when an

@@ -16,11 +16,14 @@ from clipbench.api import events as e
 from clipbench.api.plain import from_plain
 from clipbench.results.events import EventReader
 from clipbench.runs.job import EVENTS, LAUNCHER_REPORT, LOG, STOP, Job
+from clipbench.runs.position import Position
 
 POLL_SECONDS = 0.05
 LOG_LINES = 20
 # From the first report of a failure to the end of all processes: long enough for every rank to report.
 GRACE_SECONDS = 15.0
+# Events that are of interest only while they last.
+PASSING = (e.Progress, e.StepsUnderWay)
 SINGLE_PROCESS = (sys.executable, "-m")
 
 EventT = TypeVar("EventT", bound=e.Event)
@@ -52,11 +55,19 @@ def run_job(
     The first SIGINT or SIGTERM asks its processes to stop; at signal number ``max_signals`` they are ended at once.
     """
     end, reader, log = ProcessEnd(), EventReader(job.folder / EVENTS), job.folder / LOG
+    position = Position()
 
     def take(events: Iterable[e.Event]) -> None:
+        nonlocal position
         for event in events:
-            end.events.append(event)
+            position = position.after(event)
+            if not isinstance(event, PASSING):
+                end.events.append(event)
             receive(event)
+
+    def tell_of_stop(at_once: bool) -> None:
+        if job.case is not None:
+            take([position.stop(job.case, at_once)])
 
     with log.open("ab") as output, counted_signals(end.signals):
         process = subprocess.Popen(
@@ -76,13 +87,15 @@ def run_job(
                     asked = True
                     with suppress(OSError):
                         (job.folder / STOP).touch()
-                    take([e.Notice("stopping after this step, then saving; interrupt again to stop at once")])
+                    tell_of_stop(at_once=False)
                 if failed_at is None and any(isinstance(event, e.RankFailed) for event in new):
                     failed_at = time.monotonic()
                 # A rank that hangs would be waited for, though its peers have reported already.
                 if failed_at is not None and time.monotonic() - failed_at > GRACE_SECONDS:
                     break
                 time.sleep(POLL_SECONDS)
+            if len(end.signals) >= max_signals:
+                tell_of_stop(at_once=True)
         finally:
             # Loader processes outlive a rank that was killed.
             with suppress(ProcessLookupError, PermissionError):

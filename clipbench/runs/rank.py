@@ -10,6 +10,7 @@ from clipbench.errors import ExitCode
 from clipbench.results.events import EventWriter
 from clipbench.runs.build import run_case
 from clipbench.runs.devices import find_device
+from clipbench.runs.fitting import unfitting
 from clipbench.runs.job import EVENTS, STOP, Job
 from clipbench.runs.launch import world_of
 from clipbench.runs.reporter import Reporter
@@ -25,8 +26,12 @@ def main(arguments: Sequence[str]) -> int:
     reporter = Reporter(world_of(), EventWriter(job.folder / EVENTS))
     try:
         registry = load_registry()
-        devices = [find_device(registry, engine, device) for engine, device in job.checks]
-        missing = tuple(device for device in devices if isinstance(device, Missing))
+        reporter.tell("framework", " and ".join(dict.fromkeys(engine for engine, _ in job.checks.devices)))
+        devices = [find_device(registry, engine, device) for engine, device in job.checks.devices]
+        if job.checks.weights:
+            reporter.tell("weights")
+        weights = [unfitting(registry, check) for check in job.checks.weights]
+        missing = tuple(item for item in (*devices, *weights) if isinstance(item, Missing))
         reporter.emit(events.DevicesChecked(missing))
         if missing:
             return ExitCode.NOT_READY

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from clipbench.training.collectives import SingleRank
 
 # Errors of a disk that refuses are the machine's fault, wherever they come from.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+TELL_SECONDS = 1.0
 
 
 @dataclass
@@ -26,11 +28,19 @@ class Reporter:
     world: World
     write: EventWriter
     group: Group = field(default_factory=SingleRank)
+    _told: float = field(init=False, default=0.0)
 
     def emit(self, event: events.Event) -> None:
         """Report for the whole run, which only rank 0 does."""
         if self.world.rank == 0:
             self.write(event)
+
+    def tell(self, stage: events.Stage, subject: str = "", done: int = 0, total: int = 0) -> None:
+        """Report what the run is doing; how far it is, at most once a second."""
+        now = time.monotonic()
+        if done == 0 or now - self._told >= TELL_SECONDS:
+            self._told = now
+            self.emit(events.Progress(stage, subject, done, total))
 
     def joined(self, group: Group) -> None:
         """Report to ``group`` from here on, and end where one of its ranks fails while this one waits."""

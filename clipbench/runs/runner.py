@@ -12,9 +12,11 @@ from clipbench.api import Case, Engine, Missing, Observer, Result, events
 from clipbench.api.registry import Registry, load_object
 from clipbench.errors import CaseFailedError, ExitCode, NotReadyError, StoppedError, UsageError
 from clipbench.files.lock import locked
+from clipbench.results.references import unknown_reference
 from clipbench.results.result import build_result, write_result
 from clipbench.runs.choosing import DeviceChoices, choose_devices
 from clipbench.runs.devices import thread_variables
+from clipbench.runs.fitting import weights_checks
 from clipbench.runs.folder import WORK, RunFolder, new_run_folder, unfinished
 from clipbench.runs.job import LAUNCHER_REPORT, Checks, Job
 from clipbench.runs.launch import Launch, outer_launch
@@ -43,19 +45,23 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
     case is resumed, unless ``restart``. Ctrl-C and SIGTERM stop the running case after a step, have its result written
     as interrupted, and raise StoppedError. ``display`` gets every event, and is closed at the end.
     """
-    plans = [make_plan(case, registry) for case in suite.cases]
-    missing = check_observers(registry, suite)
-    _check_writable(out)
-    choices = choose_devices(registry, suite.cases)
-    # Devices are checked by the first case's process, which has to import the framework anyway.
-    if missing or choices.missing or any(plan.missing for plan in plans):
-        _refuse_missing(plans, missing, choices)
     outcomes: list[Outcome] = []
     with ExitStack() as stack:
         observers = Observers(display)
         stack.callback(observers.close)
+        observers.handle(
+            events.Progress("data", " and ".join(dict.fromkeys(case.dataset.name for case in suite.cases)))
+        )
+        plans = [make_plan(case, registry) for case in suite.cases]
+        missing = check_observers(registry, suite)
+        _check_writable(out)
+        choices = choose_devices(registry, suite.cases)
+        checks = Checks(choices.checks(), weights_checks(plans))
+        # Devices are checked by the first case's process, which has to import the framework anyway.
+        if missing or choices.missing or any(plan.missing for plan in plans):
+            _refuse_missing(plans, missing, choices)
         plans = [replace(plan, warnings=(*plan.warnings, *choices.of(plan.case).warnings())) for plan in plans]
-        for warning in dict.fromkeys(warning for plan in plans for warning in plan.warnings):
+        for warning in dict.fromkeys([*(text for plan in plans for text in plan.warnings), *unknown_references(plans)]):
             observers.handle(events.Notice(f"warning: {warning}"))
         stack.enter_context(locked(out / WORK))
         progress = stack.enter_context(SuiteProgress(out / WORK, suite, restart))
@@ -66,8 +72,8 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
                 outcomes.append(Outcome(*completed, folder=None))
                 continue
             folder = _open_folder(out, plan.case, restart, observers)
-            checks = choices.checks([plan.case] if outcomes else suite.cases)
-            outcomes.append(_run_case(plan, registry, folder, out, observers, choices, checks))
+            checks_due = None if outcomes else checks
+            outcomes.append(_run_case(plan, registry, folder, out, observers, choices, checks_due, progress.invocation))
             progress.add(plan.case, outcomes[-1].result, outcomes[-1].path)
     return outcomes
 
@@ -78,7 +84,8 @@ def run_rank(suite: Suite, registry: Registry, launch: Launch) -> int:
     if choices.missing:
         raise NotReadyError(list_missing(choices.missing))
     for case in suite.cases:
-        end = _run_in_temporary_folder(choices.checks([case]), case, choices.of(case).device, launch)
+        device = choices.of(case).device
+        end = _run_in_temporary_folder(Checks(choices.checks([case])), case, device, launch)
         if end.signals:
             return 128 + end.signals[0]
         if end.returncode:
@@ -90,10 +97,20 @@ def run_rank(suite: Suite, registry: Registry, launch: Launch) -> int:
     return ExitCode.PASS
 
 
-def check_suite(suite: Suite, registry: Registry) -> None:
-    """Raise NotReadyError for everything missing, devices included; start and write nothing (``run --dry-run``)."""
+def check_suite(suite: Suite, registry: Registry) -> list[Plan]:
+    """Return the plans of a suite that can run here; start and write nothing (``run --dry-run``).
+
+    Raises NotReadyError for everything missing, devices and weights that fit included.
+    """
     plans = [make_plan(case, registry) for case in suite.cases]
     _refuse_missing(plans, check_observers(registry, suite), choose_devices(registry, suite.cases))
+    return plans
+
+
+def unknown_references(plans: Sequence[Plan]) -> list[str]:
+    """Return a warning for each reference that cases name and that does not ship."""
+    names = dict.fromkeys(plan.case.reference for plan in plans)
+    return [warning for warning in map(unknown_reference, names) if warning]
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
@@ -126,14 +143,17 @@ def _run_case(
     out: Path,
     observers: Observers,
     choices: DeviceChoices,
-    checks: Checks,
+    checks: Checks | None,
+    invocation: str,
 ) -> Outcome:
     """Run one case to a result on disk."""
     case, run_id, launch = plan.case, folder.run_id, outer_launch()
     folder = folder.begin_attempt()
-    device = choices.of(case).device
+    checks = checks or Checks(choices.checks([case]))
+    # Its own weights are read in a moment anyway.
+    checks = replace(checks, weights=tuple(check for check in checks.weights if check not in weights_checks([plan])))
     started, tuning = folder.updated, folder.tuning()
-    job = Job(folder.path, os.getpid(), checks, case, folder.checkpoints, started, tuning, device)
+    job = Job(folder.path, os.getpid(), checks, case, folder.checkpoints, started, tuning, choices.of(case).device)
     launcher = SINGLE_PROCESS if launch or case.world_size == 1 else _launcher(registry, case, folder)
     variables = launch.variables if launch else thread_variables(case.world_size)
     with observers.of_case(registry, case, run_id, out / run_id):
@@ -141,7 +161,7 @@ def _run_case(
         end = run_job(job, launcher, variables, observers.handle)
         _raise_refusals(end, folder, choices)
         status, error = verdict_of_run(end)
-        result = build_result(case, run_id, folder.started, end.events, status, error, plan.warnings)
+        result = build_result(case, run_id, folder.started, end.events, status, error, plan.warnings, invocation)
         path = write_result(out, result)
         observers.handle(events.CaseFinished(result, path))
     folder = folder.mark(status)
@@ -178,9 +198,17 @@ def _raise_refusals(end: ProcessEnd, folder: RunFolder, choices: DeviceChoices) 
 # --- what is missing ------------------------------------------------------------------------------------------------
 
 
+def check_weights(plans: Sequence[Plan]) -> list[Missing]:
+    """Return the weights that do not fit their model, found in a process of its own."""
+    weights = weights_checks(plans)
+    return _missing(_look_for(Checks((), weights))) if weights else []
+
+
 def _refuse_missing(plans: Sequence[Plan], further: Sequence[Missing], choices: DeviceChoices) -> None:
-    """Raise one NotReadyError for everything that any case lacks, devices included."""
-    missing = [item for plan in plans for item in plan.missing] + list(further) + _check_devices(choices)
+    """Raise one NotReadyError for everything that any case lacks, devices and weights that fit included."""
+    end = _look_for(Checks(choices.checks(), weights_checks(plans)))
+    missing = [item for plan in plans for item in plan.missing]
+    missing += [*further, *choices.missing, *_missing(end, choices)]
     if missing:
         raise NotReadyError(list_missing(list(dict.fromkeys(missing)), fetch_command(plans)))
 
@@ -202,14 +230,14 @@ def list_missing(missing: Sequence[Missing], command: str = "") -> str:
     return "\n".join(lines)
 
 
-def _check_devices(choices: DeviceChoices) -> list[Missing]:
-    """Return what is missing among engines and devices, found in a process of its own: it imports frameworks."""
-    end = _run_in_temporary_folder(choices.checks(), max_signals=1)
+def _look_for(checks: Checks) -> ProcessEnd:
+    """Look for engines, devices and weights in a process of its own, because frameworks are slow to import."""
+    end = _run_in_temporary_folder(checks, max_signals=1)
     if end.signals:
         raise KeyboardInterrupt
     if not end.of(events.DevicesChecked):
-        raise CaseFailedError(f"the devices could not be checked: {_failure_message(end) or end.log}")
-    return [*choices.missing, *_missing(end, choices)]
+        raise CaseFailedError(f"devices and weights could not be checked: {_failure_message(end) or end.log}")
+    return end
 
 
 def _run_in_temporary_folder(
@@ -220,8 +248,9 @@ def _run_in_temporary_folder(
         return run_job(job, variables=launch.variables if launch else {}, max_signals=max_signals)
 
 
-def _missing(end: ProcessEnd, choices: DeviceChoices) -> list[Missing]:
-    return [choices.complete(item) for checked in end.of(events.DevicesChecked) for item in checked.missing]
+def _missing(end: ProcessEnd, choices: DeviceChoices | None = None) -> list[Missing]:
+    missing = [item for checked in end.of(events.DevicesChecked) for item in checked.missing]
+    return missing if choices is None else list(map(choices.complete, missing))
 
 
 def _failure_message(end: ProcessEnd) -> str | None:

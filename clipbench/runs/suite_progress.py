@@ -1,5 +1,6 @@
 """Which cases of a suite an interrupted command has completed, so that the next one does not repeat them."""
 
+import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from clipbench.suites.loading import Suite
 class SuiteProgress:
     """The cases that one command over one suite has completed, in a file until the command has ended.
 
+    ``invocation`` is the id of that command, in each of its results.
+
     A command that ends, whatever its verdict, removes the file: the next one runs every case again. One that was
     interrupted or killed leaves it for the next that asks for the very same cases, unless that is to ``restart``.
     """
@@ -30,6 +33,9 @@ class SuiteProgress:
             earlier = read_json(self._path)
         is_same = not restart and value_at(earlier, "cases") == self._cases
         self._completed: dict[str, str] = dict(earlier["done"]) if is_same else {}
+        # What is left of an interrupted command is of the same call.
+        before = value_at(earlier, "invocation") if is_same else None
+        self.invocation = before if isinstance(before, str) else secrets.token_hex(8)
 
     def __enter__(self) -> "SuiteProgress":
         return self
@@ -53,4 +59,6 @@ class SuiteProgress:
             # A suite of one case has nothing to skip.
             if len(self._cases) > 1:
                 with suppress(OSError):
-                    write_json(self._path, {"cases": self._cases, "done": self._completed})
+                    write_json(
+                        self._path, {"cases": self._cases, "done": self._completed, "invocation": self.invocation}
+                    )

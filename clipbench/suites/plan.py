@@ -129,6 +129,7 @@ def _open_dataset(case: Case, registry: Registry, root: Path, checked: bool) -> 
         options=case.dataset.options,
         on_bad_image=case.dataset.on_bad_image,
         checked=checked,
+        trusted=bool(case.dataset.root or os.environ.get("CLIPBENCH_DATA")),
     )
     dataset: Dataset = load_object(registry.datasets.get(case.dataset.name, "dataset.name").load)(request)
     return dataset

@@ -47,12 +47,14 @@ class Checkpointer:
         """
         if self.root is None:
             return None
+        started = time.monotonic()
+        self.emit(events.Progress("saving"))
         self.check_parameters(learner)
         progress = to_plain(SavedRun(self.identity, state))
         name = f"step-{state.steps_done:08d}"
         self.latest = checkpoints.save(self.root, name, learner.state(), progress, _score(state))
         self._last_time = time.monotonic()
-        self.emit(events.CheckpointSaved(str(self.latest)))
+        self.emit(events.CheckpointSaved(str(self.latest), state.steps_done, self._last_time - started))
         return self.latest
 
     def check_parameters(self, learner: Learner, when: str = "") -> None:

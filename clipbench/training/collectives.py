@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipbench.api import Device, Group, Window
+from clipbench.api import Device, Group, Window, from_plain, to_plain
+from clipbench.api.result import Telemetry
+from clipbench.training.telemetry import combine
 
 
 class SingleRank:
@@ -37,23 +39,25 @@ class WindowReport:
     """What one rank sends to the others at the end of a window.
 
     ``window`` is its Window, all 0 in the warm-up. ``stop``: it was asked to stop. ``save``: a checkpoint is due.
-    ``flops`` are of all its steps since its process started.
+    ``flops`` are of all its steps since its process started. ``slow``: its steps take so long that each is waited for.
     """
 
     window: Window
     stop: bool
     save: bool
     flops: float
+    slow: bool = False
 
     def exchange(self, group: Group) -> "list[WindowReport]":
         """Return the reports of all ranks, in rank order; called by every rank after the same step.
 
-        They cross as float64 (6,), which any collective back end takes.
+        They cross as float64 (7,), which any collective back end takes.
         """
-        rows = group.all_gather(np.array([*self.window, self.stop, self.save, self.flops], np.float64))
+        row = [*self.window, self.stop, self.save, self.flops, self.slow]
+        rows = group.all_gather(np.array(row, np.float64))
         return [
-            WindowReport(Window(int(steps), seconds, data_wait), bool(stop), bool(save), flops)
-            for steps, seconds, data_wait, stop, save, flops in (row.tolist() for row in rows)
+            WindowReport(Window(int(steps), seconds, data_wait), bool(stop), bool(save), flops, bool(slow))
+            for steps, seconds, data_wait, stop, save, flops, slow in (row.tolist() for row in rows)
         ]
 
 
@@ -75,9 +79,20 @@ def gather_values(group: Group, value: Any) -> list[Any]:  # noqa: ANN401
     return [json.loads(array.tobytes()) for array in group.all_gather(np.frombuffer(text, np.uint8))]
 
 
+def gather_telemetry(group: Group, own: Telemetry | None) -> Telemetry | None:
+    """Return what all ranks' meters measured together, on every rank."""
+    plain = gather_values(group, to_plain(own))
+    return combine([None if one is None else from_plain(Telemetry, one) for one in plain])
+
+
 def any_rank(group: Group, flag: bool) -> bool:
     """Return whether ``flag`` is True on any rank."""
-    return any(array[0] for array in group.all_gather(np.array([flag], np.float64)))
+    return any_ranks(group, flag)[0]
+
+
+def any_ranks(group: Group, *flags: bool) -> list[bool]:
+    """Return of each flag whether it is True on any rank."""
+    return [bool(flag) for flag in np.any(group.all_gather(np.array(flags, np.float64)), axis=0)]
 
 
 def barrier(group: Group) -> None:

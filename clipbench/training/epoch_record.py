@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from clipbench.api.plain import finite
-from clipbench.api.result import EpochRecord, EpochSeconds, RankRecord
+from clipbench.api.result import EpochRecord, EpochSeconds, RankRecord, Telemetry
 from clipbench.errors import CaseFailedError
+from clipbench.results.timing import measure
 from clipbench.training.collectives import MemoryPeaks
 from clipbench.training.evaluation import Evaluation
 from clipbench.training.hardware import Hardware
 from clipbench.training.state import EpochProgress
-from clipbench.training.throughput import measure, slowest_windows
+from clipbench.training.throughput import slowest_windows
 
 NO_STEPS = "no step was taken after the warm-up"
 UNTRAINED = "nothing was trained"
@@ -27,6 +28,7 @@ def epoch_record(
     memory: Sequence[MemoryPeaks],
     batch_size: int,
     hardware: Hardware,
+    telemetry: Telemetry | None = None,
 ) -> EpochRecord:
     """Return the record of an epoch, 0 for weights as they came; every figure that is None has its reason.
 
@@ -35,8 +37,8 @@ def epoch_record(
     """
     ranks, info = len(hardware.hosts), hardware.info
     windows = slowest_windows(progress.windows_of_ranks)
-    throughput = measure(windows, batch_size)
-    per_second = throughput.samples_per_second
+    timing = measure(windows, batch_size)
+    per_second = timing.throughput
     per_card = per_second and per_second / math.ceil(ranks / info.devices_per_card)
     mfu, mfu_reason = _mfu(progress, batch_size, per_second, hardware)
     device_memory, host_memory = (_highest(peaks) for peaks in zip(*memory, strict=True))
@@ -48,21 +50,22 @@ def epoch_record(
         val_loss=finite(evaluation.loss) if evaluation else None,
         learning_rate=learning_rate,
         recall=evaluation.recall if evaluation else None,
-        samples_per_second=per_second,
-        data_wait=throughput.data_wait,
-        step_seconds=throughput.step_seconds,
+        throughput=per_second,
+        data_wait=timing.data_wait,
+        step_seconds=timing.step_seconds,
         windows=windows,
         peak_memory_bytes=device_memory,
         host_memory_bytes=host_memory,
         seconds=EpochSeconds(progress.seconds, evaluation.seconds if evaluation else 0.0),
         reasons={},
-        samples_per_second_per_device=per_second and per_second / ranks,
-        samples_per_second_per_card=per_card if info.devices_per_card > 1 else None,
+        throughput_per_device=per_second and per_second / ranks,
+        throughput_per_card=per_card if info.devices_per_card > 1 else None,
         mfu=mfu,
         grad_norm=_mean(progress.grad_norms),
         skipped_steps=progress.skipped_steps,
         slowest_rank=_slowest(per_rank),
         per_rank=per_rank if progress.steps else (),
+        telemetry=telemetry,
     )
     reasons = _reasons(record, evaluation, mfu_reason, hardware)
     return replace(record, reasons={name: reason for name, reason in reasons.items() if getattr(record, name) is None})
@@ -78,13 +81,14 @@ def _reasons(
     return {
         "train_loss": "the gradient scaler withheld every step" if trained else UNTRAINED,
         "learning_rate": UNTRAINED,
-        **dict.fromkeys(("samples_per_second", "data_wait", "step_seconds"), untimed),
+        **dict.fromkeys(("throughput", "data_wait", "step_seconds"), untimed),
         "mfu": mfu_reason if trained else UNTRAINED,
         "grad_norm": "the learner does not report it" if trained else UNTRAINED,
         "recall": NOT_EVALUATED,
         "val_loss": no_loss,
         "peak_memory_bytes": hardware.info.unknown.get("peak_memory", "the device does not report it"),
         "host_memory_bytes": "the system does not report it",
+        "telemetry": hardware.telemetry.absent or "a rank has no meter",
     }
 
 
@@ -106,17 +110,17 @@ def _slowest(ranks: Sequence[RankRecord]) -> int | None:
 
 
 def _mfu(
-    progress: EpochProgress, batch_size: int, samples_per_second: float | None, hardware: Hardware
+    progress: EpochProgress, batch_size: int, throughput: float | None, hardware: Hardware
 ) -> tuple[float | None, str]:
     """Return the FLOP/s that the model's formula counts over the devices' peak, or None with the reason."""
     if hardware.peak_flops is None:
         return None, "the device's peak is not known"
     if not progress.flops:
         return None, "the learner does not count its operations"
-    if samples_per_second is None:
+    if throughput is None:
         return None, NO_STEPS
     flops_per_pair = progress.flops / (progress.steps * batch_size)
-    mfu = flops_per_pair * samples_per_second / (hardware.peak_flops * len(hardware.hosts))
+    mfu = flops_per_pair * throughput / (hardware.peak_flops * len(hardware.hosts))
     if mfu > 1:
         raise CaseFailedError(
             f"{mfu:.0%} of the device's peak of {hardware.peak_flops:.3g} FLOP/s: more than is possible; "

@@ -3,16 +3,17 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from clipbench.api import Case, Learner, QueryRanks
 from clipbench.errors import CaseFailedError
+from clipbench.results.recall import recall_metrics
 from clipbench.training.batches import CaptionTokens, EvalFetch, worker_count
 from clipbench.training.hardware import Hardware
 from clipbench.training.image_cache import ImageCache
-from clipbench.training.retrieval import ranks_from_features, recall_metrics, validation_loss
+from clipbench.training.retrieval import ranks_from_features, validation_loss
 from clipbench.training.sampling import Stream, draw_caption
 
 # Features cross from rank to rank in pieces of so many bytes: a rank that ranks nothing never holds more.
@@ -37,7 +38,8 @@ class Evaluator:
     """Evaluates a learner on one split, always in the same order and with the same drawn captions.
 
     Ranks share the batches, and the first one ranks the queries. A batch is the same whichever rank encodes it, so that
-    one process and many give the same features. ``check`` is called between batches, and may raise to stop.
+    one process and many give the same features. ``tell`` is called after each batch with how many images or texts
+    this rank has encoded, of how many; it may raise to stop.
     """
 
     hardware: Hardware
@@ -45,19 +47,19 @@ class Evaluator:
     captions: CaptionTokens
     case: Case
     cache: ImageCache
-    check: Callable[[], None] = lambda: None
+    tell: Callable[[Literal["images", "texts"], int, int], None] = lambda _stage, _done, _total: None
 
     def __call__(self, learner: Learner, epoch: int) -> Evaluation | None:
         """Return the evaluation after ``epoch`` on the first rank, and None on the others, which encode their share."""
         started = time.perf_counter()
         own = slice(self.hardware.world.rank, None, self.hardware.world.size)
         batches = _batches(np.arange(len(self.fetch.split)), self.case.eval.image_batch)
-        images = self._encode(learner, learner.encode_images, self._pixels(batches[own]), batches)
+        images = self._encode(learner, "images", self._pixels(batches[own]), batches)
         tokens = self.captions.tokens
         # Captions of like length share a batch: a batch is as long as its longest.
         order = np.argsort((tokens != 0).sum(axis=1), kind="stable")
         batches = _batches(order, self.case.eval.text_batch)
-        texts = self._encode(learner, learner.encode_texts, (tokens[batch] for batch in batches[own]), batches)
+        texts = self._encode(learner, "texts", (tokens[batch] for batch in batches[own]), batches)
         if images is None or texts is None:
             return None
         check_not_collapsed("image", images)
@@ -71,13 +73,17 @@ class Evaluator:
         return Evaluation(recall, loss, reason, seconds, query_ranks)
 
     def _encode(
-        self, learner: Learner, encode: Callable[[Any], Any], own: Iterable[Any], batches: Sequence[np.ndarray]
+        self, learner: Learner, what: Literal["images", "texts"], own: Iterable[Any], batches: Sequence[np.ndarray]
     ) -> np.ndarray | None:
         """Encode this rank's ``own`` share of ``batches``; return all ranks' features on the first rank, else None."""
-        features = []
-        for batch in own:
+        encode = learner.encode_images if what == "images" else learner.encode_texts
+        world, features, done = self.hardware.world, [], 0
+        sizes = [len(batch) for batch in batches[world.rank :: world.size]]
+        self.tell(what, 0, sum(sizes))
+        for batch, size in zip(own, sizes, strict=True):
             features.append(encode(batch))
-            self.check()
+            done += size
+            self.tell(what, done, sum(sizes))
         return self._gather(learner.gather(features) if features else None, batches)
 
     def _pixels(self, batches: Sequence[np.ndarray]) -> Iterator[Any]:

@@ -14,11 +14,19 @@ from clipbench.results.environment import peak_host_memory, usable_cores
 from clipbench.suites.plan import Plan
 from clipbench.training.batches import starvation_warning, worker_count
 from clipbench.training.checkpointing import Checkpointer
-from clipbench.training.collectives import WindowReport, any_rank, barrier, gather_memory
+from clipbench.training.collectives import (
+    WindowReport,
+    any_rank,
+    any_ranks,
+    barrier,
+    gather_memory,
+    gather_telemetry,
+)
 from clipbench.training.epoch_record import epoch_record
 from clipbench.training.evaluation import Evaluation, Evaluator
 from clipbench.training.hardware import Hardware
 from clipbench.training.sampling import epoch_batches, rank_batches
+from clipbench.training.showing import StepDisplay
 from clipbench.training.state import RunState
 from clipbench.training.step_reports import StepRecorder, learning_rate
 from clipbench.training.stop import Stopped, StopRequest
@@ -43,12 +51,14 @@ class Loop:
     emit: Callable[[events.Event], None]
     _timer: WindowTimer = field(init=False)
     _recorder: StepRecorder = field(init=False)
+    _display: StepDisplay = field(init=False)
     _flops_counted: float = field(init=False, default=0.0)
     _epoch_started: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self._timer = WindowTimer(self.plan.case.timing)
         self._recorder = StepRecorder(self.plan, self.learner, self.state, self.checkpointer)
+        self._display = StepDisplay(self.hardware, self._timer, self.plan.case.train.batch_size, self.emit)
 
     def run(self) -> None:
         """Train and evaluate every epoch that is left; report each, and the query ranks of the last evaluation."""
@@ -62,8 +72,10 @@ class Loop:
             evaluation = self._evaluate(number) if self._evaluation_due(epoch) else None
             if evaluation is not None:
                 state.query_ranks = evaluation.query_ranks
+            telemetry = gather_telemetry(hardware.group, hardware.telemetry.take())
             memory = gather_memory(hardware.group, hardware.device, peak_host_memory())
-            record = epoch_record(number, state.progress, rate, evaluation, memory, train.batch_size, hardware)
+            progress = state.progress
+            record = epoch_record(number, progress, rate, evaluation, memory, train.batch_size, hardware, telemetry)
             state.finish_epoch(record)
             self.emit(events.EpochFinished(record))
             # Once: what is true of one epoch is mostly true of the next.
@@ -85,10 +97,13 @@ class Loop:
         assert self.loader is not None and self.plan.train_images is not None
         self._epoch_started = time.perf_counter() - progress.seconds
         first_step = progress.steps
+        self.hardware.telemetry.begin("train", resumed=first_step > 0)
         order = epoch_batches(case.seed, epoch, self.plan.train_images, case.train.batch_size)[:steps]
         own = rank_batches(order[first_step:], world.rank, world.size)
         learner.synchronize()
         timer.restart()
+        if not timer.steps:
+            self.emit(events.Progress("first step"))
         batches = self.loader.batches([[(epoch, int(index)) for index in row] for row in own])
         for step in range(first_step, steps):
             group.at(f"epoch {epoch + 1}, step {step + 1}, waiting for its data")
@@ -96,9 +111,10 @@ class Loop:
                 pixels, tokens = self._next_batch(batches, epoch, order)
             group.at(f"epoch {epoch + 1}, step {step + 1}")
             learner.train_step(pixels, tokens, learning_rate(self.plan, epoch, step))
-            # Several ranks stop together, at the end of a window; a single one need not wait for that.
+            # Several ranks stop together, where they wait for each other; a single one need not wait for that.
             is_last = step == steps - 1
-            if not (timer.step() or is_last or (world.size == 1 and self.stop.asked())):
+            is_full = timer.step() or is_last or (world.size == 1 and self.stop.asked())
+            if not is_full and not self._stops_within_window(epoch, step + 1, order):
                 continue
             learner.synchronize()
             reports = self._end_window(epoch, order)
@@ -108,6 +124,7 @@ class Loop:
                 self._save()
                 barrier(group)
                 timer.restart()
+        self.hardware.telemetry.end()
         progress.seconds = time.perf_counter() - self._epoch_started
         self.checkpointer.check_parameters(learner, f" after epoch {epoch + 1}")
 
@@ -127,13 +144,33 @@ class Loop:
                     error.checkpoint = checkpoint
             raise
 
+    def _stops_within_window(self, epoch: int, step: int, order: np.ndarray) -> bool:
+        """Tell of a step before its window is full; where steps are slow, wait for it, and return whether to stop."""
+        stop = False
+        if self._display.waits:
+            self.learner.synchronize()
+            self._recorder.record(epoch, order)
+            self._display.waits, stop = any_ranks(self.hardware.group, self._display.lap(), self.stop.asked())
+        self._tell(epoch, step)
+        return stop
+
+    def _tell(self, epoch: int, step: int) -> None:
+        if not self._display.is_due():
+            return
+        progress = self.state.progress
+        taken = self.state.steps_done - progress.steps + step
+        loss = progress.losses[-1] if progress.losses else None
+        self._display.tell(epoch + 1, step, taken, loss, learning_rate(self.plan, epoch, step - 1))
+
     def _end_window(self, epoch: int, order: np.ndarray) -> list[WindowReport]:
         """Record what the steps have reported and what every rank has timed; return the reports of all ranks."""
         progress, hardware = self.state.progress, self.hardware
+        slow = self._display.lap()
         window = self._timer.end_window() or Window(0, 0.0, 0.0)  # in the warm-up
         flops = self.learner.flops() or 0.0
         self._recorder.record(epoch, order)
-        reports = WindowReport(window, self.stop.asked(), self.checkpointer.due(), flops).exchange(hardware.group)
+        reports = WindowReport(window, self.stop.asked(), self.checkpointer.due(), flops, slow).exchange(hardware.group)
+        self._display.waits = any(report.slow for report in reports)
         is_timed = hardware.timing_unreliable_reason is None and window.seconds > 0
         if is_timed:
             progress.add_windows([report.window for report in reports])
@@ -143,6 +180,7 @@ class Loop:
         rate = learning_rate(self.plan, epoch, progress.steps - 1)
         speed = window.steps * self.plan.case.train.batch_size / window.seconds if is_timed else None
         self.emit(events.StepsTrained(epoch + 1, progress.steps, self.state.steps_done, loss, rate, speed))
+        self._tell(epoch, progress.steps)
         return reports
 
     def _evaluation_due(self, epoch: int) -> bool:
@@ -153,6 +191,7 @@ class Loop:
         """Return the evaluation after epoch ``number``; None on ranks other than the first."""
         self.emit(events.EvaluationStarted(number))
         self.hardware.group.at(f"epoch {number}, evaluation")
+        self.hardware.telemetry.begin("eval")
         try:
             return self.evaluator(self.learner, number)
         except Stopped:

@@ -1,4 +1,4 @@
-"""Retrieval ranks, recalls and the validation loss.
+"""Retrieval ranks and the validation loss.
 
 A query's rank counts the negatives that score at least as high as the right answer, from 0: a tie counts against the
 model, so that one which gives everything the same score has a recall of 0. "Text" is image -> text, "image" is
@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from clipbench.errors import CaseFailedError
-from clipbench.results.metrics import RECALL_AT
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
@@ -44,20 +43,6 @@ def ranks_from_features(
         own = scores[np.arange(len(scores)), owner[rows]]
         image_ranks[rows] = np.count_nonzero(scores >= own[:, None], axis=1) - 1
     return text_ranks, image_ranks
-
-
-def recall_metrics(text_ranks: Ints, image_ranks: Ints) -> dict[str, float]:
-    """Return recalls in percent: ``text_recall@1``, @5, @10, ``text_recall_mean``, the same for image, ``recall_mean``.
-
-    R@K is the share of queries with a rank below K.
-    """
-    metrics: dict[str, float] = {}
-    for side, ranks in (("text", text_ranks), ("image", image_ranks)):
-        recalls = [100.0 * float(np.mean(np.asarray(ranks) < k)) for k in RECALL_AT]
-        metrics |= {f"{side}_recall@{k}": recall for k, recall in zip(RECALL_AT, recalls, strict=True)}
-        metrics[f"{side}_recall_mean"] = sum(recalls) / len(recalls)
-    metrics["recall_mean"] = (metrics["text_recall_mean"] + metrics["image_recall_mean"]) / 2
-    return metrics
 
 
 def contrastive_loss(image_features: Floats, text_features: Floats, logit_scale: float, reduction: Reduction) -> float:

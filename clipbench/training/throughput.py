@@ -1,11 +1,9 @@
-"""Throughput: windows of steps between synchronised readings of the clock, and the figures they give."""
+"""Windows of steps between synchronised readings of the clock."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from clipbench.api import Window
 from clipbench.api.config import TimingConfig
@@ -24,10 +22,17 @@ class WindowTimer:
     _window_steps: int = field(default=0, init=False)
     _data_wait: float = field(default=0.0, init=False)
     _started: float = field(default=0.0, init=False)
+    _read: Window = field(default=Window(0, 0.0, 0.0), init=False)
+
+    @property
+    def steps(self) -> int:
+        """Steps of this process."""
+        return self._steps
 
     def restart(self) -> None:
         """Start a window now: what was done since the last one, such as saving, is not training."""
         self._started, self._window_steps, self._data_wait = self.clock(), 0, 0.0
+        self._read = Window(0, 0.0, 0.0)
 
     @contextmanager
     def waiting_for_data(self) -> Iterator[None]:
@@ -42,37 +47,20 @@ class WindowTimer:
         self._window_steps += 1
         return self._steps == self.timing.warmup_steps or self._window_steps >= self.timing.window_steps
 
+    def lap(self) -> Window:
+        """Return the steps since the last lap of this window, which goes on; the caller has synchronised."""
+        before, self._read = self._read, self._so_far()
+        now = self._read
+        return Window(now.steps - before.steps, now.seconds - before.seconds, now.data_wait - before.data_wait)
+
     def end_window(self) -> Window | None:
         """Return the window that ends now and start the next; None for an empty one or one of the warm-up."""
-        window = Window(self._window_steps, self.clock() - self._started, self._data_wait)
+        window = self._so_far()
         self.restart()
         return window if window.steps and self._steps > self.timing.warmup_steps else None
 
-
-@dataclass(frozen=True)
-class Throughput:
-    """What windows add up to, ``seconds`` in all; all None where there was no window after the warm-up.
-
-    ``data_wait`` is a share of 0..1, ``step_seconds`` has percentiles of the windows' mean step times.
-    """
-
-    seconds: float | None = None
-    samples_per_second: float | None = None
-    data_wait: float | None = None
-    step_seconds: Mapping[str, float] | None = None
-
-
-def measure(windows: Sequence[Window], batch_size: int) -> Throughput:
-    """Return the throughput over all ``windows`` of steps of ``batch_size`` pairs."""
-    seconds = sum(window.seconds for window in windows)
-    if not windows or seconds <= 0:
-        return Throughput()
-    steps = sum(window.steps for window in windows)
-    step_times = np.asarray([window.seconds / window.steps for window in windows])
-    step_seconds = {f"p{p}": float(np.percentile(step_times, p)) for p in (5, 50, 95)}
-    step_seconds["max"] = float(step_times.max())
-    data_wait = min(1.0, sum(window.data_wait for window in windows) / seconds)
-    return Throughput(seconds, steps * batch_size / seconds, data_wait, step_seconds)
+    def _so_far(self) -> Window:
+        return Window(self._window_steps, self.clock() - self._started, self._data_wait)
 
 
 def slowest_windows(windows_of_ranks: Sequence[Sequence[Window]]) -> tuple[Window, ...]:

@@ -42,6 +42,31 @@ def test_a_loss_of_one_and_a_half_points_of_recall_is_found():
     assert sum(found) >= 0.95 * len(found)
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        simulation.Speed(noise=0.02, slowdown=0.05, windows=3),
+        simulation.Speed(noise=0.1, windows=10),
+        simulation.Speed(noise=0.02, slowdown=0.05, runs=0.02, repeats=3),
+    ],
+)
+def test_as_many_runs_as_are_advised_decide_and_half_as_many_less_often(case):
+    random = np.random.default_rng(5)
+    shares = []
+    for share in (1.0, 0.5):
+        found = [one for _ in range(80) if (one := simulation.speed_advice(case, random, share))]
+        assert len(found) >= 10 and all(2 <= needed <= 20 for needed, _ in found)
+        shares.append(sum(decided for _, decided in found) / len(found))
+    assert shares[0] >= 0.65 and shares[1] < shares[0]
+
+
+def test_as_many_seeds_as_are_advised_decide_a_recall():
+    case, random = simulation.Recalls(noise=0.12, runs=0.3, loss=1.5, seeds="other seeds"), np.random.default_rng(5)
+    found = [one for _ in range(24) if (one := simulation.recall_advice(case, random))]
+    assert len(found) >= 5 and all(2 <= needed <= 12 for needed, _ in found)
+    assert sum(decided for _, decided in found) >= 0.75 * len(found)
+
+
 def test_the_simulation_loses_what_it_says():
     random = np.random.default_rng(0)
     difficulty = {"text": random.standard_normal(1_000), "image": random.standard_normal(5_000)}

@@ -1,18 +1,22 @@
 """Adopting results as baselines: with a reason, under a name, moved by nothing else."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
 from clipbench.api.result import BadImages, WeightsUsed
-from clipbench.compare.adoption import adopt
-from clipbench.errors import CaseFailedError, InvalidFileError, UsageError
+from clipbench.compare.adoption import adopt, propose
+from clipbench.errors import CaseFailedError, GateFailedError, InvalidFileError, UsageError
 from clipbench.files import schemas
+from clipbench.report.baselines import check_passes
 from clipbench.results.baselines import load_baselines, read_baseline
 from clipbench.results.collect import collect
-from clipbench.results.document import results_digest
-from tests.support.made_results import made_result
+from clipbench.results.document import digest_of, results_digest
+from clipbench.results.references import shipped_references
+from clipbench.results.result import result_data
+from tests.support.made_results import changed, made_result
 from tests.support.stored_results import run, stored
 
 # --- through the command line -------------------------------------------------------------------------------------
@@ -47,6 +51,38 @@ def test_a_baseline_keeps_what_it_was_before(place):
     assert "because of first" in run("baseline", "show", "quickstart-Card-1")
 
 
+def test_what_is_replaced_is_shown_with_the_change(place):
+    run("baseline", "set", stored(made_result("first", slower=0.02)), "--reason", "driver 1.0")
+    output = run("baseline", "set", stored(made_result("second", lost=0.001)), "--reason", "driver 1.1")
+    assert "baseline quickstart-Card-1: second, in place of first (20" in output and ": driver 1.0)" in output
+    assert "  recall mean 93.33 to 93.28 % (-0.06 points)" in output
+    assert re.search(r"  throughput [\d.]+ to [\d.]+ pairs/s \(\+2\.0 %\)", output)
+    assert "  PASS quickstart on Card 1: all 11 gated metrics are within what is allowed" in output
+
+
+def test_a_run_that_fails_is_refused_without_force(place):
+    run("baseline", "set", stored(made_result("first")), "--reason", "good")
+    path = place / "results" / "baseline" / "quickstart-Card-1.json"
+    before, bad = path.read_bytes(), stored(made_result("bad", lost=0.1))
+    output = run("baseline", "set", bad, "--reason", "because", code=1)
+    assert "FAIL quickstart on Card 1: " in output and " fell from " in output and "--force" in output
+    assert path.read_bytes() == before
+    forced = run("baseline", "set", bad, "--reason", "the metric was wrong before", "--force")
+    assert "bad, in place of first" in forced and "  FAIL quickstart on Card 1: " in forced
+    assert read_baseline(path).runs == ("bad",)
+
+
+def test_a_run_that_fails_its_reference_is_refused_too(place):
+    reference = shipped_references()["quickstart"]
+    result = made_result(losses=[4.0] * 4)
+    for split, images in (("train", 4000), ("val", 500)):
+        result = changed(result, f"dataset.{split}.images", images)
+    proposal = propose([result], place, "why", references={"quickstart": reference})
+    assert proposal.failing is not None
+    with pytest.raises(GateFailedError, match="FAIL quickstart on Card 1: "):
+        check_passes(proposal)
+
+
 def test_nothing_but_the_command_moves_a_baseline(place):
     run("baseline", "set", stored(made_result("first")), "--reason", "good")
     path = place / "results" / "baseline" / "quickstart-Card-1.json"
@@ -64,6 +100,7 @@ def test_a_baseline_in_a_results_folder_is_no_foreign_file_and_no_result(place):
 
 def edit_result_and_digest(document):
     document["results"][0]["seed"] = -1
+    document["results"][0]["digest"] = digest_of(document["results"][0])
     document["results_sha256"] = results_digest(document["results"])
 
 
@@ -106,8 +143,8 @@ def test_names_that_are_not_there_say_what_is(place):
 
 
 def test_several_repeats_are_one_baseline(tmp_path):
-    made = adopt([made_result("a"), made_result("b", seed=1)], tmp_path, "two seeds")
-    assert read_baseline(made.path) == made
+    made = adopt(propose([made_result("a"), made_result("b", seed=1)], tmp_path, "two seeds"))
+    assert list(map(result_data, read_baseline(made.path).results)) == list(map(result_data, made.results))
     assert load_baselines(tmp_path)[0].runs == ("a", "b")
 
 
@@ -122,13 +159,13 @@ def test_several_repeats_are_one_baseline(tmp_path):
 )
 def test_only_completed_repeats_of_one_case_are_adopted(tmp_path, change, error):
     with pytest.raises(error, match="changed"):
-        adopt([made_result("first"), replace(made_result("changed"), **change)], tmp_path, "why")
+        propose([made_result("first"), replace(made_result("changed"), **change)], tmp_path, "why")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_stays_with_its_case_and_device(tmp_path):
-    adopt([made_result("first")], tmp_path, "why", "nightly")
+    adopt(propose([made_result("first")], tmp_path, "why", "nightly"))
     with pytest.raises(UsageError, match="choose another --name"):
-        adopt([replace(made_result("second"), case="another")], tmp_path, "why", "nightly")
+        propose([replace(made_result("second"), case="another")], tmp_path, "why", "nightly")
     with pytest.raises(UsageError, match="--name"):
-        adopt([made_result("third")], tmp_path, "why", "a b")
+        adopt(propose([made_result("third")], tmp_path, "why", "a b"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clipbench.api.result import QueryRanks
 from clipbench.compare.bootstrap import hits_of, mean_hits, paired_draws, recall_draws, recall_errors, unpaired_draws
 from clipbench.results.metrics import RECALL_NAMES
-from clipbench.training.retrieval import recall_metrics
+from clipbench.results.recall import recall_metrics
 
 
 def ranks(images=200, captions=5, miss=0.2, draw=0):

@@ -1,9 +1,11 @@
 """What two results must share: each difference is named, and what never counts is left alone."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 
+from clipbench.api.result import RankRecord, SourceVersion
 from clipbench.commands import compare
 from clipbench.compare.comparability import ALLOWED, difference_name, facts, find_differences, signature
 from clipbench.files import schemas
@@ -78,6 +80,17 @@ def test_software_is_shown_and_blocks_nothing(path):
     assert (found.name, found.ours) == ("", "9.9")
     assert signature(ours) == signature(made_result())
     assert signature(ours, state=True) != signature(made_result(), state=True)
+
+
+def test_the_host_and_uncommitted_changes_are_shown_and_part_no_repeats():
+    """A job's host may be called otherwise each time; two trees with changes are hardly the same."""
+    ours, theirs = (made_result(), made_result("made-2"))
+    ranks = [(RankRecord(0, name, None, None, None),) for name in ("node-1", "node-2")]
+    ours, theirs = (changed(one, "epochs.0.per_rank", rank) for one, rank in zip((ours, theirs), ranks, strict=True))
+    ours, theirs = (replace(one, clipbench=SourceVersion("0.2.0", "a" * 40, True)) for one in (ours, theirs))
+    found = {(d.path, d.ours, d.theirs, d.blocks) for d in find_differences(ours, theirs)}
+    assert found == {("host", "node-1", "node-2", "nothing"), ("clipbench.dirty", "true", "true", "nothing")}
+    assert signature(ours, state=True) == signature(theirs, state=True)
 
 
 def test_the_seed_is_for_the_statistics():

@@ -48,12 +48,9 @@ def test_references_are_compared_with_beside_a_baseline_only_when_asked_for(plac
         "earlier",
         "--reference",
         "own",
-        "--allow",
-        "data",
-        "--allow",
-        "evaluation",
+        *("--allow", "data", "--allow", "evaluation", "--allow", "recipe"),
     )
-    both = json.loads(run(*asked, "--format", "json"))
+    both = json.loads(run(*asked, "--format", "json", code=1))
     assert [c["against"]["kind"] for c in both["comparisons"]] == ["baseline", "reference"]
 
 
@@ -87,14 +84,28 @@ def test_least_effects_can_be_chosen(place):
         assert "finite" in run("compare", "new", "--baseline", "earlier", option, "nan", code=2)
 
 
-def test_an_inconclusive_gate_warns_and_fails_when_strict(place):
+def test_an_inconclusive_gate_says_so_first_and_fails_where_that_was_asked_for(place):
     stored(made_result("old", draw=1), "earlier")
     stored(made_result("new", windows=3, losses=(0.5,), slower=0.05), "new")
     allowed = ("compare", "new", "--baseline", "earlier")
     stalled = made_result("old", draw=1, windows=3, losses=(0.5,))
     stored(stalled, "earlier")
-    assert "with a warning" in run(*allowed)
-    assert "a warning, and --strict" in run(*allowed, "--strict", code=1)
+    assert run(*allowed).startswith("INCONCLUSIVE quickstart on Card 1: throughput fell from ")
+    assert run(*allowed, "--fail-on", "fail,warn", "--fail-on", "better").startswith("INCONCLUSIVE ")
+    for asked in (["--strict"], ["--fail-on", "inconclusive"], ["--fail-on", "warn,inconclusive"]):
+        text = run(*allowed, *asked, code=1)
+        assert text.startswith("INCONCLUSIVE ") and "exit code 1, --fail-on" in text
+    assert "did you mean 'better'" in run(*allowed, "--fail-on", "fail,beter", code=2)
+
+
+def test_a_second_seed_in_the_baseline_does_not_hide_a_loss_curve_that_is_off(place):
+    stored(made_result("old"), "earlier")
+    stored(made_result("new", losses=(0.6, 0.35)), "new")
+    for seed in (1, 2):
+        said = " ".join(run("compare", "new", "--baseline", "earlier", code=1).split())
+        assert "FAIL quickstart on Card 1: loss curve is 30.0 % off the baseline's on average" in said
+        assert "on the seed 0 that both sides have (at most 5 % is allowed)" in said
+        stored(made_result(f"old-{seed}", seed=seed, losses=(0.7, 0.4)), "earlier")
 
 
 # --- inputs -------------------------------------------------------------------------------------------------------
@@ -102,7 +113,7 @@ def test_an_inconclusive_gate_warns_and_fails_when_strict(place):
 
 def test_a_reference_that_is_not_there_is_a_usage_error_with_those_that_are(place):
     stored(made_result())
-    with pytest.raises(UsageError, match=r"--reference nothing: no such reference; known: .*quickstart.*, own"):
+    with pytest.raises(UsageError, match=r"--reference nothing: no such reference or file; known: .*quickstart.*, own"):
         load(Request((place,), reference="nothing"))
 
 

@@ -13,8 +13,8 @@ from tests.compare.test_deciding import figures
 from tests.support.made_results import changed, failed, made_result
 
 
-def judged(results, baselines):
-    return [compare(match) for match in match_baselines(results, baselines, Terms())]
+def judged(results, baselines, repeats=False):
+    return [compare(match) for match in match_baselines(results, baselines, Terms(), repeats=repeats)]
 
 
 # --- references ---------------------------------------------------------------------------------------------------
@@ -50,20 +50,39 @@ def test_a_condition_that_is_not_met_rules_out_everything_whatever_it_is_about()
 # --- baselines ----------------------------------------------------------------------------------------------------
 
 
-def test_repeats_are_pooled_and_failed_cases_stand_alone():
+def test_repeats_are_pooled_where_they_say_so_and_failed_cases_stand_alone():
     results = [made_result("a", draw=1), made_result("b", draw=2), failed(made_result("c"))]
-    comparisons = judged(results, as_baselines("base", [made_result("base", draw=1)]))
+    base = as_baselines("base", [made_result("base", draw=1)])
+    comparisons = judged(results, base, repeats=True)
     assert [(comparison.runs, comparison.status) for comparison in comparisons] == [
         (("c",), "failed case"),
         (("a", "b"), "pass"),
     ]
     assert comparisons[1].title == "quickstart (2 runs)"
+    assert [comparison.runs for comparison in judged(results[:2], base)] == [("a",), ("b",)]
+
+
+def test_seeds_of_one_call_are_pooled_whatever_seed_their_case_is_called_after():
+    seeds = [of_matrix(seed, invocation="one") for seed in (0, 1)]
+    other = of_matrix(2, invocation="two")
+    base = as_baselines("base", [of_matrix(seed, "base") for seed in (0, 1)])
+    assert [baseline.runs for baseline in base] == [("base-0", "base-1")]
+    comparisons = judged([*seeds, other], base)
+    assert [comparison.runs for comparison in comparisons] == [("run-0", "run-1"), ("run-2",)]
+    assert {comparison.against.name for comparison in comparisons} == {"base"}
+
+
+def of_matrix(seed, name="run", **changes):
+    """A result of a case that a matrix of seeds has made."""
+    case = f"quickstart@seed={seed}"
+    result = changed(made_result(f"{name}-{seed}", seed=seed), "config.name", case)
+    return replace(result, case=case, **changes)
 
 
 def test_results_of_older_software_do_not_hide_a_loss():
     old = [made_result(f"old-{k}", draw=k) for k in range(5)]
     new = changed(made_result("new", lost=0.1), "environment.packages", {"torch": "2.5.0"})
-    comparisons = judged([*old, new], as_baselines("base", [made_result("base", draw=1)]))
+    comparisons = judged([*old, new], as_baselines("base", [made_result("base", draw=1)]), repeats=True)
     assert [comparison.status for comparison in comparisons] == ["pass", "fail"]
     assert "environment.packages.torch" in {difference.path for difference in comparisons[1].differences}
     assert len(group_repeats([*old, new])) == 1

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -10,28 +11,28 @@ from clipbench.api.result import CaseError, Metrics, SourceVersion
 from clipbench.cli import main
 from clipbench.compare.trend import trends_of
 from clipbench.results.result import write_result
-from tests.support.made_results import changed, made_result, with_metric
+from tests.support.made_results import agreeing, changed, made_result, with_metric
 
 ERROR = CaseError("Error", "it broke", 4)
 
 
-@pytest.fixture(scope="session")
-def made():
-    """A result as runs make them, to be varied."""
-    result = replace(made_result(), case="mine")
-    result = changed(
-        result, "environment.device", {"kind": "cpu", "name": "a processor", "count": 1, "precision": "float32"}
-    )
-    return with_metric(result, "recall_mean", value=90.0)
+def recalled(percent):
+    """A result with this recall on either side; 300 images and 1500 captions give thirds of a percent."""
+    ranks = [np.where(np.arange(count) < round(percent * count / 100), 0, 20) for count in (300, 1500)]
+    made = made_result()
+    text, image = (side.tolist() for side in ranks)
+    return agreeing(replace(made, query_ranks=replace(made.query_ranks, text=text, image=image)))
 
 
 @pytest.fixture
-def result(made):
-    def make(day, recall=90.0, device="a processor", **changes):
+def result():
+    def make(day, recall=90.0, device="a processor", case="mine", **changes):
         source = SourceVersion("0.1.0", f"{day:040x}", day == 3)
-        dated = {"run_id": f"mine-{day:02d}", "started": f"2026-01-{day:02d}T00:00:00Z", "clipbench": source}
-        result = with_metric(changed(made, "environment.device.name", device), "recall_mean", value=recall)
-        return replace(result, **dated, **changes)
+        dated = {"run_id": f"mine-{day:02d}", "clipbench": source}
+        dated |= {"started": f"2026-01-{day:02d}T00:00:00Z", "ended": f"2026-01-{day:02d}T00:05:00Z"}
+        section = {"kind": "cpu", "name": device, "count": 1, "precision": "float32"}
+        result = changed(changed(recalled(recall), "environment.device", section), "config.name", case)
+        return replace(result, case=case, **dated, **changes)
 
     return make
 
@@ -41,7 +42,7 @@ def trend(*words):
 
 
 def test_a_table_with_commits_values_and_changes_oldest_first(tmp_path, result):
-    for day, recall in ((3, 89.5), (1, 90.0), (2, 91.0)):
+    for day, recall in ((3, 89.0), (1, 90.0), (2, 91.0)):
         write_result(tmp_path, result(day, recall))
     done = trend(tmp_path)
     assert done.exit_code == 0
@@ -50,9 +51,9 @@ def test_a_table_with_commits_values_and_changes_oldest_first(tmp_path, result):
     assert [row[2:5] for row in rows] == [
         ["00000000", "90.00", "mine-01"],
         ["00000000", "91.00", "+1.00"],
-        ["00000000+", "89.50", "-1.50"],
+        ["00000000+", "89.00", "-2.00"],
     ]
-    assert "mine, a processor, float32" in done.stdout and "89.50 to 91.00 in 3 results" in done.stdout
+    assert "mine, a processor, float32" in done.stdout and "89.00 to 91.00 in 3 results" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 79
 
 
@@ -92,18 +93,32 @@ def test_a_long_table_is_cut_but_json_is_whole(tmp_path, result):
 def test_what_was_not_measured_is_a_gap_with_its_reason(tmp_path, result):
     write_result(tmp_path, result(1, 90.0))
     write_result(tmp_path, result(2, status="failed", error=ERROR))
-    write_result(tmp_path, with_metric(result(3), "recall_mean", value=None, reason="not evaluated"))
-    write_result(tmp_path, result(4, 91.0))
+    write_result(tmp_path, result(3, 91.0))
     done = trend(tmp_path)
-    assert "mine-02: the case failed" in done.stdout and "mine-03: not evaluated" in done.stdout
+    assert "mine-02: the case failed" in done.stdout
     # The change is from what was measured last.
-    assert "+1.00 mine-04" in done.stdout
+    assert "+1.00 mine-03" in done.stdout
     (one,) = json.loads(trend(tmp_path, "--format", "json").stdout)["trends"]
-    assert [m["value"] for m in one["measurements"]] == [90.0, None, None, 91.0]
+    assert [m["value"] for m in one["measurements"]] == [90.0, None, 91.0]
+    untimed = replace(result(4), epochs=made_result(windows=0).epochs)
+    write_result(tmp_path, agreeing(untimed))
+    assert "mine-04: all steps were warm-up" in trend(tmp_path, "--metric", "throughput").stdout
 
 
 def test_a_case_that_died_before_it_knew_its_device(tmp_path, result):
-    write_result(tmp_path, result(1, status="failed", error=ERROR, environment=None, metrics=Metrics()))
+    write_result(
+        tmp_path,
+        result(
+            1,
+            status="failed",
+            error=ERROR,
+            environment=None,
+            dataset=None,
+            epochs=(),
+            metrics=Metrics(),
+            query_ranks=None,
+        ),
+    )
     done = trend(tmp_path)
     assert done.exit_code == 0 and "device unknown" in done.stdout and "nothing measured in 1 result" in done.stdout
 
@@ -112,7 +127,7 @@ def test_a_metric_that_nobody_knows_is_exit_2_with_the_nearest(tmp_path, result)
     write_result(tmp_path, result(1))
     done = trend(tmp_path, "--metric", "recall_maen")
     assert done.exit_code == 2 and "did you mean 'recall_mean'" in done.output
-    assert trend(tmp_path, "--metric", "samples_per_second").exit_code == 0
+    assert trend(tmp_path, "--metric", "throughput").exit_code == 0
     done = trend(tmp_path, "--case", "yours")
     assert done.exit_code == 2 and "mine" in done.output
 

@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 
 from clipbench.compare.verdicts import (
+    FAIL_ON,
     WORST_FIRST,
     Cause,
     Comparison,
@@ -44,8 +45,8 @@ def test_every_cause_gives_one_status():
         assert {status_of(cause) for cause in causes} == {status}
 
 
-def exit_code(comparisons, problems=(), strict=False):
-    return Judgement(tuple(comparisons), tuple(problems), strict).exit_code
+def exit_code(comparisons, problems=(), fail_on=()):
+    return Judgement(tuple(comparisons), tuple(problems), frozenset(fail_on)).exit_code
 
 
 @pytest.mark.parametrize(("status", "code"), list(CODES.items()))
@@ -72,16 +73,28 @@ def test_no_result_at_all_is_a_missing_case():
 
 
 @pytest.mark.parametrize("status", CODES)
-def test_strict_makes_a_failed_gate_of_every_warning_and_of_nothing_else(status):
+def test_to_fail_on_everything_makes_a_failed_gate_of_every_warning_and_of_nothing_else(status):
     codes = {"better": 1, "inconclusive": 1}
-    assert exit_code([ended(status)], strict=True) == codes.get(status, CODES[status])
-    assert exit_code([ended("pass", WARNING)], strict=True) == 1
+    assert exit_code([ended(status)], fail_on=FAIL_ON) == codes.get(status, CODES[status])
 
 
-def test_only_comparisons_that_pass_can_be_warned_about():
-    comparisons = tuple(ended(status, WARNING) for status in CODES)
-    assert {one.status for one in Judgement(comparisons).warned} == {"pass", "better", "inconclusive"}
-    assert Judgement((ended("pass"),)).warned == ()
+@pytest.mark.parametrize("what", FAIL_ON)
+@pytest.mark.parametrize("label", ["warn", "inconclusive", "better"])
+def test_only_what_was_asked_for_fails_beside_what_always_does(what, label):
+    cause = {"warn": Cause.WARN, "inconclusive": Cause.CHANCE, "better": Cause.BETTER}[label]
+    verdict = Verdict("recall_mean", "percent", "higher", 90.0, 90.4, 1.0, cause=cause)
+    # Beside a verdict that is worse, too: what was asked for is not hidden by it.
+    for status in {overall([verdict]), "inconclusive"}:
+        wanted = what == label or (what == "inconclusive" and status == "inconclusive")
+        assert exit_code([ended(status, verdict)], fail_on=[what]) == int(wanted)
+
+
+def test_what_does_not_simply_pass_is_never_the_sign_of_a_pass():
+    for status in ("inconclusive", "better"):
+        assert Judgement((ended("pass"), ended(status))).level == "warning"
+    assert Judgement((ended("pass", WARNING),)).level == "warning"
+    assert Judgement((ended("pass"),)).level == "none"
+    assert Judgement((ended("inconclusive"),), fail_on=frozenset(["inconclusive"])).level == "error"
 
 
 @pytest.mark.parametrize("code", {0, 1, 3, 4})

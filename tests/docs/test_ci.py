@@ -152,7 +152,7 @@ def test_a_job_fails_with_the_gate_and_writes_its_reports(machine, name):
     codes, output = here.job(name)
     assert codes[-1] == 1 and "exit code 1" in output
     root = here.report()
-    assert [case.getparent().get("name") for case in root.iter("failure")] == ["recall_mean"]
+    assert [case.getparent().get("name") for case in root.iter("failure")] == ["result", "recall_mean"]
     if name == "github":
         assert "\n::error title=flat-" in output and here.summary.read_text().startswith("### ❌")
 

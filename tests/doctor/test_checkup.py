@@ -110,7 +110,7 @@ def test_a_run_goes_on_without_times_where_the_doctor_warns(suite, tmp_path):
     result = json.loads(path.read_text())
     (epoch,) = result["epochs"]
     assert epoch["recall"]["recall_mean"] > 0
-    for name in ("samples_per_second", "step_seconds", "data_wait"):
+    for name in ("throughput", "step_seconds", "data_wait"):
         assert epoch[name] is None
         assert "synchronize: not as it should be" in epoch["reasons"][name]
     assert epoch["windows"] == []

@@ -52,9 +52,9 @@ def hostile_report(write_report):
     """The folder of a report in which every text that a user may choose tries to run a script."""
     made = make_result(0, device=HOSTILE)
     first = replace(made.epochs[0], reasons={HOSTILE: HOSTILE})
-    config = {**made.config, HOSTILE: HOSTILE}
+    config = {**made.config, "name": HOSTILE, HOSTILE: HOSTILE}
     made = replace(made, case=HOSTILE, config=config, epochs=(first, *made.epochs[1:]))
-    broken = failed(replace(make_result(1), case=HOSTILE), HOSTILE)
+    broken = failed(replace(make_result(1), case=HOSTILE, config=config), HOSTILE)
     outcome, out = write_report([made, broken], "--title", HOSTILE)
     assert outcome.exit_code == 0, outcome.output
     return out

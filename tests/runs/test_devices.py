@@ -3,7 +3,7 @@
 import pytest
 
 from clipbench.errors import UsageError
-from clipbench.runs.devices import pick_precision, thread_variables
+from clipbench.runs.devices import lacks_package, pick_precision, thread_variables
 
 
 class Device:
@@ -31,3 +31,18 @@ def test_ranks_of_one_machine_share_its_cores_unless_the_user_has_set_it(monkeyp
     assert thread_variables(1) == {}
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert thread_variables(4) == {}
+
+
+@pytest.mark.parametrize(
+    "error, lacking",
+    [
+        (ModuleNotFoundError("no", name="torch_npu"), True),
+        (ImportError("libnpu.so"), True),
+        (OSError("libnpu.so"), True),
+        (ModuleNotFoundError("no", name="clipbench_npu"), False),
+        (ModuleNotFoundError("no", name="clipbench_npu.device"), False),
+        (AttributeError("Npu"), False),
+    ],
+)
+def test_a_package_that_is_not_there_is_not_the_plugins_fault(error, lacking):
+    assert lacks_package(error, "clipbench_npu.device:Npu") == lacking

@@ -24,7 +24,7 @@ from tests.support.empty_record import EMPTY_RECORD
 
 ENGINE = Path(__file__).parents[1] / "support" / "numpy_engine"
 VOCABULARY = Path(vocabularies.__path__[0]) / "clip-tiny.txt.gz"
-STEP = events.StepsTrained(epoch=1, step=2, steps_done=2, loss=0.5, learning_rate=1e-3, samples_per_second=None)
+STEP = events.StepsTrained(epoch=1, step=2, steps_done=2, loss=0.5, learning_rate=1e-3, throughput=None)
 TRAINING = events.TrainingStarted(())
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -87,6 +88,10 @@ def test_a_signal_saves_and_the_same_command_goes_on(long, whole, tmp_path, sent
     output, errors = run.communicate(timeout=60)
     assert run.returncode == 128 + sent, output + errors
     assert "the same command resumes the run from there" in errors and "Traceback" not in errors
+    assert re.search(r"stopping: finishing the step under way \(a step takes about 0\.\d s\), then saving", errors), (
+        errors
+    )
+    assert "Ctrl-C again stops at once: " in errors
     (stopped,) = results(tmp_path)
     assert stopped.status == "interrupted" and stopped.error.exit_code == 128 + sent
     again = clipbench("run", long, cwd=tmp_path)
@@ -103,8 +108,8 @@ def test_a_second_signal_stops_at_once_and_loses_nothing_saved(long, whole, tmp_
     run.send_signal(signal.SIGINT)
     time.sleep(0.02)
     run.send_signal(signal.SIGINT)
-    run.communicate(timeout=60)
-    assert run.returncode == 130
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130 and re.search(r"stopped at once: .* lost", errors), errors
     assert clipbench("run", long, cwd=tmp_path).returncode == 0
     assert outcome_of(tmp_path) == whole
 

@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from clipbench.compare.verdicts import (
+    FAIL_ON,
     Against,
     Bootstrap,
     Cause,
@@ -24,20 +25,31 @@ CAUSES = {
     "pass": None,
     "fail": Cause.TOLERANCE,
     "better": Cause.BETTER,
-    "inconclusive": Cause.NO_QUERY_RANKS,
+    "inconclusive": Cause.CHANCE,
     "not comparable": Cause.OWN_CONDITIONS,
     "missing": Cause.NO_VALUE,
     "ungated": Cause.NO_FIGURE,
 }
 SPLIT = Difference("data", "dataset.val.split", "en_val", "en_test")
+BASELINE = Against("baseline", "nightly", "driver 2", "2026-01-01T00:00:00Z", "a processor", ("a",))
+CHANGED = tuple(
+    Difference("", path, ours, theirs, "nothing")
+    for path, ours, theirs in [
+        ("environment.python", "3.12", "3.11"),
+        ("environment.packages.torch", "2.5", "2.4"),
+        ("clipbench.commit", "3c4d", "1a2b"),
+        ("clipbench.dirty", "true", "false"),
+    ]
+)
+APART = "is 90.00 %, 0.91 points below the reference's 90.91"
 REASONS = {
-    "fail": "90 is 0.91 below the reference's 90.91 (sampling error 0.61); up to 1 passes",
-    "better": "90 is 0.91 below the reference's 90.91 (sampling error 0.61); better by more than 1: "
-    "check it, or adopt it as the baseline",
-    "inconclusive": "the query ranks are not stored, or do not give the recall that the result states",
-    "not comparable": "dataset.val.split is en_val, the reference has en_test",
-    "missing": "missing (not measured)",
-    "ungated": "the reference has no such figure",
+    "fail": f"{APART} (at most 1 point is allowed)",
+    "better": f"{APART} (better by more than 1 point): check it, or adopt it as the baseline",
+    "inconclusive": f"{APART}, which may still be chance (+/- 0.61 points); 3 runs on each side are likely to decide: "
+    "2 more here and 3 more in the baseline",
+    "not comparable": "is not compared: dataset.val.split is en_val, the reference has en_test",
+    "missing": "is missing: not measured",
+    "ungated": "is only shown: the reference has no such figure",
 }
 
 
@@ -47,6 +59,7 @@ def verdict(metric="recall_mean", status="pass", **changes):
     values = {"value": 90.0, "reference": 90.91, "tolerance": 1.0, "error": 0.61, "limit": 1.0}
     values |= {"cause": CAUSES[status], "note": "not measured" if status == "missing" else None}
     values |= {"differences": (SPLIT,)} if status == "not comparable" else {}
+    values |= {"runs_needed": 3} if status == "inconclusive" else {}
     return Verdict(metric, unit, direction, **{**values, **changes})
 
 
@@ -80,8 +93,8 @@ def whole(status, text="mine"):
     }.get(status, {})
 
 
-def judgement(*comparisons, problems=(), strict=False):
-    return Judgement(tuple(comparisons), tuple(problems), strict)
+def judgement(*comparisons, problems=(), fail_on=()):
+    return Judgement(tuple(comparisons), tuple(problems), frozenset(fail_on))
 
 
 # --- any at all, with the nastiest of texts -----------------------------------------------------------------------
@@ -108,15 +121,15 @@ evidence = (
         finite,
         st.none() | st.tuples(counts, counts),
     )
-    | st.builds(CurveMatch, finite, finite, finite, finite)
+    | st.builds(CurveMatch, finite, finite, finite, finite, st.lists(counts, max_size=2).map(tuple))
 )
 CAUSES_OF = {
     "pass": (None, Cause.WARN),
     "fail": (Cause.TOLERANCE,),
     "better": (Cause.BETTER,),
-    "inconclusive": (Cause.NO_QUERY_RANKS, Cause.OUTLIERS, Cause.CHANCE, Cause.UNDETECTED_LOSS),
+    "inconclusive": (Cause.OUTLIERS, Cause.CHANCE, Cause.UNDETECTED_LOSS),
     "not comparable": (Cause.CONDITIONS, Cause.OWN_CONDITIONS),
-    "missing": (Cause.NO_VALUE,),
+    "missing": (Cause.NO_VALUE, Cause.NO_QUERY_RANKS),
     "ungated": (Cause.CASE_FAILED, Cause.UNMATCHED, Cause.NO_FIGURE, Cause.NO_LIMIT, Cause.OTHER_SEED),
 }
 
@@ -138,6 +151,7 @@ def verdicts(draw):
         evidence=draw(st.none() | evidence),
         note=draw(st.none() | texts),
         differences=tuple(draw(st.lists(differences, max_size=2))),
+        runs_needed=draw(st.none() | st.integers(2, 50)),
     )
 
 
@@ -160,5 +174,5 @@ judgements = st.builds(
     Judgement,
     st.lists(comparisons(), max_size=3).map(tuple),
     st.lists(texts, max_size=2).map(tuple),
-    st.booleans(),
+    st.frozensets(st.sampled_from(FAIL_ON)),
 )

@@ -1,5 +1,6 @@
 """Results made up for tests of comparing: query ranks on a few hundred images, windows with noise."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 
@@ -9,11 +10,9 @@ from clipbench.api.data import Fingerprint
 from clipbench.api.result import (
     CaseError,
     DatasetUsed,
-    EpochMetrics,
     EpochRecord,
     EpochSeconds,
     Metric,
-    Metrics,
     QueryRanks,
     Result,
     SourceVersion,
@@ -22,11 +21,15 @@ from clipbench.api.result import (
 )
 from clipbench.compare.bootstrap import hits_of
 from clipbench.files import schemas
-from clipbench.results.metrics import metrics_of
+from clipbench.results.consistency import disagreements
+from clipbench.results.metrics import summarise
+from clipbench.results.recall import recall_metrics
 from clipbench.results.result import result_data
+from clipbench.results.timing import measure
 from clipbench.suites.loading import find_suite, load_suite
 
 IMAGES, CAPTIONS = 300, 5
+STEPS, BATCH = 400, 50  # of an epoch, of the quickstart
 OWNER = np.repeat(np.arange(IMAGES), CAPTIONS).tolist()
 ENVIRONMENT = {
     "os": "Linux",
@@ -39,21 +42,37 @@ ENVIRONMENT = {
 }
 
 
-def made_result(run_id="made-1", seed=0, lost=0.0, slower=0.0, noise=0.02, windows=40, draw=0, losses=(0.5, 0.25)):
-    """A valid, completed result of the quickstart.
+def made_result(
+    run_id="made-1",
+    seed=0,
+    lost=0.0,
+    slower=0.0,
+    noise=0.02,
+    windows=40,
+    draw=0,
+    losses=(0.5, 0.25),
+    epochs=None,
+    stalled=1.0,
+):
+    """A completed result of the quickstart that agrees with itself.
 
     ``lost`` is the share of queries that miss beyond those that always do, ``slower`` a share of throughput,
-    ``noise`` that of a window, drawn from ``draw``.
+    ``noise`` that of a window, drawn from ``draw``; the first window of every epoch takes ``stalled`` times as long.
+    There is an epoch for each of ``losses``; ``epochs`` is the number that the suite asks for, if not as many. Steps
+    that have no window are of the warm-up.
     """
     random = np.random.default_rng(draw)
     ranks = QueryRanks(len(losses), missed(IMAGES, lost), missed(IMAGES * CAPTIONS, lost), OWNER)
     seconds = 1.0 / (1 - slower) * (1 + noise * random.standard_normal(windows))
+    parts = np.array_split(seconds, len(losses))
+    for part in parts:
+        part[:1] *= stalled
     records = tuple(
         record(epoch, loss, hits_of(ranks).recalls(), [Window(10, float(s), 0.0) for s in part])
-        for epoch, (loss, part) in enumerate(zip(losses, np.array_split(seconds, len(losses)), strict=True), 1)
+        for epoch, (loss, part) in enumerate(zip(losses, parts, strict=True), 1)
     )
-    case = load_suite(find_suite("quickstart"), [f"seed={seed}"]).cases[0]
-    last = EpochMetrics(len(losses), metrics_of(records[-1]))
+    changes = [f"seed={seed}", f"train.epochs={epochs or len(losses)}", f"timing.warmup_steps={STEPS * len(losses)}"]
+    case = load_suite(find_suite("quickstart"), changes).cases[0]
     result = Result(
         run_id=run_id,
         suite=case.suite,
@@ -61,23 +80,36 @@ def made_result(run_id="made-1", seed=0, lost=0.0, slower=0.0, noise=0.02, windo
         reference=case.reference,
         status="completed",
         started="2026-01-01T00:00:00Z",
-        ended="2026-01-01T00:01:00Z",
+        ended="2026-01-01T00:05:00Z",
         clipbench=SourceVersion("0.1.0", None, None),
         config=case.to_dict(),
         config_sha256=case.sha256(),
         environment=ENVIRONMENT,
-        dataset=DatasetUsed("shapes", split("en_train"), split("en_val")),
+        dataset=DatasetUsed("shapes", replace(split("en_train"), images=STEPS * BATCH), split("en_val")),
         weights=WeightsUsed("random", None),
         model={},
         seed=seed,
         text_truncated=0,
         epochs=records,
-        metrics=Metrics(last, last),
+        metrics=summarise(records, case.train.batch_size),
         query_ranks=ranks,
         error=None,
     )
     assert not list(schemas.problems("result", result_data(result)))
+    problems = [] if epochs else list(map(str, disagreements(result)))
+    assert not problems, problems
     return result
+
+
+def agreeing(result):
+    """A copy with every figure that follows from ranks and windows as it follows from them."""
+    records = [
+        replace(r, throughput=t.throughput, data_wait=t.data_wait, step_seconds=t.step_seconds)
+        for r, t in ((record, measure(record.windows, BATCH)) for record in result.epochs)
+    ]
+    ranks = result.query_ranks
+    records[-1] = replace(records[-1], recall=recall_metrics(ranks.text, ranks.image))
+    return replace(result, epochs=tuple(records), metrics=summarise(records, BATCH))
 
 
 def split(name):
@@ -122,20 +154,20 @@ def missed(count, lost):
 
 
 def record(epoch, loss, recall, windows):
-    taken = sum(window.seconds for window in windows)
+    timing = measure(windows, BATCH)
     return EpochRecord(
         epoch=epoch,
-        steps=10 * len(windows),
+        steps=STEPS,
         train_loss=loss,
         val_loss=loss,
         learning_rate=1e-3,
         recall=recall,
-        samples_per_second=500 * len(windows) / taken if windows else None,
-        data_wait=0.0,
-        step_seconds=None,
+        throughput=timing.throughput,
+        data_wait=timing.data_wait,
+        step_seconds=timing.step_seconds,
         windows=tuple(windows),
         peak_memory_bytes=None,
         host_memory_bytes=None,
-        seconds=EpochSeconds(10.0, 2.0),
-        reasons={} if windows else {"samples_per_second": "all steps were warm-up"},
+        seconds=EpochSeconds(max(40.0, math.ceil(timing.seconds or 0.0)), 2.0),
+        reasons={} if windows else {"throughput": "all steps were warm-up"},
     )

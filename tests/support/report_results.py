@@ -18,8 +18,10 @@ from clipbench.api.result import (
     WeightsUsed,
     Window,
 )
-from clipbench.results.metrics import RECALL_NAMES
+from clipbench.results.metrics import RECALL_AT
+from clipbench.results.recall import recall_metrics, with_means
 from clipbench.results.result import build_result
+from clipbench.results.timing import measure
 from clipbench.suites.loading import find_suite, load_suite
 
 START = datetime.datetime(2025, 1, 1, tzinfo=datetime.timezone.utc)
@@ -28,24 +30,32 @@ HOSTILE = '</script><img src="x" onerror="window.pwned=1"><script>window.pwned=1
 MISSING = {"peak_memory_bytes": "the device does not report it"}
 
 
-def make_result(index=0, epochs=4, images=20, suite="quickstart", device="Test Card", commit=None, loss=0.0, seed=0):
+def make_result(index=0, epochs=4, images=None, suite="quickstart", device="Test Card", commit=None, loss=0.0, seed=0):
     """The result of a run ``index`` times six hours after the first, on ``device``; ``loss`` points of recall lost."""
     rng = random.Random(index)
-    (case,) = load_suite(find_suite(suite), [f"seed={seed}"]).cases[:1]
+    (case,) = load_suite(find_suite(suite), [f"seed={seed}", f"train.epochs={epochs}"]).cases[:1]
     started = START + datetime.timedelta(hours=6 * index)
-    started_text = started.strftime("%Y-%m-%dT%H:%M:%SZ")
+    started_text, ended_text = (
+        time.strftime("%Y-%m-%dT%H:%M:%SZ") for time in (started, started + datetime.timedelta(minutes=1 + epochs))
+    )
     shift = rng.gauss(0, 0.2) - loss
+    images = images or case.dataset.options.get("val_images", 20)
+    inputs = _inputs(case, images)
+    steps = inputs.dataset.train.images // case.train.batch_size
+    ranks = _query_ranks(rng, epochs, images, _recall(1.0, shift))
+    records = [_record(rng, number, epochs, shift, steps, case.train.batch_size) for number in range(1, epochs + 1)]
+    records[-1] = replace(records[-1], recall=recall_metrics(ranks.text, ranks.image))
     events = [
         e.EnvironmentRead(_environment(device)),
-        _inputs(case, images),
+        inputs,
         e.TrainingFinished({"name": case.model.name, "parameter_count": 1_312_897}),
-        *(e.EpochFinished(_record(rng, number, epochs, shift)) for number in range(1, epochs + 1)),
-        e.QueriesRanked(_query_ranks(rng, epochs, images)),
+        *map(e.EpochFinished, records),
+        e.QueriesRanked(ranks),
     ]
     run_id = f"{case.name}-{started:%Y%m%dT%H%M%SZ}-{index:04x}"
     result = build_result(case, run_id, started_text, events, "completed", None)
     commit = hashlib.sha1(str(index // 3).encode()).hexdigest() if commit is None else commit
-    return replace(result, ended=started_text, clipbench=SourceVersion("0.1.0", commit, False))
+    return replace(result, ended=ended_text, clipbench=SourceVersion("0.1.0", commit, False))
 
 
 def failed(result, message="it broke\nbadly"):
@@ -67,37 +77,49 @@ def _environment(device):
 
 def _inputs(case, images):
     options = case.dataset.options
-    train, val = options.get("train_images", 6000), options.get("val_images", images)
-    splits = (Fingerprint(f"en_{name}", n, 5 * n, "0" * 64) for name, n in (("train", train), ("val", val)))
+    counts = {"train": options.get("train_images", 6000), "val": images}
+    splits = (Fingerprint(f"en_{name}", n, 5 * n, "0" * 64) for name, n in counts.items())
     return e.InputsRead(DatasetUsed(case.dataset.name, *splits), WeightsUsed("random", None), text_truncated=0)
 
 
-def _record(rng, number, epochs, shift):
+def _recall(done, shift):
+    """What a share of the queries, in percent, has a rank of 0 after a share of the training."""
+    return max(0.0, min(100.0, 96.4 - 40 * math.exp(-6 * done) + shift))
+
+
+def _record(rng, number, epochs, shift, steps, batch):
     done = number / epochs
-    recall = {name: min(100.0, 97 - 40 * math.exp(-6 * done) + shift) for name in RECALL_NAMES}
-    train_loss = 2 * math.exp(-4 * done) + 0.05 * rng.random()
+    found = _recall(done, shift)
+    recall = {f"{side}_recall@{k}": min(100.0, found + k / 5) for side in ("text", "image") for k in RECALL_AT}
+    # After four epochs, what the quickstart's reference has.
+    train_loss = (0.09 + 16 * math.exp(-8.5 * done)) * (1 + 0.02 * rng.random())
+    counts = [10] * (steps // 10) + [steps % 10] * (steps % 10 > 0)
+    windows = [Window(n, n * (0.04 + 0.001 * rng.random()), n * 0.001 * rng.random()) for n in counts]
+    timing = measure(windows, batch)
     return EpochRecord(
         epoch=number,
-        steps=187,
+        steps=steps,
         train_loss=train_loss,
-        val_loss=train_loss + 0.05,
+        val_loss=train_loss * 1.02,
         learning_rate=1e-3 * (1 - done) + 1e-6,
-        recall=recall,
-        samples_per_second=800 + rng.gauss(0, 8),
-        data_wait=0.04 + 0.01 * rng.random(),
-        step_seconds={"p5": 0.03, "p50": 0.04, "p95": 0.05, "max": 0.06},
-        windows=tuple(Window(10, 0.4 + 0.01 * rng.random(), 0.01 * rng.random()) for _ in range(18)),
+        recall=with_means(recall),
+        throughput=timing.throughput,
+        data_wait=timing.data_wait,
+        step_seconds=timing.step_seconds,
+        windows=tuple(windows),
         peak_memory_bytes=None,
         host_memory_bytes=444_026_880,
-        seconds=EpochSeconds(7.0, 0.7),
+        seconds=EpochSeconds(timing.seconds + 0.5, 0.7),
         reasons=MISSING,
     )
 
 
-def _query_ranks(rng, epoch, images):
-    return QueryRanks(
-        epoch=epoch,
-        text=[int(rng.expovariate(1)) for _ in range(images)],
-        image=[int(rng.expovariate(0.7)) for _ in range(5 * images)],
-        image_of_text=[caption // 5 for caption in range(5 * images)],
-    )
+def _query_ranks(rng, epoch, images, found):
+    """Ranks of which about ``found`` percent are 0, and the rest below the number of what is searched."""
+
+    def drawn(count, among):
+        hits = set(rng.sample(range(count), round(found * count / 100)))
+        return [0 if query in hits else rng.randrange(among) for query in range(count)]
+
+    image_of_text = [caption // 5 for caption in range(5 * images)]
+    return QueryRanks(epoch, drawn(images, 5 * images), drawn(5 * images, images), image_of_text)

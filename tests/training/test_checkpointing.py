@@ -46,7 +46,9 @@ def test_epochs_are_saved_as_often_as_asked_with_the_recall_as_score(tmp_path):
         state.finish_epoch(replace(EMPTY_RECORD, epoch=epoch, steps=5, recall={"recall_mean": recall}))
         saver.save_epoch(Learner(), state)
     folders = [tmp_path / "step-00000010", tmp_path / "step-00000020"]
-    assert reported == [events.CheckpointSaved(str(folder)) for folder in folders]
+    saved = [event for event in reported if isinstance(event, events.CheckpointSaved)]
+    assert [(event.folder, event.steps) for event in saved] == [(str(folders[0]), 10), (str(folders[1]), 20)]
+    assert reported[0] == events.Progress("saving") and all(event.seconds > 0 for event in saved)
     assert checkpoints.best(tmp_path).name == "step-00000010"
     assert saver.latest == folders[-1]
     assert peek(saver.latest).state == state and peek(saver.latest).identity == {"suite": {"seed": 0}}

@@ -8,6 +8,7 @@ from clipbench.training.collectives import (
     SingleRank,
     WindowReport,
     any_rank,
+    any_ranks,
     gather_memory,
     gather_values,
 )
@@ -34,13 +35,14 @@ def test_a_single_rank_receives_what_it_sends():
 
 
 def test_the_report_of_a_window_crosses_as_an_array():
-    report = WindowReport(Window(20, 1.25, 0.1 + 0.2), False, True, 1e18)
+    report = WindowReport(Window(20, 1.25, 0.1 + 0.2), False, True, 1e18, True)
     other = WindowReport(Window(20, 2.5, 0.0), True, False, 3.0)
-    exchanged = report.exchange(Pair([20, 2.5, 0, 1, 0, 3]))
+    exchanged = report.exchange(Pair([20, 2.5, 0, 1, 0, 3, 0]))
     assert exchanged == [report, other]
     assert [type(value) for value in exchanged[1].window] == [int, float, float] and exchanged[1].stop is True
 
 
 def test_a_flag_of_any_rank_counts_and_memory_is_of_each():
     assert any_rank(Pair([True]), False) and not any_rank(Pair([False]), False)
+    assert any_ranks(Pair([True, False]), False, False) == [True, False]
     assert gather_memory(Pair(list(b"[null, 5]")), Device(), 3) == [MemoryPeaks(7, 3), MemoryPeaks(None, 5)]

@@ -1,10 +1,12 @@
 """Windows of steps on a clock that the test moves."""
 
+import numpy as np
 import pytest
 
 from clipbench.api import Window
 from clipbench.api.config import TimingConfig
-from clipbench.training.throughput import Throughput, WindowTimer, measure, slowest_windows
+from clipbench.results.timing import Timing, measure
+from clipbench.training.throughput import WindowTimer, slowest_windows
 
 
 class Clock:
@@ -59,17 +61,26 @@ def test_what_happens_between_epochs_is_not_timed():
 
 def test_waiting_is_a_share_of_the_window():
     timer, clock = timer_of(warmup_steps=0, window_steps=2)
-    throughput = measure(run(timer, clock, 4, step_seconds=3.0, wait_seconds=1.0), batch_size=8)
-    assert throughput.data_wait == pytest.approx(0.25)
-    assert throughput.samples_per_second == pytest.approx(8 / 4)
-    assert throughput.step_seconds["p50"] == pytest.approx(4.0)
+    timing = measure(run(timer, clock, 4, step_seconds=3.0, wait_seconds=1.0), batch_size=8)
+    assert timing.data_wait == pytest.approx(0.25)
+    assert timing.throughput == pytest.approx(8 / 4)
+    assert timing.step_seconds["p50"] == pytest.approx(4.0)
 
 
 def test_no_window_no_figure():
-    assert measure([], 8) == Throughput(None, None, None, None)
+    assert measure([], 8) == Timing(None, None, None, None)
 
 
 def test_the_slowest_rank_of_each_window():
     windows = [[Window(10, 2.0, 0.1), Window(10, 4.0, 0.2)], [Window(10, 3.0, 0.3), Window(10, 3.5, 0.1)]]
     assert slowest_windows(windows) == ((10, 3.0, 0.3), (10, 4.0, 0.2))
     assert slowest_windows([[], []]) == ()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 101])
+def test_percentiles_are_those_of_numpy(count):
+    times = np.random.default_rng(count).random(count)
+    taken = measure([Window(1, float(seconds), 0.0) for seconds in times], 8).step_seconds
+    for share in (5, 50, 95):
+        assert taken[f"p{share}"] == pytest.approx(np.percentile(times, share), rel=1e-12)
+    assert taken["max"] == times.max()

@@ -24,6 +24,7 @@ EXPECTED: Mapping[str, str] = {
     "maximum": "at most {}",
     "exclusiveMinimum": "more than {}",
     "exclusiveMaximum": "less than {}",
+    "minLength": "a text of at least {} characters",
     "minItems": "at least {} items",
     "maxItems": "at most {} items",
     "pattern": "a text that matches {}",

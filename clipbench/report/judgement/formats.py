@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,19 @@ from typing import Any
 from clipbench.api.plain import to_plain
 from clipbench.compare.verdicts import Comparison, Judgement, Verdict
 from clipbench.errors import ExitCode, NotReadyError, UsageError, did_you_mean
+from clipbench.files.replacing import check_replaceable
 from clipbench.report.judgement import wording
 from clipbench.report.judgement.github import github
+from clipbench.report.judgement.headline import comparison_headline, headline
 from clipbench.report.judgement.junit import junit
 from clipbench.report.judgement.markdown import markdown
 
 # Fields of a comparison and of a verdict that comparison.schema.json has as they are.
 COMPARISON_FIELDS = ("runs", "suite", "case", "device", "precision", "world_size", "epoch", "status", "differences")
-VERDICT_FIELDS = ("metric", "status", "unit", "direction", "value", "reference", "difference", "tolerance", "error")
+VERDICT_FIELDS = (
+    *("metric", "status", "unit", "direction", "value", "reference", "difference", "tolerance", "error"),
+    "runs_needed",
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,15 @@ def parse_outputs(texts: Sequence[str]) -> tuple[Output, ...]:
     return tuple(outputs)
 
 
-def write_outputs(judgement: Judgement, outputs: Sequence[Output]) -> ExitCode:
-    """Write the judgement, files first; return its exit code.
+def check_outputs(outputs: Sequence[Output], inputs: Collection[Path]) -> None:
+    """Raise UsageError, before anything is written, for a file that was read or that no comparison has written."""
+    for output in outputs:
+        if output.path and not _is_summary(output.path):
+            check_replaceable(output.path, MARKS[output.form], inputs, f"--format {output.form}={output.path}")
+
+
+def write_outputs(judgement: Judgement, outputs: Sequence[Output], verbose: bool = False) -> ExitCode:
+    """Write the judgement, files first; return its exit code. ``verbose`` is for the table on the screen.
 
     Raises NotReadyError, with the verdict in its message, after the rest was written, where a file could not be.
     """
@@ -57,9 +69,11 @@ def write_outputs(judgement: Judgement, outputs: Sequence[Output]) -> ExitCode:
                 refused.append(f"{output.path}: cannot be written ({error.strerror}); choose another file")
     for output in outputs:
         if output.path is None:
-            _show(output.form, judgement)
+            _show(output.form, judgement, verbose)
     if refused:
-        raise NotReadyError("\n".join([*refused, f"the verdict: {wording.verdict_line(judgement)}"]))
+        raise NotReadyError(
+            "\n".join([*refused, headline(judgement), f"the verdict: {wording.verdict_line(judgement)}"])
+        )
     return judgement.exit_code
 
 
@@ -85,12 +99,12 @@ def _is_summary(path: Path) -> bool:
     return bool(summary) and path.resolve() == Path(str(summary)).resolve()
 
 
-def _show(form: str, judgement: Judgement) -> None:
+def _show(form: str, judgement: Judgement, verbose: bool) -> None:
     if form == "table":
         # It imports rich, which the other formats do without.
         from clipbench.report.judgement.terminal import print_table
 
-        print_table(judgement)
+        print_table(judgement, verbose)
         return
     # A log in ASCII, or a file name that is not Unicode, is no reason to lose the report.
     encoding = sys.stdout.encoding or "ascii"
@@ -111,8 +125,10 @@ def comparison_data(judgement: Judgement) -> dict[str, Any]:
         "schema_version": 3,
         "exit_code": int(judgement.exit_code),
         "meaning": wording.meaning(judgement),
-        "strict": judgement.strict,
+        "headline": headline(judgement),
+        "fail_on": ["fail", *sorted(judgement.fail_on - {"fail"})],
         "problems": list(judgement.problems),
+        "seen": to_plain(judgement.seen),
         "comparisons": [_comparison(comparison) for comparison in judgement.comparisons],
     }
 
@@ -125,6 +141,8 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "verdicts": [_verdict(verdict, comparison) for verdict in comparison.verdicts],
         "reasons": wording.comparison_reasons(comparison),
         "warnings": wording.comparison_warnings(comparison),
+        "headline": comparison_headline(comparison),
+        "changes": wording.changes(comparison),
     }
 
 
@@ -143,4 +161,12 @@ FORMS: Mapping[str, Callable[[Judgement], str]] = {
     "markdown": markdown,
     "junit": junit,
     "github": github,
+}
+# By what an earlier file of each format is known.
+MARKS: Mapping[str, str] = {
+    "table": ": exit code ",
+    "json": '"kind": "clipbench.comparison"',
+    "markdown": ": exit code ",
+    "junit": '<testsuites name="clipbench compare"',
+    "github": "title=clipbench compare::",
 }

@@ -1,19 +1,27 @@
 """A judgement as workflow commands, which GitHub shows as annotations of the run."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from clipbench.compare.verdicts import Comparison, Judgement
+from clipbench.compare.verdicts import WORST_FIRST, Comparison, Judgement, Level
 from clipbench.report.judgement import wording
+from clipbench.report.judgement.headline import headline
+
+LEVELS: tuple[Level, ...] = ("error", "warning", "notice", "none")
+
+
+MOST = 9  # GitHub shows ten of a kind for a step, and leaves the rest out in silence
 
 
 def github(judgement: Judgement) -> str:
-    """Return a line for each metric and result that is not a plain pass, for each refused file, and for the whole."""
+    """Return the verdict, then a line for each metric and result that is not a plain pass; at most nine in all."""
     lines = [command("error", "refused file", problem) for problem in judgement.problems]
-    for comparison in judgement.comparisons:
-        lines += _lines(comparison, judgement.strict)
-    level = "notice" if judgement.comparisons or judgement.problems else "error"
-    lines.append(command(level, "clipbench compare", wording.verdict_line(judgement)))
-    return "\n".join(lines) + "\n"
+    for comparison in sorted(judgement.comparisons, key=lambda one: WORST_FIRST.index(one.status)):
+        lines += _lines(comparison, judgement.fail_on)
+    level = {"none": "notice"}.get(judgement.level, judgement.level)
+    said = [headline(judgement), wording.verdict_line(judgement)]
+    if len(lines) > MOST - 1:
+        said.append(f"{len(lines) - MOST + 1} more annotations are not shown: the log's table has all")
+    return "\n".join([command(level, "clipbench compare", "\n".join(said)), *lines[: MOST - 1]]) + "\n"
 
 
 def command(level: str, title: str, message: str) -> str:
@@ -21,21 +29,14 @@ def command(level: str, title: str, message: str) -> str:
     return f"::{level} title={_data(title).replace(':', '%3A').replace(',', '%2C')}::{_data(message)}"
 
 
-def _lines(comparison: Comparison, strict: bool) -> Iterator[str]:
+def _lines(comparison: Comparison, fail_on: Collection[str]) -> Iterator[str]:
     title = comparison.title
     if comparison.unjudged:
         yield command("error", f"{title}: {comparison.status}", "\n".join(wording.comparison_reasons(comparison)))
         return
-    # GitHub shows ten of a kind: one line for all metrics with the same reason.
-    metrics_of: dict[tuple[str, str, str], list[str]] = {}
-    for verdict in comparison.verdicts:
-        if verdict.level(strict) != "none":
-            key = (verdict.level(strict), verdict.label, wording.reason(verdict, comparison) or verdict.label)
-            metrics_of.setdefault(key, []).append(verdict.metric)
-    for (level, label, why), metrics in metrics_of.items():
-        what = metrics[0] if len(metrics) == 1 else f"{len(metrics)} metrics"
-        message = why if len(metrics) == 1 else f"{', '.join(metrics)}: {why}"
-        yield command(level, f"{title}: {what}: {label}", message)
+    for verdict in sorted(comparison.verdicts, key=lambda one: LEVELS.index(one.level(fail_on))):
+        if (level := verdict.level(fail_on)) != "none":
+            yield command(level, f"{title}: {verdict.label}", wording.of_metric(verdict, comparison))
 
 
 def _data(text: str) -> str:

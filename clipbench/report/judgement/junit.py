@@ -5,12 +5,13 @@ The elements and attributes are those that Jenkins, GitLab, Azure and GitHub's r
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from clipbench.compare.verdicts import Comparison, Judgement, Verdict
 from clipbench.report.judgement import wording
+from clipbench.report.judgement.headline import comparison_headline
 from clipbench.report.quantity import allowed_text, difference_text, quantity
 
 FACTS = ("suite", "case", "device", "precision", "world_size", "epoch", "status")
@@ -27,7 +28,7 @@ def junit(judgement: Judgement) -> str:
     for comparison in judgement.comparisons:
         seen[comparison.case] += 1
         nth = f" ({seen[comparison.case]})" if seen[comparison.case] > 1 else ""
-        _add_comparison(root, comparison, comparison.case.replace(".", "_") + nth, judgement.strict)
+        _add_comparison(root, comparison, comparison.case.replace(".", "_") + nth, judgement.fail_on)
     if judgement.problems:
         _add_problems(root, "refused files", judgement.problems)
     if not len(root):
@@ -40,7 +41,7 @@ def junit(judgement: Judgement) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{clean(ElementTree.tostring(root, encoding="unicode"))}\n'
 
 
-def _add_comparison(root: Element, comparison: Comparison, name: str, strict: bool) -> None:
+def _add_comparison(root: Element, comparison: Comparison, name: str, fail_on: Collection[str]) -> None:
     suite = SubElement(root, "testsuite", name=comparison.title)
     properties = SubElement(suite, "properties")
     facts = {"runs": " ".join(comparison.runs), **{key: getattr(comparison, key) for key in FACTS}}
@@ -48,16 +49,25 @@ def _add_comparison(root: Element, comparison: Comparison, name: str, strict: bo
     for key, value in facts.items():
         if value is not None:
             SubElement(properties, "property", name=key, value=str(value))
-    whole = _add_case(suite, name, "result")
-    if comparison.unjudged:
-        reasons = wording.comparison_reasons(comparison) or [comparison.status]
-        SubElement(whole, "error", type=comparison.status, message=reasons[0]).text = "\n".join(reasons)
+    _add_whole(_add_case(suite, name, "result"), comparison, fail_on)
     for verdict in comparison.verdicts:
-        why = wording.reason(verdict, comparison) or verdict.label
-        _add_verdict(_add_case(suite, name, verdict.metric), verdict, why, strict)
+        why = wording.of_metric(verdict, comparison) if verdict.cause else verdict.label
+        _add_verdict(_add_case(suite, name, verdict.metric), verdict, why, fail_on)
 
 
-def _add_verdict(case: Element, verdict: Verdict, why: str, strict: bool) -> None:
+def _add_whole(case: Element, comparison: Comparison, fail_on: Collection[str]) -> None:
+    """Add what came of a comparison, in the sentence that every output begins with."""
+    said, changes = comparison_headline(comparison), wording.changes(comparison)
+    lines = [said, *wording.comparison_reasons(comparison)]
+    lines += [f"changed since the baseline: {', '.join(changes)}"] if changes else []
+    if comparison.level(fail_on) == "error":
+        kind = "error" if comparison.unjudged else "failure"
+        SubElement(case, kind, type=comparison.status, message=said).text = "\n".join(lines)
+    else:
+        SubElement(case, "system-out").text = "\n".join(lines)
+
+
+def _add_verdict(case: Element, verdict: Verdict, why: str, fail_on: Collection[str]) -> None:
     lines = [
         f"value: {quantity(verdict.value)} {verdict.unit}, {verdict.direction} is better",
         f"compared with: {quantity(verdict.reference)}",
@@ -65,7 +75,7 @@ def _add_verdict(case: Element, verdict: Verdict, why: str, strict: bool) -> Non
         f"still passes: {allowed_text(verdict)}",
         *filter(None, [wording.detail(verdict), why if verdict.cause else None]),
     ]
-    if verdict.level(strict) == "error":
+    if verdict.level(fail_on) == "error":
         # A failure is a figure that is not as it should be; an error, no figure to judge.
         kind = "error" if verdict.status == "missing" else "failure"
         SubElement(case, kind, type=verdict.label, message=why).text = "\n".join(lines)

@@ -1,16 +1,19 @@
 """A judgement as Markdown for a job summary or a comment: the verdict, a table, then what is not a plain pass."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from clipbench.compare.verdicts import Comparison, Difference, Judgement, Level, Verdict
 from clipbench.report.judgement import wording
+from clipbench.report.judgement.headline import comparison_headline, headline
+from clipbench.report.metric_words import metric_words, unit_words
 from clipbench.report.quantity import NONE, allowed_text, difference_text, quantity
+from clipbench.results.metrics import BEST_METRIC, THROUGHPUT
 
 # GitHub refuses a comment of 65,536 characters and a summary of a megabyte.
 ROWS, DETAILS = 100, 20
 SIGNS: dict[Level, str] = {"error": "❌", "warning": "⚠️", "notice": "ℹ️", "none": "✅"}  # the worst first
-OVERVIEW_HEADER = ("verdict", "result", "device", "against", "recall mean", "pairs/s")
+OVERVIEW_HEADER = ("verdict", "result", "device", "against", "recall mean (%)", "throughput (pairs/s)")
 DETAIL_HEADER = ("verdict", "metric", "value", "compared with", "difference", "still passes")
 DIFFERENCES_HEADER = ("what differs", "here", "there", "rules out")
 RULES_OUT = {"all": "everything", "speed": "speed", "nothing": NONE}
@@ -18,16 +21,16 @@ RULES_OUT = {"all": "everything", "speed": "speed", "nothing": NONE}
 
 def markdown(judgement: Judgement) -> str:
     """Return the whole judgement; of many results the worst first, and how many are left out."""
-    strict = judgement.strict
-    ranked = sorted(judgement.comparisons, key=lambda comparison: list(SIGNS).index(comparison.level(strict)))
-    sign = SIGNS["error" if judgement.exit_code else "none"]
-    blocks = [f"### {sign} clipbench compare: {escape(wording.verdict_line(judgement))}"]
+    fail_on = judgement.fail_on
+    ranked = sorted(judgement.comparisons, key=lambda comparison: list(SIGNS).index(comparison.level(fail_on)))
+    counts = escape(f"clipbench compare: {wording.verdict_line(judgement)}")
+    blocks = [f"### {SIGNS[judgement.level]} {escape(headline(judgement))}", counts]
     if judgement.problems:
         blocks.append(f"Refused files:\n\n{_list(judgement.problems)}")
-    blocks.append(table(OVERVIEW_HEADER, "llllrr", [_overview(one, strict) for one in ranked[:ROWS]]))
+    blocks.append(table(OVERVIEW_HEADER, "llllrr", [_overview(one, fail_on) for one in ranked[:ROWS]]))
     if len(ranked) > ROWS:
         blocks.append(f"{len(ranked) - ROWS:,} more results are not shown.")
-    blocks += [_detail(comparison, strict) for comparison in ranked[:DETAILS]]
+    blocks += [_detail(comparison, fail_on) for comparison in ranked[:DETAILS]]
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
@@ -55,29 +58,31 @@ def table(header: Sequence[str], align: str, rows: Sequence[Sequence[str]]) -> s
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
 
 
-def _overview(comparison: Comparison, strict: bool) -> list[str]:
+def _overview(comparison: Comparison, fail_on: Collection[str]) -> list[str]:
     """Return the row of one result."""
-    level = comparison.level(strict)
-    word = "warn" if comparison.status == "pass" and comparison.warned else comparison.status
+    level, word = comparison.level(fail_on), comparison.label
     verdicts = {verdict.metric: verdict for verdict in comparison.verdicts}
     return [
         f"{SIGNS[level]} {f'**{word}**' if level == 'error' else word}",
         code(comparison.title),
         escape(wording.machine(comparison.device, comparison.precision, comparison.world_size)),
         code(comparison.against.name) if comparison.against else NONE,
-        *(_value_and_difference(verdicts.get(name)) for name in ("recall_mean", "samples_per_second")),
+        *(_value_and_difference(verdicts.get(name)) for name in (BEST_METRIC, THROUGHPUT)),
     ]
 
 
-def _detail(comparison: Comparison, strict: bool) -> str:
+def _detail(comparison: Comparison, fail_on: Collection[str]) -> str:
     """Return every metric of one result; folded away where it passes."""
-    level = comparison.level(strict)
+    level = comparison.level(fail_on)
     decided = [v for v in comparison.verdicts if v.status not in ("pass", "ungated")]
-    details = [f"{v.metric}: {text}" for v in decided if (text := wording.detail(v))]
+    details = [f"{metric_words(v.metric)}: {text}" for v in decided if (text := wording.detail(v))]
+    changed = wording.changes(comparison)
     blocks = [
         f"<details{'' if level == 'none' else ' open'}>"
-        f"<summary>{_html(f'{SIGNS[level]} {escape(comparison.title)}: {comparison.status}')}</summary>",
-        table(DETAIL_HEADER, "llrrrr", [_metric(verdict, strict) for verdict in comparison.verdicts]),
+        f"<summary>{_html(f'{SIGNS[level]} {escape(comparison.title)}: {comparison.label}')}</summary>",
+        escape(comparison_headline(comparison)),
+        escape(f"Changed since the baseline: {', '.join(changed)}") if changed else "",
+        table(DETAIL_HEADER, "llrrrr", [_metric(verdict, fail_on) for verdict in comparison.verdicts]),
         _list([*wording.comparison_reasons(comparison), *wording.comparison_warnings(comparison), *details]),
         table(DIFFERENCES_HEADER, "llll", [_difference(difference) for difference in comparison.differences]),
         "</details>",
@@ -85,11 +90,11 @@ def _detail(comparison: Comparison, strict: bool) -> str:
     return "\n\n".join(filter(None, blocks))
 
 
-def _metric(verdict: Verdict, strict: bool) -> list[str]:
+def _metric(verdict: Verdict, fail_on: Collection[str]) -> list[str]:
     """Return the row of one metric."""
     return [
-        "not gated" if verdict.status == "ungated" else f"{SIGNS[verdict.level(strict)]} {verdict.label}",
-        f"{code(verdict.metric)} ({escape(verdict.unit)})",
+        "" if verdict.status == "ungated" else f"{SIGNS[verdict.level(fail_on)]} {verdict.label}",
+        f"{escape(metric_words(verdict.metric))} ({escape(unit_words(verdict.unit))})",
         quantity(verdict.value),
         quantity(verdict.reference),
         difference_text(verdict),

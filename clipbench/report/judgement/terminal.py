@@ -11,16 +11,18 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clipbench.compare.verdicts import Comparison, Judgement, Verdict
+from clipbench.compare.comparing import CURVE
+from clipbench.compare.verdicts import Against, Comparison, Judgement, Verdict
 from clipbench.report.judgement import wording
-from clipbench.report.quantity import NONE, quantity
-from clipbench.results.metrics import RECALL_AT
+from clipbench.report.judgement.headline import comparison_headline, headline
+from clipbench.report.metric_words import metric_words
+from clipbench.report.quantity import NONE, amount, plain_figure, quantity
+from clipbench.results.metrics import BEST_METRIC, RECALL_AT, THROUGHPUT
 
 SHORT = {**{f"recall@{k}": f"R@{k}" for k in RECALL_AT}, "recall_mean": "mean"}
 COLUMNS = {
     **{f"{side}_{name}": f"{side}\n{short}" for side in ("text", "image") for name, short in SHORT.items()},
-    "recall_mean": "both\nmean",
-    "samples_per_second": "pairs\nper s",
+    BEST_METRIC: "both\nmean",
 }
 LABEL_WIDTH, NUMBER_WIDTH = 9, 6
 GATE_WORDS = {
@@ -31,55 +33,78 @@ GATE_WORDS = {
     "fail": "FAIL",
     "missing": "MISS",
     "not comparable": "n/c",
-    "ungated": "none",
+    "ungated": "",
 }
 STYLES = {"pass": "green", "fail": "bold red", "missing": "bold red", "failed case": "bold red"}
-MOST_DIFFERENCES = 8
-WHOLE_RUN = ("seconds_to_quality", "epochs_to_quality", "loss_curve")
-LEGEND = (
-    "text is image -> text recall, image is text -> image recall, both in percent\n"
-    "+/- is half the 95% interval of the difference: chance of sampling and repeats\n"
-    "gate: MISS = gated but missing, unsure = too few or too noisy runs to tell,\n"
-    "BETTER = by more than is allowed downwards, n/c = not comparable,\n"
-    "none = shown, not gated"
+# What a word in the row of gates means, where it does not say so itself.
+LEGEND = {
+    "better": "BETTER: by more than is allowed on the worse side",
+    "inconclusive": "unsure: inconclusive, too few or too noisy runs to tell",
+    "missing": "MISS: gated, but the result does not have it; it fails",
+    "not comparable": "n/c: not comparable",
+}
+COLUMNS_LEGEND = (
+    "text is image -> text recall, image is text -> image recall, both in percent",
+    "+/- is half the 95 % interval of the difference: chance of sampling and repeats",
+    "gate: empty where a figure is only shown",
 )
 
 
-def print_table(judgement: Judgement) -> None:
+def print_table(judgement: Judgement, verbose: bool = False) -> None:
     """Print the comparison, in colour where the terminal has it."""
-    Console(highlight=False).print(comparison_report(judgement), crop=False)
+    Console(highlight=False).print(comparison_report(judgement, verbose), crop=False)
 
 
 def table_text(judgement: Judgement) -> str:
     """Return what a terminal of 79 columns without colour shows."""
     console = Console(file=io.StringIO(), width=79, highlight=False, color_system=None, force_terminal=False)
     with console.capture() as capture:
-        console.print(comparison_report(judgement))
+        console.print(comparison_report(judgement), crop=False)
     return capture.get()
 
 
-def comparison_report(judgement: Judgement) -> Group:
-    """Return the table, reasons for all that does not simply pass, refused files, and the verdict in one line."""
-    parts: list[RenderableType] = []
+def comparison_report(judgement: Judgement, verbose: bool = False) -> Group:
+    """Return the verdict in a sentence, a table, what does not simply pass, refused files, and the exit code.
+
+    ``verbose`` adds how each verdict was decided, and what every word means.
+    """
+    parts: list[RenderableType] = [_line(headline(judgement), style="bold")]
+    alone = len(judgement.comparisons) == 1
+    if alone and (changed := _changed(judgement.comparisons[0])):
+        parts.append(_line(changed))
     if judgement.comparisons:
-        parts += [comparison_table(judgement), Text(), Text(LEGEND, style="dim"), Text()]
+        parts += [Text(), _grid(header=True), Text()]
     for comparison in judgement.comparisons:
-        if notes := list(_notes(comparison)):
-            parts += [_heading(comparison), *map(_bullet, notes), Text()]
+        parts += [*_block(comparison, alone, verbose), Text()]
     if judgement.problems:
         parts += [Text("refused files", style=STYLES["fail"]), *map(_bullet, judgement.problems), Text()]
-    parts.append(Text(wording.verdict_line(judgement), style="bold"))
+    if legend := _legend(judgement, verbose):
+        parts += [Text("\n".join(legend), style="dim"), Text()]
+    parts.append(wrapped(wording.seen_line(judgement.seen)))
+    parts.append(_line(wording.verdict_line(judgement), style="bold"))
     return Group(*parts)
 
 
-def comparison_table(judgement: Judgement) -> Group:
-    """Return a block for each result, under one header: its figures, those it is compared with, each gate in a word."""
-    parts: list[RenderableType] = [_grid(header=True)]
-    for comparison in judgement.comparisons:
-        parts += [Text(), _heading(comparison), Text(_origin(comparison), style="dim", overflow="fold")]
-        if comparison.status != "failed case" or comparison.epoch is not None:
-            parts += [_rows(comparison), *_other_metrics(comparison)]
-    return Group(*parts)
+def _block(comparison: Comparison, alone: bool, verbose: bool) -> Iterator[RenderableType]:
+    """Yield one result: its figures, those it is compared with, each gate in a word, and what is to be said of it.
+
+    Of one that is ``alone`` the sentence, and what changed, stand above the table.
+    """
+    yield _heading(comparison)
+    yield Text(_origin(comparison), style="dim", overflow="fold")
+    if not alone:
+        yield from map(_line, filter(None, [comparison_headline(comparison), _changed(comparison)]))
+    if comparison.status != "failed case" or comparison.epoch is not None:
+        yield _rows(comparison)
+        yield from _other_metrics(comparison)
+    yield from map(_bullet, _notes(comparison, verbose))
+
+
+def _legend(judgement: Judgement, verbose: bool) -> list[str]:
+    """Return what the words in the row of gates mean: those that are there, all of them where ``verbose``."""
+    there = {verdict.label for comparison in judgement.comparisons for verdict in comparison.verdicts}
+    words = [line for label, line in LEGEND.items() if verbose or label in there]
+    return [*COLUMNS_LEGEND, *words] if verbose else words
 
 
 def _rows(comparison: Comparison) -> Table:
@@ -87,9 +112,9 @@ def _rows(comparison: Comparison) -> Table:
     verdicts = {verdict.metric: verdict for verdict in comparison.verdicts}
     shown = [verdicts.get(name) for name in COLUMNS]
 
-    def add(label: str, cell: Callable[[Verdict], str], styled: bool = False) -> None:
-        texts = [Text(cell(v), _style(v.label) if styled else "") if v else Text(NONE) for v in shown]
-        if any(text.plain != NONE for text in texts):
+    def add(label: str, cell: Callable[[Verdict], str], styled: bool = False, absent: str = NONE) -> None:
+        texts = [Text(cell(v), _style(v.label) if styled else "") if v else Text(absent) for v in shown]
+        if any(text.plain not in (NONE, "") for text in texts):
             grid.add_row(label, *texts)
 
     add("result", lambda verdict: number(verdict.value), styled=True)
@@ -97,7 +122,7 @@ def _rows(comparison: Comparison) -> Table:
         add(comparison.against.kind, lambda verdict: number(verdict.reference))
         add("diff", lambda verdict: number(verdict.difference, sign="+"))
         add("+/-", lambda verdict: number(verdict.error if verdict.difference is not None else None))
-        add("gate", lambda v: NONE if v.reference is None and v.value is None else GATE_WORDS[v.label], styled=True)
+        add("gate", lambda verdict: GATE_WORDS[verdict.label], styled=True, absent="")
     return grid
 
 
@@ -116,8 +141,9 @@ def _grid(header: bool) -> Table:
 
 
 def _heading(comparison: Comparison) -> Text:
-    word = comparison.status.upper()
-    return Text.assemble((word, _style(comparison.status)), "  ", (comparison.title, "bold"), overflow="fold")
+    return Text.assemble(
+        (comparison.label.upper(), _style(comparison.label)), "  ", (comparison.title, "bold"), overflow="fold"
+    )
 
 
 def _origin(comparison: Comparison) -> str:
@@ -130,34 +156,43 @@ def _origin(comparison: Comparison) -> str:
 
 
 def _other_metrics(comparison: Comparison) -> Iterator[Text]:
-    """Yield the figures that have no column: compared with something, of a whole run, or shown and no more."""
-    unknown = []
-    for verdict in (v for v in comparison.verdicts if v.metric not in COLUMNS):
-        if verdict.reference is None and verdict.metric not in WHOLE_RUN:
-            unknown.append(f"{verdict.metric} ({verdict.unit}) {_digits(verdict.value)}")
-            continue
-        line = f"{verdict.metric} ({verdict.unit}): {_digits(verdict.value)}"
-        if comparison.against and verdict.reference is not None and verdict.metric != "loss_curve":
-            line += f", {comparison.against.kind} {_digits(verdict.reference)}"
-        yield Text.assemble(f"{line}, gate ", (GATE_WORDS[verdict.label], _style(verdict.label)))
-    if unknown:
-        yield Text(f"ungated: {', '.join(unknown)}", overflow="fold")
+    """Yield the figures that have no column: throughput, then those with a gate or a figure beside, then the others."""
+    others = [verdict for verdict in comparison.verdicts if verdict.metric not in COLUMNS]
+    compared = [v for v in others if v.metric == THROUGHPUT or v.reference is not None or v.status != "ungated"]
+    for verdict in sorted(compared, key=lambda one: one.metric != THROUGHPUT):
+        yield _other_metric(verdict, comparison.against)
+    if unknown := [f"{metric_words(v.metric)} {amount(v.value, v.unit)}" for v in others if v not in compared]:
+        yield _line(f"only shown: {', '.join(unknown)}")
 
 
-def _digits(value: float | None) -> str:
-    return NONE if value is None else f"{value:.6g}"
+def _other_metric(verdict: Verdict, against: Against | None) -> Text:
+    line, gate = f"{metric_words(verdict.metric)}: {amount(verdict.value, verdict.unit)}", GATE_WORDS[verdict.label]
+    if against and verdict.reference is not None and verdict.metric != CURVE:
+        line += f", {against.kind} {plain_figure(verdict.reference, verdict.unit)}{_share(verdict)}"
+    return Text.assemble(f"{line}, gate " if gate else line, (gate, _style(verdict.label)), overflow="fold")
 
 
-def _notes(comparison: Comparison) -> Iterator[str]:
-    """Yield why it does not pass, what is worth a look, and what differs."""
-    kind = wording.kind_of(comparison)
-    yield from wording.comparison_reasons(comparison)
-    yield from (f"warning: {warning}" for warning in wording.comparison_warnings(comparison))
+def _share(verdict: Verdict) -> str:
+    """Return the difference of a throughput in percent."""
+    if verdict.metric != THROUGHPUT or not verdict.reference or verdict.difference is None:
+        return ""
+    return f" ({100 * verdict.difference / verdict.reference:+.1f} %)"
+
+
+def _changed(comparison: Comparison) -> str:
+    changes = wording.changes(comparison)
+    return f"changed since the baseline: {', '.join(changes)}" if changes else ""
+
+
+def _notes(comparison: Comparison, verbose: bool) -> Iterator[str]:
+    """Yield why it does not pass, what is worth a look, and what was allowed; nothing that the sentence has said."""
+    said, kind = comparison_headline(comparison), wording.kind_of(comparison)
+    yield from (reason for reason in wording.comparison_reasons(comparison) if reason not in said)
+    warnings = ((verdict.label, wording.of_metric(verdict, comparison)) for verdict in comparison.warned)
+    yield from (f"{label}: {warning}" for label, warning in warnings if warning not in said)
+    yield from (wording.hindrance(one, alone=len(comparison.runs) == 1) for one in comparison.hindrances)
     yield from (f"allowed: {wording.sentence(d, kind)}" for d in comparison.differences if d.allowed)
-    free = [difference for difference in comparison.differences if difference.blocks == "nothing"]
-    yield from (f"differs, does not count: {wording.sentence(d, kind)}" for d in free[:MOST_DIFFERENCES])
-    if len(free) > MOST_DIFFERENCES:
-        yield f"and {len(free) - MOST_DIFFERENCES} more such differences (--format json has all)"
+    yield from wording.details(comparison) if verbose else ()
 
 
 def _style(status: str) -> str:
@@ -168,13 +203,17 @@ def _bullet(line: str) -> Text:
     return wrapped(f"- {line}", indent=2)
 
 
-def wrapped(line: str, indent: int = 0) -> Text:
+def _line(line: str, style: str = "") -> Text:
+    return wrapped(line, style=style)
+
+
+def wrapped(line: str, indent: int = 0, style: str = "") -> Text:
     """Return ``line`` broken between words only, every part indented: a path is never cut, so that it can be copied.
 
     Print it with ``crop=False``: a word that is too long for a line stands out of it.
     """
-    margin = " " * indent
+    margin, line = " " * indent, line.replace(" %", "\N{NO-BREAK SPACE}%")  # a number keeps its sign
     parts = textwrap.wrap(
         line, 78, initial_indent=margin, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
     )
-    return Text("\n".join(parts), no_wrap=True, overflow="ignore")
+    return Text("\n".join(parts).replace("\N{NO-BREAK SPACE}%", " %"), style=style, no_wrap=True, overflow="ignore")

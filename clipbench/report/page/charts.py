@@ -22,7 +22,7 @@ MOST_RUNS = len(PARTS["shared"]["run_shapes"])
 class Chart:
     """One chart over the epochs. ``name`` is the picture's file name without its ending.
 
-    ``curves`` has the label of each line by the field or recall of an epoch record that it draws.
+    ``curves`` has the label of each line by the field or recall of an epoch record, or of its telemetry, that it draws.
     """
 
     name: str

@@ -11,9 +11,10 @@ from clipbench.api.result import Result
 from clipbench.compare.comparing import ordered
 from clipbench.compare.history import Band, History, Series, commits_of
 from clipbench.compare.trend import age
+from clipbench.report.metric_words import unit_words
 from clipbench.report.page.charts import Chart
 from clipbench.report.page.runs import Run, shortened
-from clipbench.report.page.words import metric_words, unit_words, when
+from clipbench.report.page.words import metric_words, when
 from clipbench.report.quantity import figure
 from clipbench.results.metrics import RECALL_NAMES
 

@@ -14,7 +14,7 @@ from clipbench.errors import UsageError
 from clipbench.report.page.charts import EPOCH_CHARTS, MOST_RUNS, Chart
 
 SHOWN = 6  # runs in full, unless the command names them
-HEADLINES = ("recall_mean", "text_recall_mean", "image_recall_mean", "samples_per_second")
+HEADLINES = ("recall_mean", "text_recall_mean", "image_recall_mean", "throughput")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,10 @@ class Run:
     @functools.cached_property
     def curves(self) -> dict[str, list[float | None]]:
         """The values of every chart over the epochs, one list for each key, and ``epoch`` itself."""
-        records = [{**(record.recall or {}), **vars(record)} for record in self.result.epochs]
+        records = [
+            {**(record.recall or {}), **(vars(record.telemetry) if record.telemetry else {}), **vars(record)}
+            for record in self.result.epochs
+        ]
         keys = ["epoch", *(key for chart in EPOCH_CHARTS for key in chart.curves)]
         return {key: [shortened(finite(record.get(key))) for record in records] for key in keys}
 

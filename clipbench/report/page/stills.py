@@ -53,7 +53,7 @@ def _over_time(history: Mapping[str, Any]) -> Iterator[tuple[str, Spec]]:
     """Yield the pictures of the series that the page shows first, unless it has one result alone."""
     series = history["series"][long_series(history)]
     metrics = {metric["name"]: metric for metric in series["metrics"] if len(series["runs"]) > 1}
-    for metric in (metrics[name] for name in ("recall_mean", "samples_per_second") if name in metrics):
+    for metric in (metrics[name] for name in ("recall_mean", "throughput") if name in metrics):
         title = f"{metric['words']}: {series['name']}"
         rows = history_rows(history, series, metric)
         yield f"history_{metric['name']}", history_chart("date", title, metric["unit"], fixed=True, rows=rows)

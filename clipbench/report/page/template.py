@@ -7,7 +7,8 @@ from importlib import resources
 from typing import Any
 
 from clipbench.report.judgement import wording
-from clipbench.report.page.words import metric_words, unit_words, when
+from clipbench.report.metric_words import unit_words
+from clipbench.report.page.words import metric_words, when
 from clipbench.report.quantity import MINUS, allowed_text, difference_text, figure
 
 

@@ -1,25 +1,12 @@
 """Words of the page alone."""
 
-METRICS = {
-    **{f"{side}_recall@{k}": f"{side.capitalize()} R@{k}" for side in ("text", "image") for k in (1, 5, 10)},
-    "text_recall_mean": "Text mean",
-    "image_recall_mean": "Image mean",
-    "val_loss": "Validation loss",
-    "train_loss": "Training loss",
-    "samples_per_second": "Throughput",
-    "seconds_to_quality": "Time to quality",
-    "loss_curve": "Loss curve, relative error",
-}
+from clipbench.report import metric_words as words
 
 
 def metric_words(name: str) -> str:
-    """Return a metric's name for people; one that is not known keeps its own, without underscores."""
-    return METRICS.get(name) or name.replace("_", " ").capitalize()
-
-
-def unit_words(unit: str) -> str:
-    """Return the unit as it stands after a number."""
-    return "%" if unit == "percent" else unit
+    """Return a metric's name as it begins a line."""
+    text = words.metric_words(name)
+    return text[:1].upper() + text[1:]
 
 
 def when(started: str) -> str:

@@ -13,9 +13,11 @@ from clipbench import __version__
 from clipbench.compare.gate import Request, load
 from clipbench.compare.history import History, Point, judge_history
 from clipbench.compare.trend import exit_code
-from clipbench.compare.verdicts import WORST_FIRST, Comparison
+from clipbench.compare.verdicts import WORST_FIRST, Comparison, Judgement
 from clipbench.errors import ExitCode, NotReadyError, UsageError
-from clipbench.report.judgement.wording import comparison_reasons, kind_of, reason, sentence
+from clipbench.files.replacing import check_replaceable
+from clipbench.report.judgement.headline import comparison_headline, headline
+from clipbench.report.judgement.wording import changes, comparison_reasons, kind_of, of_metric, sentence
 from clipbench.report.page.charts import EPOCH_CHARTS, Chart, comparison_chart, epoch_chart, history_chart
 from clipbench.report.page.data import difference_rows, fact_table, history_data, long_series
 from clipbench.report.page.runs import Run, choose, runs_in_full
@@ -35,6 +37,8 @@ def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = 
     _check_extra()
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file; expected a folder; it is created where there is none")
+    _check_pictures(out)
+    check_replaceable(out / "index.html", '<meta name="generator" content="clipbench ', (), f"--out {out}: index.html")
     with ThreadPoolExecutor(max_workers=1) as beside:
         # It takes two seconds, outside Python: results are read meanwhile.
         code = beside.submit(libraries)
@@ -49,6 +53,15 @@ def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = 
     elif not problems:
         print(f"clipbench: no result under {' '.join(map(str, request.paths))}; nothing was written", file=sys.stderr)
     return exit_code(history.series, problems)
+
+
+def _check_pictures(out: Path) -> None:
+    """Raise UsageError for pictures with the names of ours in a folder that has no page of ours."""
+    if out.joinpath("index.html").exists():
+        return
+    for path in out.glob("*.png"):
+        if path.stem.startswith("history_") or path.stem in ("comparison", *(chart.name for chart in EPOCH_CHARTS)):
+            raise UsageError(f"--out {out}: there is {path.name} of another origin; choose another folder")
 
 
 def _check_extra() -> None:
@@ -97,6 +110,7 @@ def page_data(title: str, runs: Sequence[Run], history: History, data: dict[str,
         "now": now,
         "all": _counts(point for series in history.series for point in series.points),
         "judgement": history.judgement,
+        "headline": headline(_of_newest(history)),
         # The numbers beside the verdict are of a run that decides it, where one is shown.
         "hero": next((index for index, run in enumerate(runs) if run.status == now[0][0]), 0),
         "runs": runs,
@@ -134,14 +148,23 @@ def script_data(runs: Sequence[Run], charts: Sequence[Chart], history: dict[str,
 def shown_of(comparison: Comparison, first: bool) -> dict[str, Any]:
     """Return what the page shows of a comparison; of one that is not its run's ``first``, metrics it compares alone."""
     shown = [verdict for verdict in comparison.verdicts if first or verdict.reference is not None]
-    in_table = {f"{verdict.metric}: {reason(verdict, comparison)}" for verdict in shown}
-    kind = kind_of(comparison)
+    said, kind = comparison_headline(comparison), kind_of(comparison)
+    in_table = {of_metric(verdict, comparison) for verdict in shown if verdict.cause}
     return {
         "verdicts": shown,
-        "reasons": [line for line in comparison_reasons(comparison) if line not in in_table],
+        "headline": said,
+        "changes": changes(comparison),
+        "reasons": [line for line in comparison_reasons(comparison) if line not in in_table and line not in said],
         # Those that rule a verdict out are among the reasons.
-        "differences": [sentence(d, kind) for d in comparison.differences if d.blocks == "nothing" or d.allowed],
+        "differences": [sentence(d, kind) for d in comparison.differences if d.allowed],
     }
+
+
+def _of_newest(history: History) -> Judgement:
+    """Return the judgement of what holds now: the newest results alone, each by the worst of its comparisons."""
+    newest = (history.by_run[point.result.run_id] for point in history.newest)
+    worst = tuple(min(found, key=lambda one: WORST_FIRST.index(one.status)) for found in newest)
+    return Judgement(worst, history.judgement.problems)
 
 
 def _counts(points: Iterable[Point]) -> list[tuple[str, int]]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clipbench.api import NotReadyError
+from clipbench.api import DatasetRequest, NotReadyError
 from clipbench_flickr8k.annotations import Annotations
 from clipbench_flickr8k.pictures import ANIMATED, MISNAMED, Look, look_at
 
@@ -24,10 +24,12 @@ class Pictures:
     """The pictures that annotation files list, each by its path, as text.
 
     ``listed`` has all, in order, ``absent`` those that are not there, ``looks`` the outcome of checking the others.
+    ``outside`` names the first that a link leads out of the data root; it is empty where none does.
     """
 
     listed: list[str]
     absent: list[str]
+    outside: str = ""
     looks: dict[str, Look] = field(default_factory=dict)
 
     @property
@@ -47,9 +49,10 @@ class Pictures:
 
 
 def find_pictures(root: Path, annotations: Iterable[Annotations]) -> Pictures:
-    """Find every picture by one listing of each folder; raise NotReadyError if a link leads one out of the root."""
+    """Find every picture by one listing of each folder."""
     listed: dict[str, None] = {}
     absent: list[str] = []
+    outside = ""
     folders: dict[str, dict[str, bool]] = {}
     for one in annotations:
         homes = {os.path.realpath(root), os.path.realpath(one.path.parent)}
@@ -59,28 +62,40 @@ def find_pictures(root: Path, annotations: Iterable[Annotations]) -> Pictures:
             listed[path] = None
             folder, _, name = path.rpartition("/")
             if folder not in folders:
-                _refuse_outside(folder, homes, one, number)
+                outside = outside or _outside(folder, homes, one, number)
                 folders[folder] = _list(folder)
             is_link = folders[folder].get(name)
             # Checked again: some file systems list a name in another case or Unicode form than they open.
             if is_link is None and not (folders[folder] and os.path.isfile(path)):  # noqa: PTH113 -- no error on odd names
                 absent.append(path)
             elif is_link is not False:
-                _refuse_outside(path, homes, one, number)
-    return Pictures(list(listed), absent)
+                outside = outside or _outside(path, homes, one, number)
+    return Pictures(list(listed), absent, outside)
 
 
-def skipped_pictures(root: Path, annotations: Annotations, cache: Path, trust: bool) -> dict[str, str]:
+def allowed_pictures(request: DatasetRequest, annotations: Iterable[Annotations]) -> Pictures:
+    """Find every picture; raise NotReadyError if a link leads one out of a root that the user has not named."""
+    pictures = find_pictures(request.root, annotations)
+    if pictures.outside and not request.trusted:
+        raise NotReadyError(
+            f"{pictures.outside}; put the files themselves there, or, where you trust what its links lead to, "
+            f"name the data root: --set dataset.root={request.root}"
+        )
+    return pictures
+
+
+def skipped_pictures(request: DatasetRequest, annotations: Annotations) -> dict[str, str]:
     """Return the pictures of one annotation file that cannot be used, and why; all pictures are decoded for it.
 
-    The outcome is kept in ``cache`` under a hash of the names, sizes and times of all files. With ``trust`` such a
-    record is used as it is. Else headers are checked too, and a newly broken one makes the record invalid.
+    The outcome is kept in ``request.cache`` under a hash of the names, sizes and times of all files. If the request is
+    ``checked``, such a record is used as it is. Else headers are checked too, and a newly broken one makes the record
+    invalid.
     """
-    pictures = find_pictures(root, [annotations])
+    pictures = allowed_pictures(request, [annotations])
     absent = dict.fromkeys(pictures.absent, "no such file")
-    record = cache / "pictures" / f"{_state(pictures)}.json"
+    record = request.cache / "pictures" / f"{_state(pictures)}.json"
     known = _read_record(record)
-    if known is not None and not trust:
+    if known is not None and not request.checked:
         pictures.look(deep=False)
         if not set(pictures.unusable) <= set(known):
             known = None
@@ -124,14 +139,13 @@ def overlap(train: Annotations, val: Annotations) -> list[str]:
     return [f"{shared}: their recall measures memorisation"]
 
 
-def _refuse_outside(path: str, homes: set[str], annotations: Annotations, number: int) -> None:
+def _outside(path: str, homes: set[str], annotations: Annotations, number: int) -> str:
+    """Return a sentence where a link leads ``path`` out of its ``homes``, else nothing."""
     real = os.path.realpath(path)
-    if not any(real == home or real.startswith(home.rstrip(os.sep) + os.sep) for home in homes):
-        image = annotations.entries[number - 1].image
-        raise NotReadyError(
-            f"{annotations.path}, entry {number}: image: {image!r} leaves the data root through a link, to {real}; "
-            "put the files themselves there, or make the data root the link"
-        )
+    if any(real == home or real.startswith(home.rstrip(os.sep) + os.sep) for home in homes):
+        return ""
+    image = annotations.entries[number - 1].image
+    return f"{annotations.path}, entry {number}: image: {image!r} leaves the data root through a link, to {real}"
 
 
 def _list(folder: str) -> dict[str, bool]:

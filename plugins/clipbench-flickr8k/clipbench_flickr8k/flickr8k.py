@@ -13,7 +13,7 @@ from clipbench.api import CaseFailedError, DatasetRequest, Fingerprint, Missing,
 from clipbench_flickr8k.annotations import Annotations
 from clipbench_flickr8k.checking import (
     Pictures,
-    find_pictures,
+    allowed_pictures,
     in_words,
     oddities,
     overlap,
@@ -96,7 +96,7 @@ class Photographs:
         """Return each annotation file that is not there and, folder by folder, pictures that are not or are unreadable.
 
         The header of every picture is read, without decoding it, unless ``request.checked``. Raises NotReadyError for
-        an annotation file that is there but not usable.
+        an annotation file that is there but not usable, and for links out of a root that the user has not named.
         """
         names = [name for name in (self._request.train, self._request.val) if name]
         splits = {name: self._find(name) for name in names}
@@ -111,7 +111,7 @@ class Photographs:
             for name, split in splits.items()
             if split is None
         ]
-        pictures = find_pictures(self._request.root, [split.annotations for split in splits.values() if split])
+        pictures = allowed_pictures(self._request, [split.annotations for split in splits.values() if split])
         if not self._request.checked:
             pictures.look(deep=False)
         self._pictures = pictures
@@ -177,7 +177,7 @@ class Photographs:
         """Return the split, with ``on_bad_image: skip`` without the pictures that cannot be used."""
         if self._request.on_bad_image != "skip":
             return PictureSplit(annotations)
-        left_out = skipped_pictures(self._request.root, annotations, self._request.cache, self._request.checked)
+        left_out = skipped_pictures(self._request, annotations)
         if not left_out:
             return PictureSplit(annotations)
         self._left_out |= left_out

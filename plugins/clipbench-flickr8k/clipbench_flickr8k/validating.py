@@ -59,6 +59,8 @@ def _check_split(layout: Layout, split: str, read: dict[str, Annotations], deep:
         unusable = in_words(list(pictures.unusable), len(pictures.listed), "cannot be used", pictures.unusable)
         problems.append(f"{path}: {unusable}")
     warnings = [*annotations.notes, *(f"{annotations.title}: {line}" for line in oddities(pictures))]
+    if pictures.outside:
+        warnings.append(f"{pictures.outside}; a run reads it where the data root is named, as by dataset.root")
     if repeats := annotations.repeated():
         repeated = repeats_in_words(annotations, repeats)
         if "train" in split:

@@ -60,7 +60,7 @@ class TcapLog:
         self._file.close()
 
     def _steps_trained(self, event: events.StepsTrained) -> None:
-        speed = event.samples_per_second
+        speed = event.throughput
         values = {
             "train.loss": event.loss,
             "train.ips": speed,

@@ -23,11 +23,11 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from clipbench.api import Case, EpochRecord, events
 
-STEP_TAGS = ("loss", "learning_rate", "samples_per_second")
+STEP_TAGS = ("loss", "learning_rate", "throughput")
 EPOCH_TAGS = {
     "train_loss": "epoch/train_loss",
     "val_loss": "epoch/val_loss",
-    "samples_per_second": "epoch/samples_per_second",
+    "throughput": "epoch/throughput",
     "data_wait": "epoch/data_wait",
     "peak_memory_bytes": "epoch/peak_memory_bytes",
 }

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.api import LearnerJob, Precision, Probe, World
+from clipbench.api import ClipConfig, LearnerJob, ModelSpec, Precision, Probe, World
 from clipbench_torch.builds import load_no_extensions
 
 if TYPE_CHECKING:
@@ -62,6 +62,12 @@ class TorchEngine:
         from clipbench_torch.probes import probe_device
 
         return probe_device(device, precision, local_rank)
+
+    def check_weights(self, model: ModelSpec, config: ClipConfig, weights: Path) -> None:
+        """Raise NotReadyError where a learner of this model could not be given these weights."""
+        from clipbench_torch.weights import check_weights
+
+        check_weights(model, config, weights)
 
     def learner(self, job: LearnerJob) -> TorchLearner:
         """Return a Learner for ``job``; with several ranks, ``join`` comes first."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from clipbench_torch.device import DTYPES, TorchDevice
 from clipbench_torch.inputs import as_tensor, cut_to_longest, longest
 from clipbench_torch.loss import contrastive_loss
 from clipbench_torch.micro_batches import Pairs, add_gradients, add_gradients_of_whole, rows_of
-from clipbench_torch.model import Attention, Clip, Transformer
+from clipbench_torch.model import Attention, Clip, Transformer, empty_model
 from clipbench_torch.optimizer import build_optimizer, gradient_norm, steps_taken
 from clipbench_torch.state import read_state, restore_state
 from clipbench_torch.step_log import StepLog
@@ -192,12 +191,8 @@ def _unscaled(loss: Tensor) -> Tensor:
 
 
 def build_model(job: LearnerJob, torch_device: torch.device) -> Clip:
-    """Return the job's model on ``torch_device``, float32, with weights from the job's file or drawn from its seed.
-
-    What ``job.model.load`` names is called with the config, and gives a module with Clip's members.
-    """
-    module, _, attribute = job.model.load.partition(":")
-    model: Clip = getattr(import_module(module), attribute)(job.config)
+    """Return the job's model on ``torch_device``, float32, with weights from the job's file or drawn from its seed."""
+    model = empty_model(job.model, job.config)
     if job.weights is None:
         # On the CPU whatever the device is, so that one seed gives one model everywhere.
         model.initialize(job.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from clipbench.api import ClipConfig, initial_weights
+from clipbench.api import ClipConfig, ModelSpec, initial_weights
 from clipbench_torch.attention import AttentionBackend, always_sdpa, attend
 
 QUICK_GELU_SLOPE = 1.702
@@ -212,6 +213,13 @@ class PatchWeights(nn.Conv2d):
 
     def reset_parameters(self) -> None:
         pass
+
+
+def empty_model(model: ModelSpec, config: ClipConfig) -> Clip:
+    """Return what ``model.load`` names, called with ``config``: a module with Clip's members, not initialised."""
+    module, _, attribute = model.load.partition(":")
+    built: Clip = getattr(import_module(module), attribute)(config)
+    return built
 
 
 class _QuickGelu(torch.autograd.Function):

@@ -6,11 +6,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from clipbench.api import ClipConfig, LearnerJob, NotReadyError
+from clipbench.api import ClipConfig, ModelSpec, NotReadyError
 from clipbench_torch import clipbench_models
 
 _LAYER = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.")
@@ -24,27 +25,25 @@ class Description:
     values: Mapping[str, Any]
 
 
-def check_fit(job: LearnerJob, descriptions: Iterable[Description]) -> None:
-    """Raise NotReadyError that names both values of what differs from the job's model, and the model that would fit.
+def check_fit(model: ModelSpec, config: ClipConfig, path: Path, descriptions: Iterable[Description]) -> None:
+    """Raise NotReadyError that names both values of what differs from ``config``, and the model that would fit.
 
     A text activation that the suite chose itself is left alone: the published runs have another than their weights.
     """
-    chosen = job.config.text_activation != job.model.config.text_activation
+    chosen = config.text_activation != model.config.text_activation
     values: dict[str, Any] = {}
     differing: dict[str, Any] = {}
     problems = []
     for description in descriptions:
         described = {k: value for k, value in description.values.items() if not (chosen and k == "text_activation")}
-        different = _differing(described, job.config)
+        different = _differing(described, config)
         if different:
-            problems.append(
-                f"{description.source} {_listed(different)}, but the model has {_own(different, job.config)}."
-            )
+            problems.append(f"{description.source} {_listed(different)}, but the model has {_own(different, config)}.")
         values |= described
         differing |= different
     if problems:
-        remedy = _remedy(values, differing, job.model.name)
-        raise NotReadyError(f"{job.weights} does not fit model {job.model.name}. {' '.join(problems)} {remedy}")
+        remedy = _remedy(values, differing, model.name)
+        raise NotReadyError(f"{path} does not fit model {model.name}. {' '.join(problems)} {remedy}")
 
 
 def describe_tensors(state: Mapping[str, Tensor], config: ClipConfig) -> Description:

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clipbench.api import LearnerJob, NotReadyError
+from clipbench.api import ClipConfig, LearnerJob, ModelSpec, NotReadyError
+from clipbench_torch.model import empty_model
 from clipbench_torch.torchscript import read_torchscript
 from clipbench_torch.weight_check import check_fit, describe_tensors
 from clipbench_torch.weight_descriptions import read_descriptions
@@ -53,9 +54,16 @@ def read_archive(path: Path, *, mmap: bool = True) -> Any:  # noqa: ANN401 -- wh
         return _torch_load(path, mmap=False)
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            infos = archive.infolist()
     except Exception:  # a damaged list of its files raises anything
         raise NotReadyError(_truncated(path)) from None
+    names = [info.filename for info in infos]
+    # torch reads tensors where they lie in the file: what is compressed there would be taken for numbers.
+    if any("/data/" in info.filename and info.compress_type != zipfile.ZIP_STORED for info in infos):
+        raise NotReadyError(
+            f"{path}: its tensors are compressed inside the archive, which torch does not read; unpack it with `unzip` "
+            "and pack it again without compression: `zip -0 -r NEW.pth FOLDER`"
+        )
     if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
         return read_torchscript(path)
     return _torch_load(path, mmap=mmap)
@@ -66,20 +74,42 @@ def load_weights(model: nn.Module, job: LearnerJob, path: Path) -> None:
 
     Raises NotReadyError where the file, or the description beside it, is of another model than the job's.
     """
-    state = read_weights(path)
-    transformers = has_transformers_names(state)
-    if state.keys() != model.state_dict().keys():
-        state = to_openai_names(state, path)
-    check_fit(job, [*read_descriptions(path, transformers=transformers), describe_tensors(state, job.config)])
-    load_strictly(model, state, path)
+    load_strictly(model, _read_fitting(model.state_dict(), job.model, job.config, path), path)
+
+
+def check_weights(model: ModelSpec, config: ClipConfig, path: Path) -> None:
+    """Raise NotReadyError where ``load_weights`` would; the model is built without its numbers."""
+    with torch.device("meta"):
+        own = empty_model(model, config).state_dict()
+    _check_strictly(own, _read_fitting(own, model, config, path), path)
 
 
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Copy ``state`` into ``model``; every name and shape must match and every value be finite.
+    """Copy ``state`` into ``model``; every name and shape must match and every value be a finite real number.
 
     Raises NotReadyError that names what does not match, with both shapes.
     """
     own = model.state_dict()
+    _check_strictly(own, state, path)
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
+
+def _read_fitting(own: Mapping[str, Tensor], model: ModelSpec, config: ClipConfig, path: Path) -> dict[str, Tensor]:
+    """Return the weights in ``path`` by OpenAI's names, or as they are where they have the names of ``own``."""
+    state = read_weights(path)
+    transformers = has_transformers_names(state)
+    if state.keys() != own.keys():
+        state = to_openai_names(state, path)
+    descriptions = [*read_descriptions(path, transformers=transformers), describe_tensors(state, config)]
+    check_fit(model, config, path, descriptions)
+    return state
+
+
+def _check_strictly(own: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:
+    both = [name for name in own if name in state]
+    usable = [name for name in both if _holds_real_numbers(state[name])]
     problems = [
         *_listed("missing", [f"{name} {tuple(own[name].shape)}" for name in own if name not in state]),
         *_listed("unexpected", [f"{name} {tuple(state[name].shape)}" for name in state if name not in own]),
@@ -87,17 +117,27 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
             "of another shape",
             [
                 f"{name} is {tuple(state[name].shape)}, the model's is {tuple(own[name].shape)}"
-                for name in own
-                if name in state and state[name].shape != own[name].shape
+                for name in both
+                if state[name].shape != own[name].shape
             ],
         ),
-        *_listed("not finite", [name for name in own if name in state and not bool(state[name].isfinite().all())]),
+        *_listed(
+            "of another type than real numbers",
+            [f"{name} is {_type_of(state[name])}" for name in both if name not in usable],
+        ),
+        *_listed("not finite", [name for name in usable if not bool(state[name].isfinite().all())]),
     ]
     if problems:
         raise NotReadyError(f"{path} does not fit the model. " + " ".join(problems) + " Is it another variant?")
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(state[name])
+
+
+def _holds_real_numbers(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.layout == torch.strided and tensor.device.type == "cpu"
+
+
+def _type_of(tensor: Tensor) -> str:
+    marks = (tensor.dtype, *([tensor.layout] if tensor.layout != torch.strided else []))
+    return " ".join(str(mark).removeprefix("torch.") for mark in marks)
 
 
 def _torch_load(path: Path, *, mmap: bool) -> Any:  # noqa: ANN401

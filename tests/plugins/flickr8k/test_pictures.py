@@ -130,7 +130,7 @@ def test_looks_come_in_order_however_many(tmp_path):
 
 
 def test_every_run_reads_headers_before_anything_else(root, monkeypatch):
-    monkeypatch.setattr("clipbench.runs.runner._check_devices", lambda checks: [])  # which takes seconds
+    monkeypatch.setattr("clipbench.runs.runner._look_for", lambda checks: [])  # which takes seconds
     picture(root, "train4.jpg").write_bytes(b"")
     picture(root, "val2.jpg").write_text("<!doctype html>")
     (missing,) = Flickr8k(request(root)).missing()
@@ -210,12 +210,60 @@ def test_a_root_that_is_a_link_and_links_inside_it_are_fine(root, tmp_path_facto
     assert Flickr8k(request(link)).missing() == []
 
 
-def test_what_leaves_the_root_through_a_link_is_refused(root, tmp_path_factory):
-    outside = tmp_path_factory.mktemp("outside")
-    picture(root, "val0.jpg").rename(outside / "val0.jpg")
-    picture(root, "val0.jpg").symlink_to(outside / "val0.jpg")
-    with pytest.raises(NotReadyError, match=r"en_val\.json, entry 1: image: 'pictures/val0\.jpg' leaves the data root"):
-        Flickr8k(request(root)).missing()
+@pytest.fixture(params=["a folder", "a file"])
+def linked(root, tmp_path_factory, request):
+    """A root whose pictures, or one of them, lie elsewhere, behind a link."""
+    outside = tmp_path_factory.mktemp("outside") / "kept"
+    link = picture(root, "val0.jpg") if request.param == "a file" else root / "datasets" / "pictures"
+    link.rename(outside)
+    link.symlink_to(outside)
+    return root
+
+
+@pytest.mark.parametrize("on_bad_image", ["error", "skip"])
+def test_what_leaves_the_root_through_a_link_is_refused_where_nobody_has_named_the_root(linked, on_bad_image):
+    with pytest.raises(NotReadyError, match=r"entry 1: image: '.*' leaves the data root.*--set dataset\.root="):
+        Flickr8k(request(linked, on_bad_image=on_bad_image)).missing()
+
+
+@pytest.mark.parametrize("on_bad_image", ["error", "skip"])
+def test_what_lies_behind_a_link_of_a_named_root_is_read(linked, on_bad_image):
+    data = Flickr8k(request(linked, on_bad_image=on_bad_image, trusted=True))
+    assert data.missing() == [] and data.sizes() == (6, 3)
+    assert data.val().image(0).size == (24, 16)
+
+
+def test_a_root_is_named_by_the_suite_or_the_environment(linked, monkeypatch):
+    monkeypatch.setattr("clipbench.runs.runner._look_for", lambda checks: [])  # which takes seconds
+    monkeypatch.delenv("CLIPBENCH_DATA", raising=False)
+    suite = linked / "s.yaml"
+    suite.write_text("{name: s, model: {name: clip-tiny}, dataset: {name: flickr8k}, train: {batch_size: 2}}")
+    (linked / "data").symlink_to(linked)  # what is taken where no root is named
+    monkeypatch.chdir(linked)
+
+    def dry_run(*words):
+        return CliRunner().invoke(main, ["run", str(suite), "--dry-run", *words])
+
+    done = dry_run()
+    assert done.exit_code == 5 and "leaves the data root" in done.output
+    assert f"--set dataset.root={linked / 'data'}" in done.output
+    assert dry_run("--set", f"dataset.root={linked}").exit_code == 0
+    monkeypatch.setenv("CLIPBENCH_DATA", str(linked))
+    assert dry_run().exit_code == 0
+
+
+def test_validate_tells_of_a_link_that_leaves_the_root(linked):
+    done = validate(linked)
+    assert done.exit_code == 0 and "warning  " in done.stdout and "leaves the data root through a link" in done.stdout
+
+
+@pytest.mark.parametrize("image", ["../outside.jpg", "/etc/outside.jpg"])
+def test_a_named_root_is_no_leave_to_climb(root, image):
+    annotate(root, "val", "val0.jpg")
+    path = root / "datasets" / "en_val.json"
+    path.write_text(path.read_text().replace("pictures/val0.jpg", image))
+    with pytest.raises(NotReadyError, match=r"leads out of the folder with|is absolute"):
+        Flickr8k(request(root, trusted=True)).missing()
 
 
 def test_a_link_to_itself_costs_only_itself(root):

@@ -204,7 +204,7 @@ def test_the_whole_quickstart_is_the_processors(card, tmp_path):
     assert devices[0]["total_memory"] == 15_296 << 20
     assert devices[0]["tuning"] == {"torch_sdaa": "3.2.0", "flash_attention": True}
     assert [probe["ok"] for probe in own["probes"]] == [True] * 4
-    assert own["epochs"][-1]["samples_per_second_per_card"] > 0
+    assert own["epochs"][-1]["throughput_per_card"] > 0
 
 
 SMALL = [
@@ -235,8 +235,8 @@ def test_a_card_whose_synchronize_does_nothing_gets_no_times(card, tmp_path):
     result = quickstart(tmp_path, *SMALL, "--max-steps", "4", **knobs)
     (probe,) = (probe for probe in result["probes"] if not probe["ok"])
     assert (probe["name"], probe["refuses"]) == ("synchronize", "timing")
-    assert figures(result, "samples_per_second", "step_seconds") == [[None, None]]
-    assert "synchronize" in result["epochs"][0]["reasons"]["samples_per_second"]
+    assert figures(result, "throughput", "step_seconds") == [[None, None]]
+    assert "synchronize" in result["epochs"][0]["reasons"]["throughput"]
 
 
 @pytest.mark.slow

@@ -232,7 +232,7 @@ def test_two_machines_with_two_ranks_each_write_one_result(suite, tmp_path):
     assert all(entry.seconds > 0 for entry in last.per_rank) and last.slowest_rank in range(4)
     # Of each window, the rank that took longest: no rank's own sum can be more.
     assert sum(window.seconds for window in last.windows) >= max(entry.seconds for entry in last.per_rank) - 1e-9
-    assert last.samples_per_second_per_device == pytest.approx(last.samples_per_second / 4)
+    assert last.throughput_per_device == pytest.approx(last.throughput / 4)
 
 
 def test_two_machines_over_the_stand_ins_tccl(suite, tmp_path):
@@ -243,7 +243,7 @@ def test_two_machines_over_the_stand_ins_tccl(suite, tmp_path):
     assert result.environment["device"]["kind"] == "sdaa"
     last = result.epochs[-1]
     # Two of a card's four devices: one card.
-    assert last.samples_per_second_per_card == pytest.approx(last.samples_per_second)
+    assert last.throughput_per_card == pytest.approx(last.throughput)
     assert last.peak_memory_bytes > 0
 
 

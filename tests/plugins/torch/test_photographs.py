@@ -48,7 +48,7 @@ def test_two_epochs_of_a_small_model(clipbench, tmp_path):
     assert result["dataset"]["train"]["images"] == 256 and result["dataset"]["val"]["images"] == 96
     assert [record["steps"] for record in result["epochs"]] == [8, 8]
     assert result["epochs"][1]["train_loss"] < result["epochs"][0]["train_loss"]
-    assert result["epochs"][1]["samples_per_second"] > 0
+    assert result["epochs"][1]["throughput"] > 0
     assert len(result["query_ranks"]["image"]) == result["dataset"]["val"]["captions"]
     assert result["environment"]["packages"]["torch"]
 

@@ -166,9 +166,13 @@ def spec_job(name, weights, **changes):
     return replace(any_job(), weights=weights, model=spec, config=replace(spec.config, **changes))
 
 
+def fits(job, descriptions):
+    check_fit(job.model, job.config, job.weights, descriptions)
+
+
 def refusal_of(job, *descriptions):
     with pytest.raises(NotReadyError) as refusal:
-        check_fit(job, descriptions)
+        fits(job, descriptions)
     return str(refusal.value)
 
 
@@ -200,7 +204,7 @@ def test_tensors_and_both_descriptions_of_a_model_fit_it_and_no_other(tmp_path, 
         *described(tmp_path, open_clip_description(spec.config), "open_clip_config.json"),
     ]
     assert len(fitting) == 3
-    check_fit(spec_job(spec.name, HERE), fitting)
+    fits(spec_job(spec.name, HERE), fitting)
     for other in clipbench_models():
         if other.name != spec.name:
             assert refusal_of(spec_job(other.name, HERE), *fitting).endswith(f"Use --set model.name={spec.name}.")
@@ -223,7 +227,7 @@ def test_plain_gelu_for_quick_gelu(tmp_path):
 
 def test_an_activation_that_the_suite_chose_is_its_own_affair(tmp_path):
     quick = described(tmp_path, transformers_config(CLIP_VIT_B16).to_dict())
-    check_fit(spec_job("clip-vit-b16", HERE, text_activation="gelu_tanh"), quick)
+    fits(spec_job("clip-vit-b16", HERE, text_activation="gelu_tanh"), quick)
     text = refusal_of(spec_job("clip-vit-b16-gelu", HERE, text_activation="gelu_tanh"), *quick)
     assert "text_activation" not in text and "vision_activation quick_gelu" in text
 
@@ -231,7 +235,7 @@ def test_an_activation_that_the_suite_chose_is_its_own_affair(tmp_path):
 def test_an_activation_of_one_tower_is_a_key_of_the_suite(tmp_path):
     mixed = described(tmp_path, transformers_config(replace(CLIP_VIT_B16, text_activation="gelu_tanh")).to_dict())
     assert refusal_of(spec_job("clip-vit-b16", HERE), *mixed).endswith("Use --set model.text_activation=gelu_tanh.")
-    check_fit(spec_job("clip-vit-b16", HERE, text_activation="gelu_tanh"), mixed)
+    fits(spec_job("clip-vit-b16", HERE, text_activation="gelu_tanh"), mixed)
 
 
 def test_the_other_remedies(tmp_path):

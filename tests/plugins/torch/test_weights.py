@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from clipbench.api import ModelSpec
 from clipbench.clip.openai_weights import PUBLISHED, published_name, published_warning
 from clipbench.errors import NotReadyError
 from clipbench.training import checkpoints
+from clipbench_torch.engine import TorchEngine
 from clipbench_torch.learner import TorchLearner
 from clipbench_torch.model import Clip
 from clipbench_torch.torchscript import read_torchscript
@@ -229,6 +231,57 @@ def test_strict_loading_refuses_what_is_not_finite(state, value):
     state["text_projection"][1, 2] = value
     with pytest.raises(NotReadyError, match="1 not finite: text_projection"):
         load_strictly(Clip(SMALL), state, Path("w.pth"))
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda tensor: tensor.to(torch.complex64), "complex64"),
+        (lambda tensor: tensor.to(torch.int64), "int64"),
+        (lambda tensor: tensor.to_sparse(), "float32 sparse_coo"),
+        (lambda tensor: tensor.to("meta"), "float32"),
+    ],
+)
+def test_strict_loading_refuses_what_are_no_real_numbers(state, change, words):
+    """A complex tensor would be copied without its imaginary part."""
+    state["text_projection"] = change(state["text_projection"])
+    with pytest.raises(NotReadyError, match=f"1 of another type than real numbers: text_projection is {words}"):
+        load_strictly(Clip(SMALL), state, Path("w.pth"))
+
+
+def test_a_deflated_archive_is_refused_and_the_way_out_works(state, tmp_path):
+    path, packed = tmp_path / "w.pth", tmp_path / "deflated.pth"
+    torch.save(state, path)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(
+        NotReadyError, match=r"deflated\.pth: its tensors are compressed .*`unzip`.*`zip -0 -r NEW\.pth"
+    ):
+        read_weights(packed)
+    with zipfile.ZipFile(packed) as old, zipfile.ZipFile(tmp_path / "NEW.pth", "w", zipfile.ZIP_STORED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert_same(read_weights(tmp_path / "NEW.pth"), state)
+
+
+def test_weights_are_checked_without_building_the_model(state, tmp_path, monkeypatch):
+    """The same refusals as when they are loaded, from a model whose tensors hold nothing."""
+    spec = ModelSpec("small", "torch", "", SMALL, "clipbench_torch.model:Clip")
+    monkeypatch.setattr(Clip, "initialize", lambda *_: pytest.fail("built"))
+    path = tmp_path / "w.pth"
+    torch.save(state, path)
+    TorchEngine().check_weights(spec, SMALL, path)
+    for change, words in (
+        ({"visual.proj": None}, "1 missing: visual.proj"),
+        ({"ln_final.bias": torch.full_like(state["ln_final.bias"], float("nan"))}, "1 not finite: ln_final.bias"),
+        ({"ln_final.bias": torch.zeros(3)}, "1 of another shape: ln_final.bias is (3,)"),
+    ):
+        changed = {name: tensor for name, tensor in {**state, **change}.items() if tensor is not None}
+        torch.save(changed, path)
+        with pytest.raises(NotReadyError) as refusal:
+            TorchEngine().check_weights(spec, SMALL, path)
+        assert words in str(refusal.value)
 
 
 def test_another_architecture_is_named_by_its_first_tensors(state):

@@ -48,7 +48,7 @@ def test_files_are_written_when_the_gate_fails_and_the_table_stays_on_the_screen
 def test_several_on_the_screen_come_in_order(compare):
     done = compare("github", "markdown")
     assert done.stdout.startswith("::error ") and "\n### ❌" in done.stdout
-    assert "\nno results" not in done.stdout
+    assert "\nNO RESULT" not in done.stdout
     assert set(json.loads(compare("json").stdout)) >= {"exit_code", "comparisons", "problems"}
 
 
@@ -58,7 +58,10 @@ def test_a_file_that_cannot_be_written_is_exit_5_and_hides_neither_the_verdict_n
     done = compare("junit=folder", "markdown=file/out.md", "json=out.json")
     assert done.exit_code == 5
     assert "folder: cannot be written (Is a directory)" in done.stderr and "file/out.md: cannot be" in done.stderr
-    assert "the verdict: no results: exit code 4" in done.stderr and "exit code 4" in done.stdout
+    assert (
+        "NO RESULT: there is nothing to judge\nthe verdict: no results: exit code 4" in done.stderr
+        and "exit code 4" in done.stdout
+    )
     assert json.loads((tmp_path / "out.json").read_text())["exit_code"] == 4
 
 
@@ -154,7 +157,9 @@ def test_a_judgement_as_data_has_its_facts_and_its_sentences():
     (one,) = data["comparisons"]
     assert data["exit_code"] == 1 and data["meaning"] == "a gate failed"
     assert one["against"]["source"] == "a source" and one["world_size"] == 1
-    assert one["reasons"] == [f"recall_mean: {one['verdicts'][0]['reason']}"]
+    assert one["reasons"] == [f"recall mean {one['verdicts'][0]['reason']}"]
+    assert data["headline"] == one["headline"] == f"FAIL mine on a processor: {one['reasons'][0]}"
+    assert data["fail_on"] == ["fail"] and one["changes"] == []
     assert one["verdicts"][0]["difference"] == pytest.approx(-0.91) and one["verdicts"][0]["warning"] is False
     assert (
         comparison_data(judgement(comparison(status="failed case", against=None)))["comparisons"][0]["against"] is None

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from lxml import etree
 
-from clipbench.compare.verdicts import Cause
+from clipbench.compare.verdicts import FAIL_ON, Cause
+from clipbench.report.judgement.headline import comparison_headline
 from clipbench.report.judgement.junit import clean, junit
 from clipbench.report.judgement.wording import comparison_reasons
-from tests.support.judgements import REASONS, comparison, judgement, judgements, verdict
+from tests.support.judgements import BASELINE, CHANGED, REASONS, comparison, judgement, judgements, verdict
 
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parents[2] / "support" / "junit.xsd"))
 
@@ -20,9 +21,9 @@ def parse(text):
     return root
 
 
-def outcome(status, strict=False, **changes):
+def outcome(status, fail_on=(), **changes):
     """What the one metric of a comparison comes to: its test case's child that is not output, or None."""
-    root = parse(junit(judgement(comparison(verdict(status=status, **changes)), strict=strict)))
+    root = parse(junit(judgement(comparison(verdict(status=status, **changes)), fail_on=fail_on)))
     (case,) = root.findall("testsuite/testcase[@name='recall_mean']")
     return next((child for child in case if child.tag != "system-out"), None)
 
@@ -40,16 +41,27 @@ def outcome(status, strict=False, **changes):
     ],
 )
 def test_each_status_in_the_terms_of_junit(status, tag, strict_tag):
-    for strict, wanted in ((False, tag), (True, strict_tag)):
-        found = outcome(status, strict)
+    for fail_on, wanted in (((), tag), (FAIL_ON, strict_tag)):
+        found = outcome(status, fail_on)
         assert (None if found is None else found.tag) == wanted
         if found is not None:
-            assert (found.get("type"), found.get("message")) == (status, REASONS[status])
+            assert (found.get("type"), found.get("message")) == (status, f"recall mean {REASONS[status]}")
 
 
-def test_a_warning_passes_and_fails_when_strict():
+def test_a_warning_passes_and_fails_where_that_was_asked_for():
     assert outcome("pass", cause=Cause.WARN) is None
-    assert outcome("pass", strict=True, cause=Cause.WARN).get("type") == "warn"
+    assert outcome("pass", ["better"], cause=Cause.WARN) is None
+    assert outcome("pass", ["warn"], cause=Cause.WARN).get("type") == "warn"
+
+
+def test_the_result_says_first_what_came_of_it_and_what_changed():
+    judged = comparison(verdict(status="fail"), against=BASELINE, differences=CHANGED)
+    (case,) = parse(junit(judgement(judged))).findall("testsuite/testcase[@name='result']")
+    failure = case.find("failure")
+    assert failure.get("message") == comparison_headline(judged)
+    assert "changed since the baseline: commit 1a2b to 3c4d, uncommitted changes here, torch 2.4 to 2.5" in failure.text
+    (case,) = parse(junit(judgement(comparison()))).findall("testsuite/testcase[@name='result']")
+    assert case.find("system-out").text.startswith("PASS mine on a processor: recall mean is within what is allowed")
 
 
 def test_the_figures_are_with_every_metric():
@@ -66,7 +78,8 @@ def test_a_result_that_cannot_be_judged_is_an_error_of_its_own(status):
     (error,) = root.findall(".//error")
     assert error.getparent().get("name") == "result"
     (why,) = comparison_reasons(judged)
-    assert (error.get("type"), error.get("message"), error.text) == (status, why, why)
+    assert (error.get("type"), error.get("message")) == (status, comparison_headline(judged))
+    assert error.text.splitlines() == [comparison_headline(judged), why]
 
 
 def test_cases_are_known_by_names_that_do_not_change_from_run_to_run():
@@ -88,8 +101,8 @@ def test_counts_are_those_of_the_cases():
     suite = comparison(verdict(status="fail"), verdict("val_loss", "missing"), verdict("train_loss", "ungated"))
     root = parse(junit(judgement(suite, comparison())))
     first = root.find("testsuite")
-    assert [first.get(key) for key in ("tests", "failures", "errors", "skipped")] == ["4", "1", "1", "1"]
-    assert [root.get(key) for key in ("tests", "failures", "errors")] == ["6", "1", "1"]
+    assert [first.get(key) for key in ("tests", "failures", "errors", "skipped")] == ["4", "2", "1", "1"]
+    assert [root.get(key) for key in ("tests", "failures", "errors")] == ["6", "2", "1"]
 
 
 def test_refused_files_and_no_results_are_errors():
@@ -101,7 +114,7 @@ def test_refused_files_and_no_results_are_errors():
 
 def test_what_xml_cannot_hold_is_spelt_out():
     assert clean("a\x00\x1b[31m\ud800\ufffe b\tc\n") == "a\\x00\\x1b[31m\\ud800\\ufffe b\tc\n"
-    assert outcome("missing", note="<&\x1b>").get("message") == "missing (<&\\x1b>)"
+    assert outcome("missing", note="<&\x1b>").get("message") == "recall mean is missing: <&\\x1b>"
 
 
 @given(judgements)

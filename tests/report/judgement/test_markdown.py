@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 
 from clipbench.compare.verdicts import Difference
 from clipbench.report.judgement.markdown import DETAILS, ROWS, code, escape, markdown, table
-from tests.support.judgements import REASONS, comparison, judgement, judgements, texts, verdict
+from tests.support.judgements import BASELINE, CHANGED, REASONS, comparison, judgement, judgements, texts, verdict
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -31,8 +31,11 @@ def tables(text):
 
 
 def test_the_verdict_comes_first_then_a_table():
-    text = markdown(judgement(comparison(verdict(), verdict("samples_per_second", value=120.0, reference=None))))
-    assert text.startswith("### ✅ clipbench compare: 1 pass: exit code 0, every result passes\n")
+    text = markdown(judgement(comparison(verdict(), verdict("throughput", "ungated", value=120.0, reference=None))))
+    assert text.startswith(
+        "### ✅ PASS mine on a processor: recall mean is within what is allowed "
+        "(recall mean 90.00 %, throughput 120 pairs/s)\n\nclipbench compare: 1 pass: exit code 0, every result passes\n"
+    )
     overview, metrics = tables(text)
     assert overview[1] == [
         "✅ pass",
@@ -42,7 +45,7 @@ def test_the_verdict_comes_first_then_a_table():
         "90.00 (-0.91 ± 0.61)",
         "120.00",
     ]
-    assert metrics[1] == ["✅ pass", "recall_mean (percent)", "90.00", "90.91", "-0.91 ± 0.61", "-1.00"]
+    assert metrics[1] == ["✅ pass", "recall mean (%)", "90.00", "90.91", "-0.91 ± 0.61", "-1.00"]
     assert "<details><summary>" in text
 
 
@@ -54,8 +57,22 @@ def test_what_is_no_plain_pass_is_open_with_its_reason(status):
 
 def test_a_failure_is_said_in_words_and_first_of_many():
     text = markdown(judgement(comparison(), comparison(verdict(status="better")), comparison(verdict(status="fail"))))
-    assert text.startswith("### ❌ clipbench compare: ")
+    assert text.startswith(
+        "### ❌ FAIL mine on a processor: recall mean is 90.00 %, 0.91 points below the reference's "
+    )
     assert [row[0] for row in tables(text)[0]] == ["verdict", "❌ fail", "⚠️ better", "✅ pass"]
+
+
+@pytest.mark.parametrize("status", ["inconclusive", "better"])
+def test_what_does_not_simply_pass_is_never_under_the_sign_of_a_pass(status):
+    text = markdown(judgement(comparison(verdict(status=status)), comparison()))
+    assert text.startswith(f"### ⚠️ {status.upper()} mine on a processor: recall mean ")
+    assert markdown(judgement(comparison(verdict(status=status)), fail_on=[status])).startswith("### ❌ ")
+
+
+def test_what_changed_since_the_baseline_is_said_under_the_sentence():
+    text = markdown(judgement(comparison(against=BASELINE, differences=CHANGED)))
+    assert "Changed since the baseline: commit 1a2b to 3c4d, uncommitted changes here, torch 2.4 to 2.5, " in text
 
 
 def test_differences_are_listed_with_what_they_rule_out():

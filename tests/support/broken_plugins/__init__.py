@@ -37,6 +37,7 @@ ENGINES = {
     "problem": "EmptyProblem",
     "versions": "NoVersions",
     "probe": "ProbesAsDicts",
+    "weights": "AnyWeights",
     "loader": "BackwardLoader",
     "reports": "SwappedReports",
     "flops": "ConstantFlops",

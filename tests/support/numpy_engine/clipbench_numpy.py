@@ -3,6 +3,7 @@
 The model is linear: an image is its mean colour in a 4 x 4 grid, a text its bag of tokens.
 ``CLIPBENCH_NUMPY_FAULT`` makes the learner misbehave at its second step: ``raise``, ``abort``, ``nan`` or ``hang``; or
 from then on: ``skip`` (a scaler that withholds every step), ``gradient``, ``parameter`` or ``collapse``.
+``CLIPBENCH_NUMPY_METER`` is what a meter of it reads.
 ``CLIPBENCH_NUMPY_PAUSE`` is how many seconds a step takes longer.
 ``CLIPBENCH_NUMPY_PROBE`` names a probe that fails: ``matmul``, which refuses the run, or ``synchronize``, its timing.
 Or it makes them ``abort`` or ``hang``. ``CLIPBENCH_NUMPY_TUNE`` has the device tuned otherwise by every process.
@@ -21,10 +22,12 @@ from clipbench.api import (
     DeviceSpec,
     EngineSpec,
     LearnerState,
+    MeterSpec,
     ModelSpec,
     NotReadyError,
     ObserverSpec,
     Probe,
+    Reading,
     StepReport,
     TensorRef,
     events,
@@ -67,6 +70,29 @@ def clipbench_environment():
 @hookimpl
 def clipbench_observers():
     return [ObserverSpec("tally", "the names of all events, for tests", "clipbench_numpy:Tally")]
+
+
+@hookimpl
+def clipbench_meters():
+    return [MeterSpec("wattmeter", ("abacus",), "a hundred watts, for tests", "clipbench_numpy:Wattmeter")]
+
+
+class Wattmeter:
+    """Reads what ``CLIPBENCH_NUMPY_METER`` has as JSON, field by field of a Reading; else there is nothing to read."""
+
+    def __init__(self, kind, local_rank):
+        self.text = os.environ.get("CLIPBENCH_NUMPY_METER")
+
+    def unavailable(self):
+        return None if self.text else "it is not plugged in"
+
+    def read(self):
+        if self.text == "raise":
+            raise RuntimeError("the needle is stuck")
+        return Reading(**json.loads(self.text))
+
+    def close(self):
+        pass
 
 
 class Tally:
@@ -153,6 +179,10 @@ class NumpyEngine:
             Probe("matmul", failing != "matmul", details["matmul"], "run", {"relative_error": 0.0}),
             Probe("synchronize", failing != "synchronize", details["synchronize"], "timing"),
         ]
+
+    def check_weights(self, model, config, weights):
+        if not weights.read_bytes().startswith(b"beads"):
+            raise NotReadyError(f"{weights} does not fit the model. Its beads are square.")
 
     def learner(self, job):
         return NumpyLearner(job)

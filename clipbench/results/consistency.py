@@ -1,0 +1,244 @@
+"""Whether a result agrees with itself: what follows from its other parts is computed again, as its writer did."""
+
+import datetime
+import math
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from clipbench.api import Result
+from clipbench.api.plain import value_at
+from clipbench.api.result import EpochRecord, Metric, QueryRanks, Window
+from clipbench.results.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS, summarise
+from clipbench.results.recall import recall_metrics, with_means
+from clipbench.results.timing import measure
+
+# Sums in another order differ by some 1e-15 of their size. One query more or less changes a recall by 100 / queries.
+ROUNDING = 1e-9
+# The start and the end of a run are read from a clock that may be set meanwhile, its parts from one that may not.
+CLOCK_SECONDS = 60.0
+# What a result states twice: its own field, and where the configuration has the same.
+_TWICE = {"seed": "seed", "suite": "suite", "case": "name", "reference": "reference"}
+_Parts = Mapping[str, float]
+
+
+class Disagreement(NamedTuple):
+    """A key of a result, the figure stated there, and the one that it should be, with where that comes from."""
+
+    key: str
+    stated: object
+    expected: object
+
+    def __str__(self) -> str:
+        return f"{self.key} is {_short(self.stated)}, expected {_short(self.expected)}"
+
+
+def disagreements(result: Result) -> Iterator[Disagreement]:
+    """Yield what does not agree, causes before what follows from them: a reader stops at the first."""
+    yield from _copies(result)
+    yield from _epochs(result)
+    yield from _windows(result)
+    yield from _recalls(result)
+    yield from _metrics(result)
+    yield from _queries(result)
+    yield from _clock(result)
+
+
+def _copies(result: Result) -> Iterator[Disagreement]:
+    for key, path in _TWICE.items():
+        ours, theirs = getattr(result, key), value_at(result.config, path, getattr(result, key))
+        if ours != theirs:
+            yield Disagreement(key, ours, f"{_short(theirs)}, as in config.{path}")
+    for key, least in (("train.epochs", 0), ("train.batch_size", 1)):
+        if type(number := value_at(result.config, key)) is not int or number < least:
+            yield Disagreement(f"config.{key}", number, f"a whole number, at least {least}")
+
+
+# --- epochs ---------------------------------------------------------------------------------------------------------
+
+
+def _epochs(result: Result) -> Iterator[Disagreement]:
+    """Yield what differs from the plan: epochs from 1 without a gap, as many steps in each as data and batch give.
+
+    A run that only evaluates has one epoch, 0, without steps. One that did not complete has the first epochs alone.
+    """
+    per_epoch, steps = _planned_steps(result)
+    planned, count = math.ceil(steps / per_epoch) if steps else 1, len(result.epochs)
+    if count > planned or (result.completed and count < planned):
+        yield Disagreement("epochs", f"{count} records", f"{planned}, by config.train and dataset.train")
+    for index, record in enumerate(result.epochs):
+        number, own = (index + 1, min(per_epoch, steps - index * per_epoch)) if steps else (0, 0)
+        if record.epoch != number:
+            yield Disagreement(f"epochs.{index}.epoch", record.epoch, number)
+        if record.steps != own:
+            yield Disagreement(f"epochs.{index}.steps", record.steps, f"{own}, by config.train and dataset.train")
+    if result.completed and result.epochs[-1].recall is None:
+        yield Disagreement(f"epochs.{count - 1}.recall", None, "the recalls of the evaluation that ends a run")
+
+
+def _planned_steps(result: Result) -> tuple[int, int]:
+    """Return the steps of an epoch, and of the run."""
+    train = result.config["train"]
+    images = result.dataset.train.images if result.dataset and result.dataset.train else 0
+    per_epoch = images // train["batch_size"]
+    limit, steps = train.get("max_steps"), per_epoch * train["epochs"]
+    return per_epoch, min(steps, limit) if isinstance(limit, int) else steps
+
+
+def _windows(result: Result) -> Iterator[Disagreement]:
+    """Yield what cannot be true of timed windows, and the figures that they do not give."""
+    for index, record in enumerate(result.epochs):
+        for number, window in enumerate(record.windows):
+            if not _is_possible(window):
+                expected = "whole steps, the seconds they took, and how many of these were spent waiting"
+                yield Disagreement(f"epochs.{index}.windows.{number}", list(window), expected)
+        yield from _timing(result, record, f"epochs.{index}")
+    # A process leaves out its warm-up and no other step, unless no timing is to be trusted at all.
+    warmup = value_at(result.config, "timing.warmup_steps")
+    untimed = sum(record.steps - _timed_steps(record) for record in result.epochs)
+    if type(warmup) is int and untimed > warmup and len(result.attempts) < 2 and any(r.windows for r in result.epochs):
+        yield Disagreement("epochs: steps outside the timed windows", untimed, f"at most {warmup}, the warm-up")
+
+
+def _is_possible(window: Window) -> bool:
+    whole = type(window.steps) is int and window.steps > 0
+    return whole and window.seconds > 0 and window.data_wait <= window.seconds * (1 + ROUNDING)
+
+
+def _timing(result: Result, record: EpochRecord, at: str) -> Iterator[Disagreement]:
+    """Yield where an epoch's windows are more than it had, or do not give the figures that it states."""
+    if (steps := _timed_steps(record)) > record.steps:
+        yield Disagreement(f"{at}.windows", f"{steps} steps", f"at most the epoch's {record.steps}")
+    seconds, taken = sum(window.seconds for window in record.windows), record.seconds
+    # Of several ranks, each window is that of the slowest.
+    if seconds > taken.train * result.world_size * (1 + ROUNDING):
+        expected = f"at most the {taken.train:.6g} s of the epoch's training"
+        yield Disagreement(f"{at}.windows", f"{seconds:.6g} s", expected)
+    for name, own, due in (("train", taken.train, record.steps > 0), ("eval", taken.eval, record.recall is not None)):
+        if due and own <= 0:
+            yield Disagreement(f"{at}.seconds.{name}", own, "the seconds that it took")
+    measured = measure(record.windows, result.config["train"]["batch_size"])
+    for name in ("throughput", "data_wait", "step_seconds"):
+        stated, computed = getattr(record, name), getattr(measured, name)
+        if not _close(stated, computed):
+            yield Disagreement(f"{at}.{name}", stated, f"{_short(computed)}, by its windows")
+    yield from _shares(result, record, at)
+
+
+def _shares(result: Result, record: EpochRecord, at: str) -> Iterator[Disagreement]:
+    """Yield a throughput of a device or a card that is not its share of the whole."""
+    ranks = result.world_size
+    cards = math.ceil(ranks / value_at(result, "environment.device.devices_per_card", 1))
+    for name, count in (("throughput_per_device", ranks), ("throughput_per_card", cards)):
+        if (share := getattr(record, name)) is not None and not _close(share * count, record.throughput):
+            yield Disagreement(f"{at}.{name}", share, f"{_short(record.throughput)} / {count}")
+
+
+def _timed_steps(record: EpochRecord) -> int:
+    return sum(window.steps for window in record.windows)
+
+
+def _recalls(result: Result) -> Iterator[Disagreement]:
+    for index, record in enumerate(result.epochs):
+        if (recall := record.recall) is None:
+            continue
+        if recall.keys() != set(RECALL_NAMES):
+            yield Disagreement(f"epochs.{index}.recall", sorted(recall), sorted(RECALL_NAMES))
+        yield from _unequal(f"epochs.{index}.recall", recall, with_means(recall), "the mean of its parts")
+
+
+# --- what epochs and queries add up to ------------------------------------------------------------------------------
+
+
+def _metrics(result: Result) -> Iterator[Disagreement]:
+    """Yield what is not that of the last evaluated epoch, or of the best one; metrics of other names are as stated."""
+    computed = summarise(result.epochs, result.config["train"]["batch_size"])
+    for which in ("last", "best"):
+        stated, own = getattr(result.metrics, which), getattr(computed, which)
+        epochs = [one.epoch if one else None for one in (stated, own)]
+        if epochs[0] != epochs[1]:
+            yield Disagreement(f"metrics.{which}: the epoch", *epochs)
+        elif own:
+            yield from _unequal_metrics(f"metrics.{which}.values", stated.values, own.values)
+
+
+def _unequal_metrics(at: str, stated: Mapping[str, Metric], computed: Mapping[str, Metric]) -> Iterator[Disagreement]:
+    for name, metric in computed.items():
+        found = stated.get(name)
+        if found is None:
+            yield Disagreement(f"{at}.{name}", None, f"{_short(metric.value)}, by the epochs")
+        elif (found.unit, found.direction) != (metric.unit, metric.direction):
+            facts = (f"in {one.unit}, {one.direction} is better" for one in (found, metric))
+            yield Disagreement(f"{at}.{name}", *facts)
+        elif not _close(found.value, metric.value):
+            yield Disagreement(f"{at}.{name}.value", found.value, f"{_short(metric.value)}, by the epochs")
+    for name in stated.keys() & UNITS_AND_DIRECTIONS.keys() - computed.keys():
+        yield Disagreement(f"{at}.{name}", stated[name].value, "none, by the epochs")
+
+
+def _queries(result: Result) -> Iterator[Disagreement]:
+    """Yield where the ranks of the last evaluation are not of the validation data, or do not give its recalls."""
+    ranks, last, dataset = result.query_ranks, result.metrics.last, result.dataset
+    if ranks is None:
+        return
+    if last is None or dataset is None or ranks.epoch != last.epoch:
+        yield Disagreement("query_ranks.epoch", ranks.epoch, f"{last.epoch if last else None}, that of metrics.last")
+        return
+    yield from _query_counts(ranks, dataset.val.images, dataset.val.captions)
+    index = next(index for index, record in enumerate(result.epochs) if record.epoch == last.epoch)
+    recall = result.epochs[index].recall or {}
+    yield from _unequal(f"epochs.{index}.recall", recall, recall_metrics(ranks.text, ranks.image), "by query_ranks")
+
+
+def _query_counts(ranks: QueryRanks, images: int, captions: int) -> Iterator[Disagreement]:
+    counts = {"text": (images, captions), "image": (captions, images), "image_of_text": (captions, images)}
+    for name, (count, below) in counts.items():
+        values = np.asarray(getattr(ranks, name))
+        if len(values) != count:
+            yield Disagreement(f"query_ranks.{name}", f"{len(values)} numbers", f"{count}, by dataset.val")
+        if values.max() >= below:
+            yield Disagreement(f"query_ranks.{name}", int(values.max()), f"less than {below}, by dataset.val")
+    if without := int(np.count_nonzero(np.bincount(ranks.image_of_text, minlength=images) == 0)):
+        yield Disagreement("query_ranks.image_of_text", f"{without} images without a caption", "one for each")
+
+
+def _clock(result: Result) -> Iterator[Disagreement]:
+    """Yield where a run ends before it began, or its epochs took longer than all of it."""
+    times = {}
+    for key in ("started", "ended"):
+        try:
+            times[key] = datetime.datetime.fromisoformat(getattr(result, key).replace("Z", "+00:00"))
+        except ValueError:
+            yield Disagreement(key, getattr(result, key), "a time in UTC")
+            return
+    taken = (times["ended"] - times["started"]).total_seconds()
+    if taken < 0 or (taken == 0 and result.completed):
+        yield Disagreement("ended", result.ended, f"later than started, {result.started}")
+    seconds = sum(record.seconds.total for record in result.epochs)
+    if seconds > taken + CLOCK_SECONDS:
+        yield Disagreement("epochs: seconds in all", f"{seconds:.6g}", f"at most the {taken:.6g} from started to ended")
+
+
+# --- figures --------------------------------------------------------------------------------------------------------
+
+
+def _unequal(key: str, stated: _Parts, computed: _Parts, source: str) -> Iterator[Disagreement]:
+    for name, value in computed.items():
+        if not _close(stated.get(name), value):
+            yield Disagreement(f"{key}.{name}", stated.get(name), f"{_short(value)}, {source}")
+
+
+def _close(stated: object, computed: object) -> bool:
+    """Return whether two figures, or two sections of figures, are equal up to rounding."""
+    if stated == computed:
+        return True
+    if isinstance(stated, Mapping) and isinstance(computed, Mapping):
+        return stated.keys() == computed.keys() and all(_close(stated[name], computed[name]) for name in computed)
+    if isinstance(stated, (int, float)) and isinstance(computed, (int, float)):
+        return math.isclose(stated, computed, rel_tol=ROUNDING, abs_tol=ROUNDING)
+    return False
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)[:200]

@@ -1,0 +1,38 @@
+"""Whether weights fit the models of cases, before anything is trained."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from clipbench.api import Engine, Missing, NotReadyError
+from clipbench.api.registry import Registry, load_object
+from clipbench.clip.tokenizer import Tokenizer
+from clipbench.runs.job import WeightsCheck
+from clipbench.suites.plan import Plan
+
+
+def weights_checks(plans: Iterable[Plan]) -> tuple[WeightsCheck, ...]:
+    """Return what there is to check in ``plans``, each pair of weights and model once; what is missing is left out."""
+    return tuple(
+        dict.fromkeys(
+            WeightsCheck(plan.case.engine, plan.model.name, plan.config, plan.weights, plan.vocabulary)
+            for plan in plans
+            if plan.weights is not None and plan.vocabulary.is_file()
+        )
+    )
+
+
+def unfitting(registry: Registry, check: WeightsCheck) -> Missing | None:
+    """Return weights that do not fit as Missing, which says why, else None; imports the framework.
+
+    An engine that cannot be used says nothing: its own problem is reported with its devices.
+    """
+    engine: Engine = load_object(registry.engines.get(check.engine, "engine").load)()
+    if engine.problem():
+        return None
+    try:
+        vocab_size = Tokenizer(check.vocabulary, check.config.context_length).vocab_size
+        model = registry.models.get(check.model, "model.name")
+        engine.check_weights(model, replace(check.config, vocab_size=vocab_size), check.weights)
+    except NotReadyError as error:
+        return Missing(f"weights that fit model {check.model}", str(check.weights), str(error))
+    return None

@@ -1,0 +1,24 @@
+"""The meter of a device: the first, by name, that can read its sensors here."""
+
+from clipbench.api import Meter
+from clipbench.api.registry import Registry, load_object
+from clipbench.training.telemetry import Sampler
+
+
+def start_sampler(registry: Registry, kind: str, local_rank: int) -> Sampler:
+    """Return a sampler that reads device ``local_rank`` of this kind; without a meter, it says why there is none."""
+    reasons = []
+    for spec in sorted(registry.meters.specs.values(), key=lambda spec: spec.name):
+        if kind not in spec.devices:
+            continue
+        try:
+            meter: Meter = load_object(spec.load)(kind, local_rank)
+            reason = meter.unavailable()
+        except Exception as error:  # a driver may raise anything
+            reason = f"{type(error).__name__}: {error}"
+        if reason is None:
+            sampler = Sampler(meter, spec.name)
+            sampler.start()
+            return sampler
+        reasons.append(f"{spec.name}: {reason}")
+    return Sampler(None, absent="; ".join(reasons) or f"no plugin offers a meter for device {kind}")

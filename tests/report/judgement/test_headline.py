@@ -1,0 +1,88 @@
+"""The sentence that every output begins with."""
+
+import json
+
+import pytest
+from hypothesis import given
+
+from clipbench.compare.verdicts import Against, Cause, Failure, Unmatched
+from clipbench.report.judgement.formats import FORMS
+from clipbench.report.judgement.headline import headline
+from tests.support.judgements import comparison, judgement, judgements, verdict
+
+BASELINE = Against("baseline", "nightly", None, None, None, ("a",))
+LOST = {"status": "fail", "value": 30.0, "reference": 92.4}
+WARNED = verdict(cause=Cause.WARN)
+BETTER = verdict(status="better"), verdict()
+UNSURE = verdict(status="inconclusive"), verdict("throughput")
+
+
+def of(*verdicts, **changes):
+    changes = {"case": "quickstart", "device": "AMD EPYC", "against": BASELINE, **changes}
+    return headline(judgement(comparison(*verdicts, **changes)))
+
+
+def test_a_failure_names_the_value_that_fell_and_what_is_allowed():
+    assert of(verdict("text_recall@1", **LOST), verdict()) == (
+        "FAIL quickstart on AMD EPYC: text R@1 fell from 92.40 to 30.00 % (at most 1 point is allowed)"
+    )
+
+
+def test_of_several_failures_the_gravest_is_told_and_the_others_are_counted():
+    said = of(verdict("recall_mean", "fail"), verdict("text_recall@1", **LOST), verdict("val_loss", "missing"))
+    assert said.startswith("FAIL quickstart on AMD EPYC: text R@1 fell from 92.40 to 30.00 %")
+    assert said.endswith("; 2 more metrics fail")
+    missing = "FAIL quickstart on AMD EPYC: validation loss is missing: not measured"
+    assert of(verdict("val_loss", "missing")) == missing
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "facts", "said"),
+    [
+        ((), {"status": "failed case", "failure": Failure("failed", "x")}, "FAILED CASE {}: the case failed: x"),
+        (
+            (),
+            {"status": "no reference", "unmatched": Unmatched("reference", None)},
+            "NO REFERENCE {}: the suite names no reference",
+        ),
+        ((), {"runs": ("a", "b"), "world_size": 2}, "PASS quickstart (2 runs) on 2 x AMD EPYC: recall mean is within"),
+        ([WARNED], {}, "WARN {}: recall mean fell from 90.91 to 90.00 % (more than 1 point is a warning)"),
+        (BETTER, {}, "BETTER {}: recall mean fell"),
+        (UNSURE, {}, "INCONCLUSIVE {}: recall mean fell from 90.91 to 90.00 %, which may still be chance "),
+    ],
+)
+def test_every_verdict_has_its_sentence(verdicts, facts, said):
+    assert of(*verdicts, **facts).startswith(said.format("quickstart on AMD EPYC"))
+
+
+def test_what_takes_most_runs_to_decide_is_told_first():
+    noisiest = verdict("image_recall@1", "inconclusive", runs_needed=9)
+    assert "image R@1 fell" in of(*UNSURE, noisiest) and "9 runs on each side are likely to decide" in of(
+        *UNSURE, noisiest
+    )
+
+
+def test_of_several_results_the_worst_is_told():
+    fails, passes = comparison(verdict(status="fail")), comparison()
+    assert headline(judgement(passes, fails)).startswith("FAIL mine on a processor: ")
+    assert headline(judgement(passes, fails, fails)).endswith(" (and 1 more: fail)")
+    assert headline(judgement(passes, passes)) == "PASS 2 comparisons: every gated metric is within what is allowed"
+    assert headline(judgement(fails, problems=["x.json: a", "y"])) == "REFUSED x.json: a (and 1 more refused)"
+    assert headline(judgement()) == "NO RESULT: there is nothing to judge"
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "github"])
+def test_every_output_begins_with_it(form):
+    said = of(verdict("text_recall@1", **LOST))
+    judged = judgement(
+        comparison(verdict("text_recall@1", **LOST), case="quickstart", device="AMD EPYC", against=BASELINE)
+    )
+    text = " ".join(FORMS[form](judged).replace("%25", "%").split())
+    assert said in text and text.index(said) < 40
+    assert json.loads(FORMS["json"](judged))["headline"] == said
+    assert f'message="{said}"' in FORMS["junit"](judged)
+
+
+@given(judgements)
+def test_any_judgement_has_one(given_judgement):
+    assert headline(given_judgement).split()[0].isupper()
