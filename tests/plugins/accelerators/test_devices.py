@@ -155,6 +155,12 @@ def test_the_doctor_on_an_extension_that_lies_about_memory(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_stand_in_keeps_every_promise_of_a_device(tmp_path):
+    done = clipbench("conform", "device", "npu", path=stand_in_for(tmp_path, "npu"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
 def test_extensions_that_raise_or_crash_leave_the_processor(tmp_path):
     for name, text in {
         "torch_npu": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
