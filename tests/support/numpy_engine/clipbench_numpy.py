@@ -160,6 +160,9 @@ class Abacus:
 class Unobtainium(Abacus):
     name = "unobtainium"
 
+    def unavailable(self):
+        return NOT_TO_BE_HAD
+
 
 class NumpyEngine:
     def problem(self):
