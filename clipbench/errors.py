@@ -15,7 +15,9 @@ class ExitCode(IntEnum):
     NOT_COMPARABLE = 3
     CASE_FAILED = 4
     NOT_READY = 5
+    BUG = 70
     INTERRUPTED = 130
+    OUTPUT_CLOSED = 141
     TERMINATED = 143
 
 
@@ -62,6 +64,10 @@ class CaseFailedError(ClipbenchError):
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions pickle by their args alone; loader processes send them.
         return type(self), (*self.args, self.details, self.checkpoint)
+
+
+class PluginError(ClipbenchError):
+    """A plugin raised what it may not, or is not what its protocol says (exit 4)."""
 
 
 class StoppedError(ClipbenchError):

@@ -11,7 +11,7 @@ from clipbench.errors import UsageError
 Limits = tuple[float, float]
 
 # Keys of a case that change nothing about what it computes.
-FREE_KEYS = ("reference", "observers", "checkpoint", "ranks_timeout")
+FREE_KEYS = ("reference", "observers", "checkpoint", "ranks_timeout", "numerics")
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,18 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """How often to evaluate, and in what batches."""
+    """How often to evaluate, and in what batches.
+
+    ``loss_pairs``: the validation loss is of ``all`` pairs in batches of the training size, or, as published for
+    several ranks, of the first ``rank``'s share of the pairs in batches of its share of the training size.
+    """
 
     every: int
     image_batch: int
     text_batch: int
     cache_mb: int
     resize: str | None
+    loss_pairs: Literal["all", "rank"]
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,22 @@ class CheckpointConfig:
     epochs: int
     minutes: float | None
     keep: Literal["best", "all", "none"]
+
+
+@dataclass(frozen=True)
+class NumericsConfig:
+    """A check of the device before the training, all on one batch of ``batch_size`` pairs.
+
+    ``steps`` in the case's precision have to lower the loss by the share ``least_fall``. The first ``float32_steps``
+    in float32 are compared with those of the engine's trusted device: losses, gradient norms and the features after
+    them may differ by the share ``largest_error``.
+    """
+
+    batch_size: int
+    steps: int
+    least_fall: float
+    float32_steps: int
+    largest_error: float
 
 
 @dataclass(frozen=True)
@@ -155,6 +176,7 @@ class Case:
     eval: EvalConfig
     timing: TimingConfig
     checkpoint: CheckpointConfig
+    numerics: NumericsConfig | None
     observers: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:

@@ -74,6 +74,7 @@ Stage = Literal[
     "pictures",  # generating what the dataset generates
     "captions",  # reading and tokenising them
     "model",  # building it, or loading its weights
+    "numerics",  # steps of their check, before the training
     "checkpoint",  # reading the one to resume from
     "first step",  # with all that is compiled and started for it
     "images",  # encoding those of an evaluation
@@ -104,6 +105,13 @@ class DevicesChecked(Event):
     """Engines and devices were looked for; ``missing`` is what cannot be used, and ends the run."""
 
     missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True)
+class NumericsChecked(Event):
+    """What the check of numerics, in a process of its own, has found up to now; the last one has all of it."""
+
+    numerics: results.Numerics
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,13 @@ def from_plain(cls: type[T], data: Any) -> T:  # noqa: ANN401
     """Return the ``cls`` that plain ``data`` stands for; what ``to_plain`` gave comes back equal.
 
     A key that is absent takes the field's default; a key that ``cls`` does not know is left out. Types are not checked:
-    that is a schema's work. Raises TypeError where a field without a default is absent.
+    that is a schema's work. Raises TypeError where a field without a default is absent, and for data of another shape.
     """
     read: Callable[[Any], T] = _reader(cls)  # type: ignore[arg-type]  # a type is hashable
-    return read(data)
+    try:
+        return read(data)
+    except (AttributeError, ValueError) as error:  # a list where an object is expected, or with too few items
+        raise TypeError(f"not data of a {cls.__name__}: {error}") from error
 
 
 def value_at(data: Any, path: str, default: Any = None) -> Any:  # noqa: ANN401

@@ -1,14 +1,24 @@
 """Processes that must not outlive the one that started them."""
 
+import ctypes
 import os
+import signal
+import sys
 import threading
 import time
+from contextlib import suppress
 
 from clipbench.errors import ExitCode
 
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+
 
 def exit_with_parent(pid: int, seconds: float = 1.0) -> None:
-    """End this process within ``seconds`` of the end of process ``pid``, watched from a daemon thread."""
+    """End this process within ``seconds`` of the end of process ``pid``, watched from a daemon thread.
+
+    On Linux the system also kills it when its own parent ends, a launcher perhaps: even where it is stopped.
+    """
+    _killed_with_parent()
 
     def watch() -> None:
         while True:
@@ -21,3 +31,9 @@ def exit_with_parent(pid: int, seconds: float = 1.0) -> None:
                 pass
 
     threading.Thread(target=watch, daemon=True, name="parent-watch").start()
+
+
+def _killed_with_parent() -> None:
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # a C library without it
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -1,17 +1,26 @@
 """Plugins: found by entry point, loaded one by one, their specs put into one registry."""
 
+from __future__ import annotations
+
 import functools
-import sys
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
 
 import pluggy
 
 from clipbench.api import hookspecs
+from clipbench.api.door import check_returned, plugin_call
 from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec
-from clipbench.errors import UsageError, did_you_mean
+from clipbench.errors import PluginError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from clipbench.api.data import DataFinding, DatasetRequest
+    from clipbench.api.protocols import Dataset, Device, Engine, Meter
 
 GROUP = "clipbench"
 SpecT = TypeVar("SpecT", EngineSpec, DeviceSpec, DatasetSpec, ModelSpec, ObserverSpec, MeterSpec)
@@ -75,21 +84,68 @@ class Registry:
         """Plugins that cannot be used."""
         return tuple(plugin for plugin in self.plugins if plugin.problem)
 
-    def environment(self) -> list[Mapping[str, Any]]:
-        """Return what plugins add to a result's environment; a hook that raises is named in a warning and left out."""
-        sections: list[Mapping[str, Any]] = []
+    def open_engine(self, name: str) -> Engine:
+        """Return the engine called ``name``; raise UsageError where no plugin offers it."""
+        return self._open(self.engines, name, "engine", "Engine")  # type: ignore[no-any-return]
+
+    def open_device(self, name: str) -> Device:
+        """Return the device called ``name``; raise ImportError where its plugin cannot import what it needs."""
+        return self._open(self.devices, name, "device", "Device")  # type: ignore[no-any-return]
+
+    def open_dataset(self, name: str, request: DatasetRequest) -> Dataset:
+        """Return the dataset called ``name`` for ``request``."""
+        return self._open(self.datasets, name, "dataset.name", "Dataset", request)  # type: ignore[no-any-return]
+
+    def open_meter(self, name: str, kind: str, local_rank: int) -> Meter:
+        """Return the meter called ``name`` for the device ``local_rank`` of a kind."""
+        return self._open(self.meters, name, "meter", "Meter", kind, local_rank)  # type: ignore[no-any-return]
+
+    def _open(self, offers: Offers[Any], name: str, key: str, protocol: str, *arguments: object) -> Any:  # noqa: ANN401
+        from clipbench.api import guarded, protocols  # lists of plugins do without
+
+        spec = offers.get(name, key)
+        who = f"{offers.kind} '{name}' of {offers.origin[name]}"
+        with plugin_call(f"{who}: {spec.load}", *((ImportError,) if protocol == "Device" else ())):
+            made = load_object(spec.load)(*arguments)
+        return guarded.guard(made, getattr(protocols, protocol), who)
+
+    def check_data(self, spec: DatasetSpec, root: Path, deep: bool) -> list[DataFinding]:
+        """Return what the ``check`` of a dataset finds in a data root; none for a dataset that has no check."""
+        from clipbench.api.data import DataFinding
+
+        if spec.check is None:
+            return []
+        what = f"dataset '{spec.name}' of {self.datasets.origin[spec.name]}: {spec.check}"
+        with plugin_call(what):
+            findings: list[DataFinding] = load_object(spec.check)(root, deep)
+        check_returned(f"{what}: what it returned", findings, list[DataFinding])
+        return findings
+
+    def environment(self, warn: Callable[[str], None]) -> Mapping[str, Any]:
+        """Return what plugins add to a result's environment.
+
+        ``warn`` gets a sentence for each hook that raises, or returns what does not fit JSON; it is left out.
+        """
+        extra: dict[str, Any] = {}
         for hook in self.manager.hook.clipbench_environment.get_hookimpls():
+            what = f"plugin {hook.plugin_name}: clipbench_environment"
             try:
-                sections.append(hook.function())  # type: ignore[arg-type]  # pluggy's are untyped
-            except Exception as error:
-                reason = f"clipbench_environment raised {type(error).__name__}: {error}"
-                print(f"warning: plugin {hook.plugin_name}: {reason}", file=sys.stderr)
-        return sections
+                with plugin_call(what):
+                    part = hook.function()
+                    check_returned(f"{what}: what it returned", part, Mapping[str, Any])
+                    extra |= json.loads(json.dumps(part, allow_nan=False))
+            except (PluginError, OSError) as error:
+                warn(f"{error}; it is left out")
+        return extra
 
     def devices_of(self, engine: str) -> list[DeviceSpec]:
         """Return the devices of one engine, the one that ``auto`` prefers first."""
         devices = [spec for spec in self.devices.specs.values() if spec.engine == engine]
         return sorted(devices, key=lambda spec: (-spec.priority, spec.name))
+
+    def trusted_device(self, engine: str) -> DeviceSpec | None:
+        """Return the device whose float32 the engine's other devices are checked by, or None where it names none."""
+        return next((spec for spec in self.devices_of(engine) if spec.trusted), None)
 
 
 def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
@@ -106,9 +162,11 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda point: point.name):
         plugin = Plugin(point.name, *_distribution(getattr(point, "dist", None)))
         try:
-            specs = _load(manager, point, plugin)
+            with plugin_call(str(plugin)):
+                specs = _load(manager, point, plugin)
         except Exception as error:
-            plugin, specs = replace(plugin, problem=f"{type(error).__name__}: {error}"), []
+            cause = error.__cause__ or error
+            plugin, specs = replace(plugin, problem=f"{type(cause).__name__}: {cause}"), []
         plugins.append(plugin)
         for kind, spec in specs:
             offers[kind].add(spec, plugin)
@@ -144,5 +202,18 @@ def _load(manager: pluggy.PluginManager, point: EntryPoint, plugin: Plugin) -> l
         for spec in hook() if hasattr(hook, "clipbench_impl") else ():  # type: ignore[misc]
             if not isinstance(spec, spec_type):
                 raise TypeError(f"clipbench_{kind}s() returned {spec!r}, expected {spec_type.__name__}s")
+            _check_spec(spec)
             specs.append((kind, spec))
     return specs
+
+
+def _check_spec(spec: Any) -> None:  # noqa: ANN401
+    """Raise PluginError for a field of another type than its spec has, ValueError for a path that leads nowhere."""
+    hints = get_type_hints(type(spec))
+    for item in fields(spec):
+        value = getattr(spec, item.name)
+        check_returned(f"{type(spec).__name__} '{spec.name}': {item.name}", value, hints[item.name])
+        if item.name in ("load", "check") and value is not None and not re.fullmatch(r"[\w.]+:[\w.]+", value):
+            raise ValueError(
+                f"{type(spec).__name__} '{spec.name}': {item.name}='{value}': expected 'package.module:attribute'"
+            )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from clipbench.api.config import NumericsConfig
 from clipbench.api.data import Fingerprint, Probe
 from clipbench.api.plain import finite, value_at
 
@@ -187,6 +188,39 @@ class BadImages:
 
 
 @dataclass(frozen=True)
+class FirstSteps:
+    """The first steps of a learner on one batch: loss and gradient norm of each, up to the first loss that is None.
+
+    None is not finite; a gradient norm is also None where the engine does not know it, or the step was withheld.
+    """
+
+    losses: tuple[float | None, ...]
+    grad_norms: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """What a check of the device has found before the training, of what the suite ``asked`` for.
+
+    ``fixed_batch`` are the steps in the case's precision. ``float32`` are those in float32, ``trusted`` the same ones
+    on ``trusted_device``, and ``features_error`` is how far the features of the batch are apart after them, relative to
+    their Euclidean norm: of images, of texts. All are None where the device ``is_trusted`` itself, or the suite asks
+    for none. ``problem`` says why a part that was asked for is None.
+    """
+
+    asked: NumericsConfig
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    fixed_batch: FirstSteps | None = None
+    float32: FirstSteps | None = None
+    trusted: FirstSteps | None = None
+    features_error: tuple[float | None, float | None] | None = None
+    trusted_device: str | None = None
+    is_trusted: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One start of a run: when, and the epochs and steps of the next one that were done already."""
 
@@ -240,6 +274,7 @@ class Result:
     attempts: tuple[Attempt, ...] = ()
     probes: tuple[Probe, ...] | None = None
     bad_images: BadImages | None = None
+    numerics: Numerics | None = None
     warnings: tuple[str, ...] = field(default=())
     invocation: str | None = None
 

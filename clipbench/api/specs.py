@@ -27,7 +27,8 @@ class DeviceSpec:
     Device ``auto`` takes the available device with the highest ``priority``. ``install`` says what to do where ``load``
     cannot be imported. ``absent`` returns why the device cannot be here, or None where it must be asked itself; it
     imports nothing, so that a machine without the device loses no time (see ``package_missing``). ``tried`` is whether
-    the plugin was ever run on the hardware.
+    the plugin was ever run on the hardware. A ``trusted`` device is the engine's own measure: a check of numerics
+    compares the float32 of its other devices with this one's.
     """
 
     name: str
@@ -38,6 +39,7 @@ class DeviceSpec:
     install: str = ""
     absent: Callable[[], str | None] | None = None
     tried: bool = True
+    trusted: bool = False
 
 
 def package_missing(package: str, source: str) -> str | None:

@@ -34,6 +34,7 @@ def baseline_set(
     \b
     Example: clipbench baseline set results/RUN.json --reason "new driver"
     """
+    from clipbench.api.text import printable_data
     from clipbench.compare.adoption import adopt, propose
     from clipbench.report.baselines import adopted_text, check_passes
     from clipbench.results.references import shipped_references
@@ -45,7 +46,7 @@ def baseline_set(
     if not force:
         check_passes(proposal)
     adopt(proposal)
-    click.echo(adopted_text(proposal))
+    click.echo(adopted_text(printable_data(proposal)))
 
 
 @baseline.command("list")
@@ -57,11 +58,12 @@ def baseline_list(baselines: Path, form: str) -> None:
     \b
     Example: clipbench baseline list --baselines results/baseline
     """
+    from clipbench.api.text import printable_data
     from clipbench.report.baselines import baseline_summary, list_text
     from clipbench.results.baselines import load_baselines
 
     adopted = load_baselines(baselines)
-    click.echo(as_json(list(map(baseline_summary, adopted))) if form == "json" else list_text(adopted))
+    click.echo(as_json(list(map(baseline_summary, adopted))) if form == "json" else list_text(printable_data(adopted)))
 
 
 @baseline.command("show")
@@ -76,8 +78,9 @@ def baseline_show(name: str, baselines: Path, form: str) -> None:
     \b
     Example: clipbench baseline show adopted --format json
     """
+    from clipbench.api.text import printable_data
     from clipbench.report.baselines import baseline_summary, show_text
     from clipbench.results.baselines import baseline_called
 
     chosen = baseline_called(name, baselines)
-    click.echo(as_json(baseline_summary(chosen)) if form == "json" else show_text(chosen))
+    click.echo(as_json(baseline_summary(chosen)) if form == "json" else show_text(printable_data(chosen)))

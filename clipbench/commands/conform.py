@@ -39,6 +39,7 @@ def conform(
       clipbench conform device sdaa
       clipbench conform dataset flickr8k --root data
     """
+    from clipbench.api.text import printable_data
     from clipbench.conform.conformance import Request, conform, exit_code
     from clipbench.report.conformance import outcome_text, verdict_text
     from clipbench.suites.plan import default_root
@@ -48,7 +49,7 @@ def conform(
     for outcome in conform(request, timeout):
         outcomes.append(outcome)
         if form == "table":
-            click.echo(outcome_text(outcome))
+            click.echo(outcome_text(printable_data(outcome)))
     code = exit_code(outcomes)
     if form == "json":
         click.echo(as_json({"kind": kind, "name": name, "exit_code": int(code), "checks": outcomes}))

@@ -26,9 +26,10 @@ def doctor(out: Path, form: str, **chosen: Any) -> int:  # noqa: ANN401
     Example: clipbench doctor flickr8k_amp --device cuda
     """
     from clipbench.api.registry import load_registry
+    from clipbench.api.text import printable_data
     from clipbench.doctor.checkup import check_machine
     from clipbench.report.doctor import checkup_data, doctor_text
 
     checkup = check_machine(load_chosen(**chosen), load_registry(), out)
-    click.echo(as_json(checkup_data(checkup)) if form == "json" else doctor_text(checkup))
+    click.echo(as_json(checkup_data(checkup)) if form == "json" else doctor_text(printable_data(checkup)))
     return checkup.exit_code

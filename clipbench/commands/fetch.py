@@ -40,6 +40,7 @@ def fetch(
     \b
     Example: clipbench fetch flickr8k_amp --accept-terms
     """
+    from clipbench.api.text import printable_data
     from clipbench.fetch import fetching, needs
     from clipbench.fetch.catalogue import load_catalogue
     from clipbench.fetch.session import Session
@@ -56,10 +57,10 @@ def fetch(
     jobs = fetching.make_jobs(items, mirror)
     to_download = [job for job in jobs if job.to_download()]
     if printing:
-        click.echo(addresses_text(to_download) or "# nothing to download: everything is there")
+        click.echo(addresses_text(printable_data(to_download)) or "# nothing to download: everything is there")
         return
     if to_download:
-        click.echo(terms_text(to_download))
+        click.echo(terms_text(printable_data(to_download)))
         _require_consent(accept_terms)
     with make_fetch_progress() as progress:
         fetching.fetch(jobs, Session(progress))

@@ -35,13 +35,14 @@ def list(kinds: tuple[str, ...], form: str) -> None:
     \b
     Example: clipbench list devices suites
     """
+    from clipbench.api.text import printable_data
     from clipbench.report.listing import listing_text
 
     registry = open_registry()
     rows = {kind: _specs(getattr(registry, kind), *fields) for kind, fields in SPECS.items()}
     rows |= {"suites": _suites(in_full=form == "json"), "references": _references()}
     chosen = {kind: rows[kind] for kind in kinds or KINDS}
-    click.echo(as_json(chosen) if form == "json" else listing_text(chosen))
+    click.echo(as_json(chosen) if form == "json" else listing_text(printable_data(chosen)))
 
 
 def _specs(offers: Offers[Any], *fields: str) -> Rows:

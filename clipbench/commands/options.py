@@ -55,10 +55,12 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def open_registry() -> "Registry":
     """Return every plugin, and warn of each that is broken."""
     from clipbench.api.registry import load_registry
+    from clipbench.api.text import printable
 
     registry = load_registry()
     for plugin in registry.broken:
-        click.echo(f"warning: {plugin} could not be loaded and is left out: {plugin.problem}", err=True)
+        problem = f"warning: {plugin} could not be loaded and is left out: {plugin.problem}"
+        click.echo(printable(problem, lines=True), err=True)
     return registry
 
 
@@ -78,8 +80,7 @@ def load_chosen(suite: str, overrides: Sequence[str] = (), cases: Sequence[str] 
 
 def as_json(data: object) -> str:
     """Return plain data or dataclasses as the JSON that ``--format json`` prints."""
-    import json
-
     from clipbench.api.plain import to_plain
+    from clipbench.files.json_file import json_text
 
-    return json.dumps(to_plain(data), indent=1, ensure_ascii=False)
+    return json_text(to_plain(data))

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from clipbench.commands.options import BASELINES, PATHS, REFERENCES, repeatable
+from clipbench.errors import UsageError
 
 
 @click.command()
@@ -20,15 +21,41 @@ from clipbench.commands.options import BASELINES, PATHS, REFERENCES, repeatable
     "--baseline", metavar="WHICH", help="Compare the newest results with earlier runs too; takes what compare takes."
 )
 @BASELINES
-def report(out: Path, title: str, runs: tuple[str, ...], **asked: Any) -> int:  # noqa: ANN401
+@click.option("--leaderboard", is_flag=True, help="Rank devices on each case instead; the page links to its results.")
+@repeatable("--price", "prices", metavar="DEVICE=PRICE", help="Shown in the leaderboard, as it is given. Repeatable.")
+def report(
+    out: Path,
+    title: str,
+    runs: tuple[str, ...],
+    leaderboard: bool,
+    prices: tuple[str, ...],
+    **asked: Any,  # noqa: ANN401
+) -> int:
     """Write an HTML page of results, with charts.
 
     PATHS are result files, or folders that are searched for them. The page opens in any browser, also offline.
 
     \b
-    Example: clipbench report results --out page
+    Examples:
+      clipbench report results --out page
+      clipbench report results --out board --leaderboard
     """
     from clipbench.compare.gate import Request
     from clipbench.report.page.writing import run_report
 
+    if leaderboard:
+        from clipbench.report.leaderboard.writing import run_leaderboard
+
+        if runs or asked["baseline"]:
+            raise UsageError("--leaderboard: takes no --run and no --baseline; runs are compared with their reference")
+        return run_leaderboard(Request(**asked, all_runs=True), out, title, dict(map(_parse_price, prices)))
+    if prices:
+        raise UsageError("--price: is shown in a leaderboard; add --leaderboard")
     return run_report(Request(**asked), out, title, runs)
+
+
+def _parse_price(text: str) -> tuple[str, str]:
+    device, equals, price = text.rpartition("=")
+    if not equals or not device or not price:
+        raise UsageError(f"--price {text}: expected DEVICE=PRICE, the device as results name it")
+    return device, price

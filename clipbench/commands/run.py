@@ -35,6 +35,7 @@ def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequenc
     \b
     Example: clipbench run quickstart --device cpu --set train.batch_size=16
     """
+    from clipbench.api.text import printable_data
     from clipbench.report.ending import ending
     from clipbench.report.plan import plans_text
     from clipbench.report.progress import make_progress
@@ -45,7 +46,7 @@ def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequenc
     registry = open_registry()
     suite = add_observers(load_chosen(**chosen), observe)
     if dry_run:
-        plans = check_suite(suite, registry)
+        plans = printable_data(check_suite(suite, registry))
         click.echo(plans_text(plans))
         for warning in unknown_references(plans):
             click.echo(f"warning: {warning}", err=True)
@@ -55,5 +56,5 @@ def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequenc
     if launch is not None and launch.world.rank > 0:
         return run_rank(suite, registry, launch)
     outcomes = run_suite(suite, registry, out, make_progress(progress), restart)
-    click.echo(ending(outcomes))
+    click.echo(ending(printable_data(outcomes)))
     return exit_code(outcomes)

@@ -19,6 +19,7 @@ def runs(out: Path, form: str) -> int:
     \b
     Example: clipbench runs results
     """
+    from clipbench.api.text import printable_data
     from clipbench.report.runs import runs_text
     from clipbench.runs.listing import find_runs
 
@@ -26,5 +27,5 @@ def runs(out: Path, form: str) -> int:
         raise UsageError(f"{out}: no such folder; expected one that `clipbench run --out` has written to")
     found, problems = find_runs(out)
     data = {"runs": found, "problems": problems}
-    click.echo(as_json(data) if form == "json" else runs_text(found, problems))
+    click.echo(as_json(data) if form == "json" else runs_text(*printable_data((found, problems), lines=True)))
     return ExitCode.NOT_COMPARABLE if problems else ExitCode.PASS

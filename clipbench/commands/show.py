@@ -19,9 +19,10 @@ def show(form: str, **chosen: Any) -> None:  # noqa: ANN401
     \b
     Example: clipbench show flickr8k_amp --set train.epochs=5
     """
+    from clipbench.api.text import printable_data
     from clipbench.report.plan import plan_data, plans_text
     from clipbench.suites.plan import make_plan
 
     suite, registry = load_chosen(**chosen), open_registry()
     plans = [make_plan(case, registry) for case in suite.cases]
-    click.echo(as_json(plan_data(suite, plans)) if form == "json" else plans_text(plans))
+    click.echo(as_json(plan_data(suite, plans)) if form == "json" else plans_text(printable_data(plans)))

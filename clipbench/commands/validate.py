@@ -21,10 +21,14 @@ def validate(paths: tuple[Path, ...], deep: bool, form: str) -> int:
     \b
     Example: clipbench validate data --deep
     """
+    from clipbench.api.text import printable_data
     from clipbench.doctor.validate import validate_paths
     from clipbench.report.validate import verdict_data, verdicts_text
 
     verdicts = validate_paths(paths, open_registry(), deep)
-    click.echo(as_json([verdict_data(verdict) for verdict in verdicts]) if form == "json" else verdicts_text(verdicts))
+    if form == "json":
+        click.echo(as_json([verdict_data(verdict) for verdict in verdicts]))
+    else:
+        click.echo(verdicts_text(printable_data(verdicts, lines=True)))
     # 5 where data is refused, else 3 for a result or reference, else 2 for a suite
     return max(verdict.exit_code for verdict in verdicts)

@@ -30,7 +30,7 @@ _PATHS: Mapping[str, tuple[str, ...]] = {
         *("config.model.weights", "config.model.weights_missing", "config.model.vocabulary"),
         # How a run is driven and watched, not what it computes.
         *("config.ranks_timeout", "config.checkpoint", "config.observers", "config.timing"),
-        *("config.train.workers", "config.train.max_skipped_steps", "config.eval"),
+        *("config.train.workers", "config.train.max_skipped_steps", "config.eval", "config.numerics"),
     ),
 }
 _NAMES = {path: name for name, paths in _PATHS.items() for path in paths}

@@ -9,6 +9,7 @@ from clipbench.compare.convergence import QUALITY_METRICS, loss_curve, match_by_
 from clipbench.compare.deciding import by_significance, by_tolerance
 from clipbench.compare.matching import Match, unmet
 from clipbench.compare.more_runs import runs_needed
+from clipbench.compare.numerics import with_numerics
 from clipbench.compare.significance import RUNS_TO_RANK, Effect, Limits
 from clipbench.compare.verdicts import (
     Against,
@@ -38,7 +39,7 @@ def compare(match: Match, errors: bool = True) -> Comparison:
     by_name = {verdict.metric: verdict for verdict in _verdicts(match, errors)}
     verdicts = tuple(by_name[name] for name in ordered(by_name))
     first = match.results[0]
-    return Comparison(
+    comparison = Comparison(
         runs=tuple(result.run_id for result in match.results),
         suite=first.suite,
         case=first.case,
@@ -55,6 +56,7 @@ def compare(match: Match, errors: bool = True) -> Comparison:
         failure=match.failure,
         hindrances=tuple(hindrance for result in match.results if (hindrance := _hindrance(result))),
     )
+    return with_numerics(comparison, match.results)
 
 
 def _hindrance(result: Result) -> Hindrance | None:

@@ -127,7 +127,19 @@ class CurveMatch:
         return self.relative <= self.relative_limit or self.absolute <= self.absolute_limit
 
 
-Evidence = Bootstrap | TimingTest | CurveMatch
+@dataclass(frozen=True)
+class NumericsSteps:
+    """The ``steps`` that a figure of a check of numerics is of, and the largest one that passes, ``most``.
+
+    ``trusted`` is the device whose steps they are compared with; None for steps in which the loss has to fall.
+    """
+
+    steps: int
+    most: float
+    trusted: str | None = None
+
+
+Evidence = Bootstrap | TimingTest | CurveMatch | NumericsSteps
 
 
 @dataclass(frozen=True)

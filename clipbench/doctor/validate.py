@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipbench.api import ClipbenchError, DatasetSpec, ExitCode, UsageError
-from clipbench.api.registry import Registry, load_object
+from clipbench.api.registry import Registry
 from clipbench.results.collect import read_file
 from clipbench.suites.loading import load_suite
 
@@ -37,9 +37,9 @@ def validate_paths(paths: Sequence[Path], registry: Registry, deep: bool = False
     are decoded where ``deep``; nothing else in it is checked.
     Raises UsageError for a path that does not exist, and where there is nothing to validate.
     """
-    datasets = [spec for spec in registry.datasets.specs.values() if spec.layouts and spec.check]
-    verdicts = [verdict for path in paths for verdict in _verdicts(path, datasets, deep)]
+    verdicts = [verdict for path in paths for verdict in _verdicts(path, registry, deep)]
     if not verdicts:
+        datasets = _datasets_with_layouts(registry)
         raise UsageError(
             f"nothing to validate in {', '.join(map(str, paths))}: no .yaml, .yml or .json file, and no data root "
             f"({', '.join(layout for spec in datasets for layout in spec.layouts)})"
@@ -47,35 +47,40 @@ def validate_paths(paths: Sequence[Path], registry: Registry, deep: bool = False
     return verdicts
 
 
-def _verdicts(path: Path, datasets: Sequence[DatasetSpec], deep: bool) -> Iterator[FileVerdict]:
+def _datasets_with_layouts(registry: Registry) -> list[DatasetSpec]:
+    return [spec for spec in registry.datasets.specs.values() if spec.layouts and spec.check]
+
+
+def _verdicts(path: Path, registry: Registry, deep: bool) -> Iterator[FileVerdict]:
     if not os.path.exists(path):  # noqa: PTH110 -- a name that is too long is no file, and no error
         raise UsageError(f"{path}: no such file or folder")
     if not path.is_dir():
         yield _validate(path)
     for folder, inside, names in os.walk(path):  # nothing where it is a file
         place = Path(folder)
-        data = list(_check_data(place, datasets, deep))
+        data = list(_check_data(place, registry, deep))
         inside[:] = [] if data else _visible(inside)
         if data:
             yield from data
         else:
-            yield from (_validate(place / name) for name in _visible(names) if Path(name).suffix in ENDINGS)
+            yield from (_validate(place / name) for name in _visible(names) if Path(name).suffix.lower() in ENDINGS)
 
 
 def _visible(names: Sequence[str]) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
-def _check_data(root: Path, datasets: Sequence[DatasetSpec], deep: bool) -> Iterator[FileVerdict]:
+def _check_data(root: Path, registry: Registry, deep: bool) -> Iterator[FileVerdict]:
+    datasets = _datasets_with_layouts(registry)
     found = [spec for spec in datasets if any(any(root.glob(layout)) for layout in spec.layouts)]
-    for finding in (finding for spec in found for finding in load_object(str(spec.check))(root, deep)):
+    for finding in (finding for spec in found for finding in registry.check_data(spec, root, deep)):
         problem = "\n".join(finding.problems) or None
         code = ExitCode.NOT_READY if problem else ExitCode.PASS
         yield FileVerdict(finding.path, "annotations", problem, code, finding.summary, finding.warnings)
 
 
 def _validate(path: Path) -> FileVerdict:
-    kind = "suite" if path.suffix in SUITE_ENDINGS else "result or reference"
+    kind = "suite" if path.suffix.lower() in SUITE_ENDINGS else "result or reference"
     try:
         kind = type(load_suite(path) if kind == "suite" else read_file(path)).__name__.lower()
     except ClipbenchError as error:

@@ -3,12 +3,17 @@
 import json
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
+from clipbench.api.text import is_shown
 from clipbench.errors import InvalidFileError
 
 MAX_BYTES = 512_000_000
+
+# What a terminal or a log may take as something else than text; the start of a command of CI servers among it.
+_SPECIAL = re.compile(r"[^ -~\n]+|##(?=\[|vso\[|teamcity\[)")
 
 
 class JsonError(Exception):
@@ -56,11 +61,10 @@ def json_files(folder: Path) -> list[Path]:
 def write_json(path: Path, data: object) -> None:
     """Write under a temporary name in the same folder, sync, then rename: readers see the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json_text(data) + "\n"
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        # A file name, for example, may hold bytes that are not text: they become JSON's own escapes.
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -68,6 +72,18 @@ def write_json(path: Path, data: object) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def json_text(data: object) -> str:
+    """Return plain data as JSON for files, terminals and logs: what is not shown is there in JSON's own escapes."""
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    return _SPECIAL.sub(lambda match: _escaped(match[0]), text)
+
+
+def _escaped(run: str) -> str:
+    if run == "##":
+        return "#\\u0023"
+    return run if run.isprintable() else "".join(c if is_shown(c) else json.dumps(c)[1:-1] for c in run)
 
 
 def _finite(text: str) -> float:

@@ -16,6 +16,7 @@ STAGES: Mapping[events.Stage, str] = {
     "pictures": "preparing the data of {}",
     "captions": "reading the captions of {}",
     "model": "building the model",
+    "numerics": "checking numerics, {}, step",
     "checkpoint": "reading the checkpoint to resume from",
     "first step": "taking the first step",
     "images": "evaluating, images",

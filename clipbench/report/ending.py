@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from clipbench.compare.matching import match_reference
+from clipbench.compare.matching import Match, match_reference
 from clipbench.results.references import shipped_references
 from clipbench.runs.job import LOG
 from clipbench.runs.runner import Outcome
@@ -28,19 +28,24 @@ def ending(outcomes: Sequence[Outcome]) -> str:
 def _advice(completed: Sequence[Outcome]) -> list[str]:
     """Return the commands that work with these results: to compare them with a reference, else with later runs."""
     references = shipped_references()
-    matches = [(outcome.path, match_reference(outcome.result, references)) for outcome in completed]
-    comparable = [path for path, match in matches if match.other is not None and not match.refused]
+    matches = {outcome.path: match_reference(outcome.result, references) for outcome in completed}
+    comparable = [path for path, match in matches.items() if match.other and not match.refused]
     lines = [f"compare with the reference: clipbench compare {_words(comparable)}"] if comparable else []
-    for path, match in matches:
-        if match.other is not None and match.refused:
-            reasons = [f"{d.path} is {d.ours}, not {d.theirs}" for d in match.differences if not d.allowed]
-            why = reasons[0] if reasons else "images were left out"
-            lines.append(f"{path} cannot be compared with the reference {match.other.name}: {why}")
-    others = [path for path, match in matches if path not in comparable and not match.bad_images]
+    checked = [path for path, match in matches.items() if match.other is None and match.results[0].numerics is not None]
+    lines += [f"judge the check of numerics: clipbench compare {_words(checked)}"] if checked else []
+    for path, match in matches.items():
+        if match.other and match.refused:
+            lines.append(f"{path} cannot be compared with the reference {match.other.name}: {_refusal(match)}")
+    others = [path for path, match in matches.items() if path not in comparable and not match.bad_images]
     if others:
         adopt = f"clipbench baseline set {_words(others[:1])} --reason TEXT"
         lines.append(f"to compare later runs with this one: {adopt}")
     return lines
+
+
+def _refusal(match: Match) -> str:
+    differing = next((one for one in match.differences if one.blocks == "all" and not one.allowed), None)
+    return f"{differing.path} is {differing.ours}, not {differing.theirs}" if differing else "images were left out"
 
 
 def _words(paths: Sequence[Path]) -> str:

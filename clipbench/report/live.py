@@ -11,6 +11,7 @@ from rich.text import Text
 
 from clipbench.api import EpochRecord, events
 from clipbench.report.doing import clock, doing
+from clipbench.report.numerics import describe_numerics
 from clipbench.report.progress import EPOCH_FIGURES, NoProgress, describe_end, epoch_figures
 
 # What stands beside the bar: steps, elapsed, time left.
@@ -58,6 +59,8 @@ class LiveProgress(NoProgress):
                 if self._case.doing is None or self._case.doing.stage != event.stage:
                     self._case.doing_since = now
                 self._case.doing = event
+            case events.NumericsChecked(numerics):
+                self.notice("\n".join(describe_numerics(numerics)))
             case events.TrainingStarted(steps_done=steps):
                 self._case.training_since, self._case.steps_before = now, steps
             case events.StepsUnderWay():

@@ -5,6 +5,8 @@ _WORDS = {
     "val_loss": "validation loss",
     "train_loss": "training loss",
     "seconds_to_quality": "time to quality",
+    "fixed_batch_loss": "loss on one batch",
+    "float32_error": "float32 error",
     "energy_per_1000_pairs": "energy per 1,000 pairs",
 }
 

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from clipbench.api import Case
 from clipbench.api.plain import leaves, to_plain
 from clipbench.suites.loading import Suite
 from clipbench.suites.plan import Plan, cache_folder
@@ -49,10 +50,21 @@ def _plan_text(plan: Plan) -> str:
     lines += ["", "steps:"]
     lines.append(f"  training images: {_count(plan.train_images)}, validation images: {_count(plan.val_images)}")
     lines.append(f"  steps per epoch: {_count(plan.steps_per_epoch)}, in total: {_count(plan.steps)}")
+    lines += _numerics(plan.case)
     often = "set at every step; here" if plan.case.train.schedule.per == "step" else "set"
     lines += ["", f"learning rate, {often} at the start of each epoch:"]
     lines += [f"  {row}" for row in _learning_rates(plan.learning_rates)] or ["  nothing is trained"]
     return "\n".join(lines)
+
+
+def _numerics(case: Case) -> list[str]:
+    """Return how many steps the check of numerics takes, where there is one."""
+    asked = case.numerics
+    if asked is None:
+        return []
+    pairs, few = min(asked.batch_size, case.train.batch_size), asked.float32_steps
+    steps = f"  before them, to check the numerics: {asked.steps} steps in {case.precision} on one batch of {pairs}"
+    return [f"{steps}, then, unless the device is the engine's trusted one, {few} in float32 on each of both"]
 
 
 def _value(value: object) -> str:

@@ -6,6 +6,7 @@ import time
 
 from clipbench.api import EpochRecord, events
 from clipbench.report.doing import doing, number, stop_text, training
+from clipbench.report.numerics import describe_numerics
 
 # A plain log stays readable: at most one line in so many seconds between epochs.
 PLAIN_SECONDS = 5.0
@@ -82,21 +83,20 @@ class PlainProgress(NoProgress):
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._last_line = 0.0
-        self._is_training = self._has_stepped = False
+        self._has_stepped = False
 
     def handle(self, event: events.Event) -> None:
         super().handle(event)
         is_due = time.monotonic() - self._last_line >= PLAIN_SECONDS
         match event:
             # What comes before the first step is told at once: any of it may take long. Later it comes again and again.
-            case events.Progress() if is_due or not self._is_training:
+            case events.Progress(done=done) if is_due or not (done or self._has_stepped):
                 self._print(doing(event))
-            case events.TrainingStarted():
-                self._is_training = True
             case events.CaseStarted():
-                self._started = time.monotonic()
-                self._is_training = self._has_stepped = False
+                self._started, self._has_stepped = time.monotonic(), False
                 self._print(f"case {event.case.name}, run {event.run_id}")
+            case events.NumericsChecked(numerics):
+                self._print(*describe_numerics(numerics))
             case events.LearnerBuilt():
                 self._print(self.describe_start())
             case events.StepsUnderWay() if is_due or not self._has_stepped:

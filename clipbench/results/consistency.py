@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clipbench.api import Result
-from clipbench.api.plain import value_at
+from clipbench.api.plain import to_plain, value_at
 from clipbench.api.result import EpochRecord, Metric, QueryRanks, Window
 from clipbench.results.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS, summarise
 from clipbench.results.recall import recall_metrics, with_means
@@ -20,6 +20,13 @@ ROUNDING = 1e-9
 CLOCK_SECONDS = 60.0
 # What a result states twice: its own field, and where the configuration has the same.
 _TWICE = {"seed": "seed", "suite": "suite", "case": "name", "reference": "reference"}
+# Whole numbers of sections whose other keys are free: the least that each may be, and what it is where it is absent.
+_NUMBERS = (
+    ("config.train.epochs", 0, None),
+    ("config.train.batch_size", 1, None),
+    ("config.world_size", 1, 1),
+    ("environment.device.devices_per_card", 1, 1),
+)
 _Parts = Mapping[str, float]
 
 
@@ -43,6 +50,7 @@ def disagreements(result: Result) -> Iterator[Disagreement]:
     yield from _metrics(result)
     yield from _queries(result)
     yield from _clock(result)
+    yield from _numerics(result)
 
 
 def _copies(result: Result) -> Iterator[Disagreement]:
@@ -50,9 +58,12 @@ def _copies(result: Result) -> Iterator[Disagreement]:
         ours, theirs = getattr(result, key), value_at(result.config, path, getattr(result, key))
         if ours != theirs:
             yield Disagreement(key, ours, f"{_short(theirs)}, as in config.{path}")
-    for key, least in (("train.epochs", 0), ("train.batch_size", 1)):
-        if type(number := value_at(result.config, key)) is not int or number < least:
-            yield Disagreement(f"config.{key}", number, f"a whole number, at least {least}")
+    for path, least, usual in _NUMBERS:
+        if type(number := value_at(result, path, usual)) is not int or number < least:
+            yield Disagreement(path, number, f"a whole number, at least {least}")
+    for path in ("environment.device.name", "environment.device.precision"):
+        if not isinstance(text := value_at(result, path), (str, type(None))):
+            yield Disagreement(path, text, "a text")
 
 
 # --- epochs ---------------------------------------------------------------------------------------------------------
@@ -242,3 +253,25 @@ def _close(stated: object, computed: object) -> bool:
 
 def _short(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)[:200]
+
+
+# --- numerics -------------------------------------------------------------------------------------------------------
+
+
+def _numerics(result: Result) -> Iterator[Disagreement]:
+    """Yield where a check of numerics is not the one that the suite asked for, or not of the device that it ran on."""
+    found, kind = result.numerics, value_at(result, "environment.device.kind")
+    if found is None:
+        return
+    if to_plain(found.asked) != (asked := value_at(result.config, "numerics")):
+        yield Disagreement("numerics.asked", to_plain(found.asked), f"{_short(asked)}, as in config.numerics")
+    if found.is_trusted and kind not in (None, found.trusted_device):
+        yield Disagreement("numerics.is_trusted", True, f"false: the run was on {kind}")
+    few = found.asked.float32_steps
+    for name, count in (("fixed_batch", found.asked.steps), ("float32", few), ("trusted", few)):
+        steps = getattr(found, name)
+        if steps is None:
+            continue
+        taken = len(steps.losses)
+        if taken > count or (taken < count and steps.losses[-1] is not None) or len(steps.grad_norms) != taken:
+            yield Disagreement(f"numerics.{name}", f"{taken} steps", f"{count}, or up to a loss that is not finite")

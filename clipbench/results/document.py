@@ -69,7 +69,8 @@ def results_digest(results: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    # JSON may hold half a surrogate pair; of any other text these are the bytes of UTF-8.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _check_integrity(path: Path, data: Mapping[str, Any]) -> None:

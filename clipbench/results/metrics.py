@@ -25,6 +25,9 @@ UNITS_AND_DIRECTIONS: Mapping[str, tuple[str, Direction]] = {
     "epochs_to_quality": ("epochs", "lower"),
     "energy_to_quality": ("J", "lower"),
     "loss_curve": ("percent", "lower"),
+    # Of the check of numerics.
+    "fixed_batch_loss": ("percent", "lower"),
+    "float32_error": ("relative", "lower"),
 }
 
 # What people also call a metric; results and references of 0.1.0 have the first.

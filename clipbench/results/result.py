@@ -21,7 +21,10 @@ from clipbench.results.environment import source_version
 from clipbench.results.metrics import summarise
 
 # Fields of a result that an event reports under the same name.
-REPORTED = ("environment", "probes", "dataset", "weights", "text_truncated", "bad_images", "model", "query_ranks")
+REPORTED = (
+    *("environment", "probes", "dataset", "weights", "text_truncated", "bad_images", "numerics", "model"),
+    "query_ranks",
+)
 
 
 def utc_now() -> str:

@@ -1,6 +1,6 @@
 """How one rank builds a case, in stages: device, data, learner, the state to resume from; then the loop runs it."""
 
-import json
+import copy
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -9,8 +9,10 @@ from typing import Any
 
 from clipbench import __version__
 from clipbench.api import Case, Device, Engine, Group, Learner, LearnerJob, Loader, Missing, Probe, Split, events
+from clipbench.api.data import Precision
+from clipbench.api.guarded import check_split, unguarded
 from clipbench.api.plain import from_plain, to_plain
-from clipbench.api.registry import Registry, load_object
+from clipbench.api.registry import Registry
 from clipbench.api.result import Attempt, BadImages, DatasetUsed, WeightsUsed
 from clipbench.clip.openai_weights import published_name
 from clipbench.clip.tokenizer import Tokenizer
@@ -22,10 +24,11 @@ from clipbench.runs.devices import find_device, pick_precision
 from clipbench.runs.job import RANK_LOCK, Job
 from clipbench.runs.meters import start_sampler
 from clipbench.runs.reporter import Reporter
+from clipbench.runs.tuning import tune
 from clipbench.suites.plan import Plan, make_plan
 from clipbench.training import checkpoints
 from clipbench.training.batches import EvalFetch, TrainFetch, tokenise, worker_count
-from clipbench.training.checkpointing import Checkpointer
+from clipbench.training.checkpointing import Checkpointer, saved_run
 from clipbench.training.collectives import SingleRank, barrier, gather_values
 from clipbench.training.evaluation import Evaluator
 from clipbench.training.hardware import Hardware
@@ -88,7 +91,7 @@ def run_case(job: Job, case: Case, registry: Registry, reporter: Reporter, stop:
 def open_device(rank: Rank) -> Hardware:
     """Select the device, join the other ranks, and test whether the device computes and waits as it says."""
     case, reporter, world = rank.case, rank.reporter, rank.reporter.world
-    engine: Engine = load_object(rank.registry.engines.get(case.engine, "engine").load)()
+    engine = rank.registry.open_engine(case.engine)
     device = find_device(rank.registry, case.engine, rank.job.device)
     if isinstance(device, Missing):  # reported before, unless it has gone meanwhile
         raise UsageError(f"device: '{case.device}' is not available")
@@ -96,10 +99,10 @@ def open_device(rank: Rank) -> Hardware:
     reporter.tell("device", device.name)
     device.select(world.local_rank)
     device.seed(case.seed + world.rank)
-    tuning = dict(device.tune(rank.job.tuning))
+    tuning = tune(engine, device, rank.job.tuning)
     info = device.info()
     section = {"requested": case.device, "kind": device.name, "world_size": case.world_size, "precision": precision}
-    section |= {"tuning": tuning, **to_plain(info)}
+    section |= {"tuning": tuning.tuned_to, "tuning_decided": tuning.decided, **to_plain(info)}
     reporter.emit(events.EnvironmentRead(_environment(rank, engine, device, section)))
     group: Group = SingleRank()
     if world.size > 1:
@@ -136,14 +139,8 @@ def _close_at_exit(group: Group, resources: ExitStack) -> None:
 
 
 def _environment(rank: Rank, engine: Engine, device: Device, section: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the environment; what a plugin adds to it and does not fit JSON is left out with a warning."""
-    extra: dict[str, Any] = {}
-    for part in rank.registry.environment():
-        try:
-            json.dumps(part, allow_nan=False)
-            extra |= part
-        except (TypeError, ValueError) as error:
-            rank.reporter.emit(events.Warned(f"a plugin's clipbench_environment is left out: {error}"))
+    """Return the environment, with what plugins add to it."""
+    extra = rank.registry.environment(lambda text: rank.reporter.emit(events.Warned(text)))
     machine = environment.machine()
     return {
         **machine,
@@ -172,12 +169,12 @@ def open_data(rank: Rank, hardware: Hardware) -> OpenedData:
     rank.reporter.tell("captions", case.dataset.name)
     tokenizer = Tokenizer(plan.vocabulary, plan.config.context_length)
     plan = replace(plan, config=replace(plan.config, vocab_size=tokenizer.vocab_size))
-    val = plan.dataset.val()
+    val = _checked(plan.dataset.val(), case, "val")
     cache = ImageCache(case.eval.cache_mb * 1_000_000, rank.job.folder)
     rank.resources.callback(cache.drop)
     captions = tokenise(val, tokenizer, case.dataset.clean_captions)
     evaluator = Evaluator(hardware, EvalFetch(val, plan.config), captions, case, cache, rank.evaluating)
-    train = plan.dataset.train() if plan.steps else None
+    train = _checked(plan.dataset.train(), case, "train") if plan.steps else None
     # Before the learner, so that the loader's processes start while the model is built.
     loader = _train_loader(rank, hardware, plan, train, tokenizer) if train else None
     used = DatasetUsed(case.dataset.name, train.fingerprint if train else None, val.fingerprint)
@@ -186,6 +183,11 @@ def open_data(rank: Rank, hardware: Hardware) -> OpenedData:
     inputs = events.InputsRead(used, _weights(plan), tokenizer.truncated, bad_images)
     rank.reporter.emit(inputs)
     return OpenedData(plan, inputs, loader, evaluator)
+
+
+def _checked(split: Split, case: Case, name: str) -> Split:
+    check_split(split, f"dataset '{case.dataset.name}': split {name}")
+    return split
 
 
 def _train_loader(rank: Rank, hardware: Hardware, plan: Plan, train: Split, tokenizer: Tokenizer) -> Loader:
@@ -210,28 +212,32 @@ def _weights(plan: Plan) -> WeightsUsed:
 def build_learner(rank: Rank, hardware: Hardware, plan: Plan) -> Learner:
     """Build the model and its optimiser on the device."""
     rank.check_stop()
-    case, train = rank.case, rank.case.train
     rank.reporter.tell("model", plan.weights.name if plan.weights else "")
-    learner = hardware.engine.learner(
-        LearnerJob(
-            model=plan.model,
-            config=plan.config,
-            device=hardware.device,
-            precision=hardware.precision,
-            autocast_text=case.model.autocast_text,
-            weights=plan.weights,
-            optimizer=train.optimizer,
-            loss=train.loss,
-            seed=case.seed,
-            world=hardware.world,
-            accumulate=train.accumulate,
-            grad_checkpointing=train.grad_checkpointing,
-            compile=train.compile,
-            tuning=hardware.section["tuning"],
-        )
-    )
-    rank.reporter.emit(events.LearnerBuilt(_model(case, learner), hardware.section, plan.steps, plan.steps_per_epoch))
+    job = learner_job(plan, hardware.device, hardware.precision, hardware.section["tuning"])
+    learner = hardware.engine.learner(replace(job, world=hardware.world))
+    model = _model(rank.case, learner)
+    rank.reporter.emit(events.LearnerBuilt(model, hardware.section, plan.steps, plan.steps_per_epoch))
     return learner
+
+
+def learner_job(plan: Plan, device: Device, precision: Precision, tuning: Mapping[str, Any]) -> LearnerJob:
+    """Return what the case's learner is built from, for a single rank on ``device``."""
+    case, train = plan.case, plan.case.train
+    return LearnerJob(
+        model=plan.model,
+        config=plan.config,
+        device=unguarded(device),
+        precision=precision,
+        autocast_text=case.model.autocast_text,
+        weights=plan.weights,
+        optimizer=train.optimizer,
+        loss=train.loss,
+        seed=case.seed,
+        accumulate=train.accumulate,
+        grad_checkpointing=train.grad_checkpointing,
+        compile=train.compile,
+        tuning=copy.deepcopy(dict(tuning)),
+    )
 
 
 def restore(
@@ -241,7 +247,7 @@ def restore(
 
     Rank 0 alone reads and writes checkpoints. Raises NotReadyError where the run was started otherwise.
     """
-    emit, found = rank.reporter.emit, None
+    emit, found, saved = rank.reporter.emit, None, None
     root = rank.job.checkpoints if hardware.world.rank == 0 else None
     if root is not None:
         # A rank of an earlier attempt may live on for a moment after its command was killed, and save.
@@ -249,10 +255,11 @@ def restore(
         if checkpoints.folders(root):
             rank.reporter.tell("checkpoint")
         found = checkpoints.latest(root)
+        saved = saved_run(found) if found else None
     identity = _identity(rank, hardware, inputs)
-    before: Mapping[str, Any] = found.progress if found else {"identity": identity, "state": None}
+    reasons = differences(saved.identity, identity) if saved else []
     # What rank 0 has found, on every rank.
-    refused, plain = gather_values(hardware.group, [differences(before["identity"], identity), before["state"]])[0]
+    refused, plain = gather_values(hardware.group, [reasons, to_plain(saved.state) if saved else None])[0]
     if refused:
         emit(events.ResumeRefused(tuple(refused)))
         raise NotReadyError("the unfinished run cannot be resumed: " + "; ".join(refused))

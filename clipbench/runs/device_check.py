@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clipbench.api import DeviceInfo, Engine, Probe, UsageError, from_plain, to_plain
-from clipbench.api.registry import load_object, load_registry
+from clipbench.api import DeviceInfo, Probe, UsageError, from_plain, to_plain
+from clipbench.api.registry import load_registry
 from clipbench.runs.devices import open_device, pick_precision
 
 KILL_SECONDS = 5.0
@@ -161,7 +161,7 @@ def main(arguments: Sequence[str]) -> None:
 def _ask(check: DeviceCheck, precisions: Sequence[str]) -> Iterator[tuple[DeviceCheck, str]]:
     """Yield the answers up to now, and the next question."""
     registry = load_registry()
-    engine: Engine = load_object(registry.engines.get(check.engine, "engine").load)()
+    engine = registry.open_engine(check.engine)
     if problem := engine.problem():
         yield replace(check, engine_problem=problem), ""
         return

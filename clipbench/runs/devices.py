@@ -3,15 +3,15 @@
 import os
 import sys
 
-from clipbench.api import Device, DeviceSpec, Engine, Missing, Precision
-from clipbench.api.registry import Registry, load_object
+from clipbench.api import Device, DeviceSpec, Missing, Precision
+from clipbench.api.registry import Registry
 from clipbench.errors import UsageError
 from clipbench.results.environment import usable_cores
 
 
 def find_device(registry: Registry, engine_name: str, name: str) -> Device | Missing:
     """Return the named device; where it or its engine cannot be used, Missing says why."""
-    engine: Engine = load_object(registry.engines.get(engine_name, "engine").load)()
+    engine = registry.open_engine(engine_name)
     if problem := engine.problem():
         return Missing(f"engine {engine_name}", f"Python {sys.executable}", problem)
     device = open_device(registry, name)
@@ -27,7 +27,7 @@ def open_device(registry: Registry, name: str) -> Device | str:
     if reason := absence(spec):
         return reason
     try:
-        device: Device = load_object(spec.load)()
+        device = registry.open_device(name)
     except (ImportError, OSError) as error:
         if not lacks_package(error, spec.load):
             raise

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from clipbench.api import Engine, Missing, NotReadyError
-from clipbench.api.registry import Registry, load_object
+from clipbench.api import Missing, NotReadyError
+from clipbench.api.registry import Registry
 from clipbench.clip.tokenizer import Tokenizer
 from clipbench.runs.job import WeightsCheck
 from clipbench.suites.plan import Plan
@@ -26,7 +26,7 @@ def unfitting(registry: Registry, check: WeightsCheck) -> Missing | None:
 
     An engine that cannot be used says nothing: its own problem is reported with its devices.
     """
-    engine: Engine = load_object(registry.engines.get(check.engine, "engine").load)()
+    engine = registry.open_engine(check.engine)
     if engine.problem():
         return None
     try:

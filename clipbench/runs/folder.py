@@ -6,11 +6,11 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from clipbench.api import Case
+from clipbench.api.door import conforms
 from clipbench.api.plain import from_plain, to_plain, value_at
-from clipbench.errors import ClipbenchError
 from clipbench.files.disk import writing
 from clipbench.files.json_file import JsonError, read_json, write_json
 from clipbench.results.result import new_run_id, utc_now
@@ -102,20 +102,36 @@ def new_run_folder(out: Path, case: Case) -> "RunFolder":
     return RunFolder(path, run_id, case.suite, case.name, utc_now()).mark("running")
 
 
-def run_folders(out: Path) -> "list[RunFolder]":
-    """Return every run that keeps something under ``out``, the oldest first; other folders are left out."""
-    folders = []
-    for path in (out / WORK).glob(f"*/{RECORD}"):
+def run_folders(out: Path) -> tuple[list[RunFolder], list[str]]:
+    """Return every run that keeps something under ``out``, the oldest first, and what is wrong with other records."""
+    folders, problems = [], []
+    for path in sorted((out / WORK).glob(f"*/{RECORD}")):
         try:
-            folders.append(from_plain(RunFolder, {**read_json(path), "path": path.parent}))
+            folders.append(_read_record(path))
         except (JsonError, TypeError) as error:
-            raise ClipbenchError(f"{path}: {error}; remove that folder") from None
-    return sorted(folders, key=lambda folder: (folder.started, folder.run_id))
+            problems.append(f"{path}: not the record of a run ({error}); the folder is left alone: remove it")
+    return sorted(folders, key=lambda folder: (folder.started, folder.run_id)), problems
 
 
-def unfinished(out: Path, case: Case) -> "RunFolder | None":
-    """Return the newest run of this suite's case that did not complete and has a checkpoint, or None."""
-    for run in reversed(run_folders(out)):
+def _read_record(path: Path) -> RunFolder:
+    """Return what ``mark`` has written; raise TypeError for anything else, JsonError for what is no JSON."""
+    folder = from_plain(RunFolder, {**read_json(path), "path": path.parent})
+    for name, hint in get_type_hints(RunFolder).items():
+        if not conforms(getattr(folder, name), hint):
+            raise TypeError(f"{name}: unexpected {type(getattr(folder, name)).__name__}")
+    # Set aside, the folder has another ending.
+    if path.parent.name != folder.run_id and not path.parent.name.startswith(f"{folder.run_id}.replaced"):
+        raise TypeError(f"it is of the run {folder.run_id[:100]}")
+    return folder
+
+
+def unfinished(out: Path, case: Case) -> tuple[RunFolder | None, list[str]]:
+    """Return the newest run of this suite's case that did not complete and has a checkpoint, or None.
+
+    Beside it, what is wrong with records that cannot be read: one of them may be of that run.
+    """
+    folders, problems = run_folders(out)
+    for run in reversed(folders):
         if (run.suite, run.case) == (case.suite, case.name) and run.status in UNFINISHED and run.has_checkpoint():
-            return run
-    return None
+            return run, problems
+    return None, problems

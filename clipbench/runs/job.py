@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from clipbench.api import Case, ClipConfig
 from clipbench.api.plain import from_plain, to_plain
@@ -36,7 +36,7 @@ class Checks:
 
 @dataclass(frozen=True)
 class Job:
-    """The ``checks`` to make first, then the case to run, if any, on ``device``.
+    """The ``checks`` to make first, then the case to run, or whose numerics to check, if any, on ``device``.
 
     ``folder`` holds the files of its processes; ``parent`` is the process id of the one that started them. Rank 0 saves
     under ``checkpoints``. ``started`` is when this attempt began. ``tuning`` is what the device was tuned to when an
@@ -51,6 +51,7 @@ class Job:
     started: str = ""
     tuning: Mapping[str, Any] | None = None
     device: str = ""
+    task: Literal["run", "check numerics"] = "run"
 
     def write(self) -> Path:
         """Write the job into its folder; return the file."""

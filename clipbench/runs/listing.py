@@ -39,12 +39,16 @@ def find_runs(out: Path) -> tuple[list[Run], tuple[str, ...]]:
     collected = collect([out])
     runs = {result.run_id: _of_result(out, result) for result in collected.results}
     replaced = []
-    for folder in run_folders(out):
+    folders, problems = run_folders(out)
+    for folder in folders:
         if folder.status == "replaced":
             replaced.append(_of_folder(folder, None))
         else:
             runs[folder.run_id] = _of_folder(folder, runs.get(folder.run_id))
-    return sorted([*runs.values(), *replaced], key=lambda run: (run.started, run.run_id)), collected.problems
+    return sorted([*runs.values(), *replaced], key=lambda run: (run.started, run.run_id)), (
+        *collected.problems,
+        *problems,
+    )
 
 
 def _of_result(out: Path, result: Result) -> Run:

@@ -1,7 +1,6 @@
 """The meter of a device: the first, by name, that can read its sensors here."""
 
-from clipbench.api import Meter
-from clipbench.api.registry import Registry, load_object
+from clipbench.api.registry import Registry
 from clipbench.training.telemetry import Sampler
 
 
@@ -12,10 +11,11 @@ def start_sampler(registry: Registry, kind: str, local_rank: int) -> Sampler:
         if kind not in spec.devices:
             continue
         try:
-            meter: Meter = load_object(spec.load)(kind, local_rank)
+            meter = registry.open_meter(spec.name, kind, local_rank)
             reason = meter.unavailable()
         except Exception as error:  # a driver may raise anything
-            reason = f"{type(error).__name__}: {error}"
+            cause = error.__cause__ or error
+            reason = f"{type(cause).__name__}: {cause}"
         if reason is None:
             sampler = Sampler(meter, spec.name)
             sampler.start()

@@ -1,5 +1,6 @@
 """Observers: the one channel of a run's events; an observer that raises does not end the run."""
 
+import copy
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,8 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from clipbench.api import Case, Missing, Observer, ObserverSpec, events
+from clipbench.api.door import plugin_call
 from clipbench.api.registry import Registry, load_object
+from clipbench.api.text import printable, printable_data
+from clipbench.errors import PluginError
 from clipbench.suites.loading import Suite
+
+DISPLAY = "the progress display"
 
 
 class Observers:
@@ -19,17 +25,18 @@ class Observers:
     """
 
     def __init__(self, display: Observer | None = None) -> None:
-        self._observers: dict[str, Observer] = {"the progress display": display} if display else {}
+        self._observers: dict[str, Observer] = {DISPLAY: display} if display else {}
 
     def handle(self, event: events.Event) -> None:
-        """Pass ``event`` on to every observer."""
+        """Pass a copy of ``event`` on to every observer: what one does to it changes nothing. The display's is text."""
         for name, observer in list(self._observers.items()):
             try:
-                observer.handle(event)
+                with plugin_call(name):
+                    observer.handle(printable_data(event, lines=True) if name == DISPLAY else copy.deepcopy(event))
             except Exception as error:
                 _warn(name, error)
                 del self._observers[name]
-                with suppress(Exception):
+                with suppress(Exception), plugin_call(name):
                     observer.close()
 
     @contextmanager
@@ -48,7 +55,8 @@ class Observers:
             observer = self._observers.pop(name, None)
             try:
                 if observer is not None:
-                    observer.close()
+                    with plugin_call(name):
+                        observer.close()
             except Exception as error:
                 _warn(name, error)
 
@@ -60,7 +68,7 @@ class _Deferred:
     """
 
     def __init__(self, spec: ObserverSpec, case: Case, run_id: str, folder: Path) -> None:
-        self._spec, self._arguments = spec, (case, run_id, folder)
+        self._spec, self._arguments = spec, (copy.deepcopy(case), run_id, folder)
         self._pending: list[events.Event] = []
         self._observer: Observer | None = None
 
@@ -88,14 +96,16 @@ def check_observers(registry: Registry, suite: Suite) -> list[Missing]:
     missing = []
     for spec in [registry.observers.get(name, "observers") for name in names]:
         try:
-            load_object(spec.load)
+            with plugin_call(spec.load):
+                load_object(spec.load)
         except Exception as error:
-            what = f"observer '{spec.name}' ({type(error).__name__}: {error})"
+            cause = error.__cause__ or error
+            what = f"observer '{spec.name}' ({type(cause).__name__}: {cause})"
             origin = registry.observers.origin[spec.name]
             missing.append(Missing(what, sysconfig.get_path("purelib"), spec.install or f"install {origin} again"))
     return missing
 
 
 def _warn(name: str, error: Exception) -> None:
-    reason = f"{name} raised {type(error).__name__}: {error}; it gets no further events of this run"
-    print(f"warning: {reason}", file=sys.stderr)
+    reason = str(error) if isinstance(error, PluginError) else f"{name} raised {type(error).__name__}: {error}"
+    print(printable(f"warning: {reason}; it gets no further events of this run"), file=sys.stderr)

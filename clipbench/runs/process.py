@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -22,6 +23,10 @@ POLL_SECONDS = 0.05
 LOG_LINES = 20
 # From the first report of a failure to the end of all processes: long enough for every rank to report.
 GRACE_SECONDS = 15.0
+# A process that a driver holds ends once the driver lets it go, which may be never.
+KILL_SECONDS = 10.0
+# In the environment of all processes of one job: what tells them from others, whatever has become of their parents.
+MARK = "CLIPBENCH_JOB"
 # Events that are of interest only while they last.
 PASSING = (e.Progress, e.StepsUnderWay)
 SINGLE_PROCESS = (sys.executable, "-m")
@@ -55,7 +60,7 @@ def run_job(
     The first SIGINT or SIGTERM asks its processes to stop; at signal number ``max_signals`` they are ended at once.
     """
     end, reader, log = ProcessEnd(), EventReader(job.folder / EVENTS), job.folder / LOG
-    position = Position()
+    mark, position = secrets.token_hex(8), Position()
 
     def take(events: Iterable[e.Event]) -> None:
         nonlocal position
@@ -75,7 +80,7 @@ def run_job(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(variables or {})},
+            env={**os.environ, **(variables or {}), MARK: mark},
             # Ctrl-C is for this process alone, which then asks the others to stop.
             start_new_session=True,
         )
@@ -97,13 +102,44 @@ def run_job(
             if len(end.signals) >= max_signals:
                 tell_of_stop(at_once=True)
         finally:
-            # Loader processes outlive a rank that was killed.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            end.returncode = process.wait()
+            left = _kill_all(process, mark)
+            end.returncode = -signal.SIGKILL if process.returncode is None else process.returncode
             take([*reader.new(), *_killed_rank(job.folder / LAUNCHER_REPORT)])
+            if left:
+                pids = ", ".join(map(str, left))
+                take([e.Notice(f"warning: processes of the run do not end, and may hold the device: {pids}")])
             end.log = _tail(log)
     return end
+
+
+def _kill_all(process: "subprocess.Popen[bytes]", mark: str) -> list[int]:
+    """Kill what is left of a job: its process, its ranks, their loaders, and any that was stopped or lost its parent.
+
+    Returns the ids of processes that are there all the same after KILL_SECONDS. Those that have left the group of
+    ``process``, as the ranks of a launcher do, are found on Linux alone.
+    """
+    until = time.monotonic() + KILL_SECONDS
+    while True:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        left = _marked(mark)
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        ended = process.poll() is not None
+        if (ended and not left) or time.monotonic() > until:
+            return left if ended else [process.pid, *left]
+        time.sleep(0.01)
+
+
+def _marked(mark: str) -> list[int]:
+    """Return the ids of the processes, but those that have ended, with the mark in their environment."""
+    wanted, found = f"{MARK}={mark}".encode(), []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if wanted in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
 
 
 @contextmanager

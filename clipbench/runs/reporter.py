@@ -47,7 +47,7 @@ class Reporter:
         self.group = group
         group.on_failure(self._end)
 
-    def failed(self, error: Exception) -> int:
+    def failed(self, error: BaseException) -> int:
         """Report ``error`` and, where another rank was the first to fail, that one's; return the exit code."""
         own = case_error(error, self.world.rank)
         # This rank's own error is written first: its peers may only see that it has gone.
@@ -69,7 +69,7 @@ class Reporter:
         os._exit(ExitCode.CASE_FAILED)
 
 
-def case_error(error: Exception, rank: int) -> CaseError:
+def case_error(error: BaseException, rank: int) -> CaseError:
     """Return ``error``, which is being handled, as results have it."""
     if isinstance(error, ClipbenchError):
         code = error.exit_code

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clipbench.api import Case, Engine, Missing, Observer, Result, events
-from clipbench.api.registry import Registry, load_object
+from clipbench.api import Case, Missing, Observer, Result, events
+from clipbench.api.registry import Registry
+from clipbench.api.text import printable
 from clipbench.errors import CaseFailedError, ExitCode, NotReadyError, StoppedError, UsageError
 from clipbench.files.lock import locked
 from clipbench.results.references import unknown_reference
@@ -20,6 +21,7 @@ from clipbench.runs.fitting import weights_checks
 from clipbench.runs.folder import WORK, RunFolder, new_run_folder, unfinished
 from clipbench.runs.job import LAUNCHER_REPORT, Checks, Job
 from clipbench.runs.launch import Launch, outer_launch
+from clipbench.runs.numerics_first import check_numerics_first
 from clipbench.runs.observers import Observers, check_observers
 from clipbench.runs.outcome import verdict_of_run
 from clipbench.runs.process import SINGLE_PROCESS, ProcessEnd, run_job
@@ -92,7 +94,7 @@ def run_rank(suite: Suite, registry: Registry, launch: Launch) -> int:
             reason = _failure_message(end) or (
                 list_missing(missing) if (missing := _missing(end, choices)) else end.log
             )
-            print(f"clipbench: rank {launch.world.rank}: {reason}", file=sys.stderr)
+            print(printable(f"clipbench: rank {launch.world.rank}: {reason}", lines=True), file=sys.stderr)
             return end.returncode if end.returncode > 0 else ExitCode.CASE_FAILED
     return ExitCode.PASS
 
@@ -126,7 +128,9 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 
 def _open_folder(out: Path, case: Case, restart: bool, observers: Observers) -> RunFolder:
     """Return the folder of the unfinished run to resume, or a new one."""
-    found = unfinished(out, case)
+    found, problems = unfinished(out, case)
+    for problem in problems:
+        observers.handle(events.Notice(f"warning: {problem}"))
     if found is not None and restart:
         observers.handle(events.Notice(f"the unfinished run is kept as {found.set_aside()}"))
         found = None
@@ -158,10 +162,12 @@ def _run_case(
     variables = launch.variables if launch else thread_variables(case.world_size)
     with observers.of_case(registry, case, run_id, out / run_id):
         observers.handle(events.CaseStarted(case, run_id, out / run_id))
-        end = run_job(job, launcher, variables, observers.handle)
+        checked = check_numerics_first(job, launch, observers.handle)
+        end = checked.end or run_job(job, launcher, variables, observers.handle)
         _raise_refusals(end, folder, choices)
         status, error = verdict_of_run(end)
-        result = build_result(case, run_id, folder.started, end.events, status, error, plan.warnings, invocation)
+        log = [*checked.reported, *end.events]
+        result = build_result(case, run_id, folder.started, log, status, error, plan.warnings, invocation)
         path = write_result(out, result)
         observers.handle(events.CaseFinished(result, path))
     folder = folder.mark(status)
@@ -176,8 +182,7 @@ def _run_case(
 
 
 def _launcher(registry: Registry, case: Case, folder: RunFolder) -> Sequence[str]:
-    engine: Engine = load_object(registry.engines.get(case.engine, "engine").load)()
-    return engine.launcher(case.world_size, folder.path / LAUNCHER_REPORT)
+    return registry.open_engine(case.engine).launcher(case.world_size, folder.path / LAUNCHER_REPORT)
 
 
 def _raise_refusals(end: ProcessEnd, folder: RunFolder, choices: DeviceChoices) -> None:

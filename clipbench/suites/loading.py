@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbench.api import Case, UsageError, from_plain
+from clipbench.api.text import printable
 from clipbench.files import schemas
 from clipbench.files.bundled import shipped_suites
 from clipbench.files.schemas import dotted
@@ -145,7 +146,7 @@ def _case(file: YamlFile, base: dict[str, Any], choice: Mapping[str, Any]) -> Ca
     _check(file, data, origin)
     data = schemas.fill_defaults(schemas.load_schema("suite"), data)
     label = ",".join(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in choice.items())
-    data |= {"suite": data["name"], "name": f"{data['name']}@{label}" if label else data["name"]}
+    data |= {"suite": data["name"], "name": f"{data['name']}@{printable(label)}" if label else data["name"]}
     try:
         return from_plain(Case, data)
     except UsageError as error:  # limits in the wrong order

@@ -1,5 +1,6 @@
 """A case resolved on this machine: files found or missing, steps, learning rates."""
 
+import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from clipbench.api import Case, Dataset, DatasetRequest, DeviceSpec, Missing, ModelSpec, UsageError
-from clipbench.api.registry import Registry, load_object
+from clipbench.api.registry import Registry
 from clipbench.clip.config import OPENAI_VOCABULARY, ClipConfig
 from clipbench.clip.openai_weights import FETCHED, PUBLISHED, archive_name, published_warning
+from clipbench.errors import PluginError
 from clipbench.files.hashing import sha256_of
 from clipbench.suites.schedule import learning_rates
 from clipbench.suites.weight_files import NAMES, cached_model, find_weight_file, hub_name
@@ -79,9 +81,12 @@ def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
     """
     model = _choose_model(case, registry)
     root = data_root(case)
+    if case.numerics and not case.train.epochs:
+        raise UsageError("numerics: it takes steps of training, but train.epochs is 0; leave it out: numerics=null")
     dataset = _open_dataset(case, registry, root, checked)
     missing = dataset.missing()
     train_images, val_images = (None, None) if missing else dataset.sizes()
+    _check_sizes(case, train_images, val_images)
     vocabulary, weights = _find_vocabulary(case, model, root), _find_weights(case, root)
     _check_batch(case, train_images)
     train = case.train
@@ -126,13 +131,21 @@ def _open_dataset(case: Case, registry: Registry, root: Path, checked: bool) -> 
         train=case.dataset.train if case.train.epochs else "",
         val=case.dataset.val,
         cache=cache_folder(),
-        options=case.dataset.options,
+        options=copy.deepcopy(case.dataset.options),  # the case's own are part of its identity
         on_bad_image=case.dataset.on_bad_image,
         checked=checked,
         trusted=bool(case.dataset.root or os.environ.get("CLIPBENCH_DATA")),
     )
-    dataset: Dataset = load_object(registry.datasets.get(case.dataset.name, "dataset.name").load)(request)
-    return dataset
+    return registry.open_dataset(case.dataset.name, request)
+
+
+def _check_sizes(case: Case, train_images: int | None, val_images: int | None) -> None:
+    """Raise PluginError for a dataset without images; where nothing is trained, training images may be none."""
+    if val_images is not None and (val_images < 1 or (case.train.epochs and not train_images)):
+        raise PluginError(
+            f"dataset '{case.dataset.name}': sizes() returned {train_images} training and {val_images} validation "
+            "images; expected one or more"
+        )
 
 
 def _check_batch(case: Case, train_images: int | None) -> None:

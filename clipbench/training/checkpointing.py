@@ -66,6 +66,15 @@ class Checkpointer:
             )
 
 
+def saved_run(checkpoint: checkpoints.Checkpoint) -> SavedRun:
+    """Return the run saved in a checkpoint; raise InvalidFileError where it is not one."""
+    try:
+        return from_plain(SavedRun, checkpoint.progress)
+    except TypeError as error:
+        path = checkpoint.folder / checkpoints.STATE
+        raise InvalidFileError(f"{path}: not the state of a run ({error}); {checkpoints.NEXT}") from None
+
+
 def peek(folder: Path) -> SavedRun | None:
     """Return the run saved in a checkpoint, its files not verified; None where they cannot be read."""
     try:

@@ -119,15 +119,18 @@ class Evaluator:
         return gathered
 
     def _loss(self, images: np.ndarray, texts: np.ndarray, logit_scale: float) -> tuple[float | None, str | None]:
+        seed, captions, ranks = self.case.seed, self.captions, 1
+        if self.case.eval.loss_pairs == "rank":  # the first one's share, whichever rank has encoded it
+            ranks = self.case.world_size
+        pairs, batch = range(0, len(images), ranks), self.case.train.batch_size // ranks
         # Drawn with the same key at every evaluation, so that the losses of two epochs are of the same pairs.
-        seed, captions, batch = self.case.seed, self.captions, self.case.train.batch_size
         drawn = [
             captions.offsets[index] + draw_caption(seed, 0, index, captions.count(index), Stream.VALIDATION_CAPTION)
-            for index in range(len(images))
+            for index in pairs
         ]
         reduction = self.case.train.loss.reduction
-        loss = validation_loss(images, texts[drawn], logit_scale, batch_size=batch, reduction=reduction)
-        return loss, f"{len(images)} validation images are fewer than one batch of {batch}" if loss is None else None
+        loss = validation_loss(images[::ranks], texts[drawn], logit_scale, batch_size=batch, reduction=reduction)
+        return loss, f"{len(pairs)} validation images are fewer than one batch of {batch}" if loss is None else None
 
 
 def check_not_collapsed(kind: str, features: np.ndarray) -> None:

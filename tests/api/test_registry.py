@@ -91,19 +91,23 @@ def test_a_hook_with_unknown_arguments_is_a_problem(plugin):
     assert "weather" in registry.broken[0].problem
 
 
-def test_what_plugins_add_to_the_environment_without_those_that_raise(plugin, capsys):
+def test_what_plugins_add_to_the_environment_without_those_that_break(plugin):
     def explode():
-        raise RuntimeError("boom")
+        raise SystemExit(0)
 
     points = [
         plugin("a", clipbench_environment=lambda: {"rack": 7}),
         plugin("b", clipbench_environment=explode),
         plugin("c", clipbench_environment=lambda: {"room": "B12"}),
+        plugin("d", clipbench_environment=lambda: None),
+        plugin("e", clipbench_environment=lambda: {"rooms": {"a set"}}),
     ]
-    sections = load_registry(points).environment()
-    assert sorted(sections, key=str) == [{"rack": 7}, {"room": "B12"}]
-    warning = "warning: plugin some-dist:b: clipbench_environment raised RuntimeError: boom\n"
-    assert capsys.readouterr().err == warning
+    warnings = []
+    assert load_registry(points).environment(warnings.append) == {"rack": 7, "room": "B12"}
+    raised, returned, unfit = sorted(warnings)
+    assert raised == "plugin some-dist:b: clipbench_environment raised SystemExit: 0; it is left out"
+    assert "d: clipbench_environment: what it returned is None; expected" in returned
+    assert "e: clipbench_environment raised TypeError" in unfit
 
 
 def test_one_name_from_two_plugins_names_both_distributions(plugin):
@@ -133,6 +137,7 @@ def test_auto_prefers_the_highest_priority_of_the_engine(plugin):
         [plugin("d", clipbench_devices=devices, clipbench_engines=lambda: [EngineSpec("torch", "", "x:y")])]
     )
     assert [spec.name for spec in registry.devices_of("torch")] == ["sdaa", "cpu"]
+    assert registry.trusted_device("torch") is None
 
 
 def test_built_in_plugins_come_by_the_same_door():
@@ -146,3 +151,4 @@ def test_built_in_plugins_come_by_the_same_door():
     )
     order = [spec.name for spec in registry.devices_of("torch")]
     assert order.index("sdaa") < order.index("cuda") < order.index("xpu") < order.index("cpu") == len(order) - 1
+    assert registry.trusted_device("torch").name == "cpu"

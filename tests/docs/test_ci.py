@@ -47,7 +47,11 @@ class Machine:
         self.folder, self.summary = folder, folder / "summary.md"
         (folder / "bin").mkdir()
         shim = folder / "bin" / "clipbench"
-        shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m clipbench "$@"\n')
+        # The page's suites have references that ship; this one's is in a folder beside the results.
+        shim.write_text(
+            f'#!/bin/sh\n[ "$1" = compare ] && set -- "$@" --references "{folder}/references"\n'
+            f'exec "{sys.executable}" -m clipbench "$@"\n'
+        )
         shim.chmod(0o755)
         (folder / "flat.yaml").write_text(json.dumps(SUITE))  # JSON is YAML
         metric = {"value": recall, "unit": "percent", "direction": "higher", "tolerance": {"absolute": tolerance}}
@@ -59,8 +63,8 @@ class Machine:
             "summary": "",
             "source": "a test",
         }
-        (folder / "out").mkdir()
-        (folder / "out" / "figures.json").write_text(
+        (folder / "references").mkdir()
+        (folder / "references" / "figures.json").write_text(
             json.dumps({**reference, **nothing, "metrics": {"recall_mean": metric}})
         )
 

@@ -167,7 +167,7 @@ def test_a_run_is_resumed_with_the_tuning_it_began_with(long, tmp_path):
     run.send_signal(signal.SIGINT)
     run.communicate(timeout=60)
     (stopped,) = results(tmp_path)
-    again = clipbench("run", long, cwd=tmp_path, CLIPBENCH_NUMPY_TUNE="1")
+    again = clipbench("run", long, cwd=tmp_path, CLIPBENCH_NUMPY_TUNE="1", CLIPBENCH_CACHE=tmp_path / "empty")
     assert again.returncode == 0, again.stderr
     (done,) = results(tmp_path)
     tuning = done.environment["device"]["tuning"]
@@ -220,6 +220,7 @@ def test_a_completed_case_of_an_interrupted_suite_is_not_run_again(suite, tmp_pa
     again = clipbench("run", path, cwd=tmp_path)
     assert again.returncode == 0 and "case flat@seed=0 was completed before the interruption" in again.stderr
     assert len(results(tmp_path)) == 2
+    assert len({result.invocation for result in results(tmp_path)}) == 1
     # A command that came to its end is repeated in full.
     assert clipbench("run", path, cwd=tmp_path).returncode == 0
     assert len(results(tmp_path)) == 4

@@ -106,6 +106,17 @@ def test_a_matrix_runs_every_case_in_its_own_process(suite, tmp_path):
     assert len(list((tmp_path / "one").glob("*.json"))) == 1
 
 
+def test_seeds_of_one_call_are_repeats_of_one_another(suite, tmp_path):
+    path = suite(matrix={"seed": [1, 2]})
+    for out in ("first", "second"):
+        assert clipbench("run", path, "--out", out, cwd=tmp_path).returncode == 0
+    calls = [{read_result(file).invocation for file in (tmp_path / out).glob("*.json")} for out in ("first", "second")]
+    assert [len(call) for call in calls] == [1, 1] and calls[0] != calls[1]
+    compared = clipbench("compare", "second", "--baseline", "first", "--format", "json", cwd=tmp_path)
+    (together, *_) = json.loads(compared.stdout)["comparisons"]
+    assert (len(together["runs"]), len(together["against"]["runs"])) == (2, 2)
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "part"),
     [
@@ -289,7 +300,8 @@ def test_a_log_says_what_is_done_before_the_first_step(suite, tmp_path):
     stages += ["probing device abacus", "preparing the data of flickr8k", "reading the captions of flickr8k"]
     stages += ["building the model", "linear from random weights on abacus"]
     assert [line for line, stage in zip(told, stages, strict=False) if not line.startswith(stage)] == []
-    assert any(line.startswith("epoch 1 step 1/5  loss ") for line in told)
+    assert told[len(stages)] == "taking the first step"
+    assert told[len(stages) + 1].startswith("epoch 1 step 1/5  loss ")
 
 
 def test_quiet_progress_still_names_the_result(suite, tmp_path):
@@ -317,7 +329,7 @@ def test_what_a_plugin_adds_that_json_cannot_hold_is_left_out_with_a_warning(sui
     (result,) = results(tmp_path)
     assert done.returncode == 0 and result.environment["extra"] == {}
     (warning,) = result.warnings
-    assert "clipbench_environment is left out" in warning and warning in done.stderr
+    assert "clipbench_environment raised TypeError" in warning and warning in done.stderr
 
 
 def test_a_device_that_fails_a_probe_is_refused_or_not_timed(suite, tmp_path):

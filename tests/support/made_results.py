@@ -52,6 +52,7 @@ def made_result(
     draw=0,
     losses=(0.5, 0.25),
     epochs=None,
+    images=IMAGES,
     stalled=1.0,
 ):
     """A completed result of the quickstart that agrees with itself.
@@ -62,7 +63,8 @@ def made_result(
     that have no window are of the warm-up.
     """
     random = np.random.default_rng(draw)
-    ranks = QueryRanks(len(losses), missed(IMAGES, lost), missed(IMAGES * CAPTIONS, lost), OWNER)
+    owner = OWNER if images == IMAGES else np.repeat(np.arange(images), CAPTIONS).tolist()
+    ranks = QueryRanks(len(losses), missed(images, lost), missed(images * CAPTIONS, lost), owner)
     seconds = 1.0 / (1 - slower) * (1 + noise * random.standard_normal(windows))
     parts = np.array_split(seconds, len(losses))
     for part in parts:
@@ -85,7 +87,7 @@ def made_result(
         config=case.to_dict(),
         config_sha256=case.sha256(),
         environment=ENVIRONMENT,
-        dataset=DatasetUsed("shapes", replace(split("en_train"), images=STEPS * BATCH), split("en_val")),
+        dataset=DatasetUsed("shapes", replace(split("en_train"), images=STEPS * BATCH), split("en_val", images)),
         weights=WeightsUsed("random", None),
         model={},
         seed=seed,
@@ -112,8 +114,8 @@ def agreeing(result):
     return replace(result, epochs=tuple(records), metrics=summarise(records, BATCH))
 
 
-def split(name):
-    return Fingerprint(name, IMAGES, IMAGES * CAPTIONS, "0" * 64)
+def split(name, images=IMAGES):
+    return Fingerprint(name, images, images * CAPTIONS, "0" * 64)
 
 
 def failed(result):

@@ -14,6 +14,8 @@ from clipbench.training.batches import CaptionTokens
 from clipbench.training.collectives import SingleRank
 from clipbench.training.evaluation import Evaluator, check_not_collapsed
 from clipbench.training.image_cache import ImageCache
+from clipbench.training.retrieval import contrastive_loss
+from clipbench.training.sampling import Stream, draw_caption
 from tests.support.empty_record import HARDWARE
 
 IMAGES, WIDTH, PIXELS = 23, 12, 4
@@ -27,7 +29,8 @@ CAPTIONS = CaptionTokens(TOKENS, np.concatenate([[0], np.cumsum(PER_IMAGE)]))
 
 CASE = SimpleNamespace(
     seed=0,
-    eval=SimpleNamespace(image_batch=4, text_batch=7),
+    world_size=4,
+    eval=SimpleNamespace(image_batch=4, text_batch=7, loss_pairs="all"),
     train=SimpleNamespace(batch_size=5, workers=0, loss=SimpleNamespace(reduction="mean")),
 )
 
@@ -95,13 +98,13 @@ class Threads:
         return Group()
 
 
-def evaluate(ranks, cache_bytes=1 << 20, rounds=1, folder=None):
+def evaluate(ranks, cache_bytes=1 << 20, rounds=1, folder=None, case=CASE):
     threads, found, fetches = Threads(ranks), [[] for _ in range(ranks)], [Fetch() for _ in range(ranks)]
 
     def run(rank):
         group = threads.of(rank) if ranks > 1 else SingleRank()
         hardware = replace(HARDWARE, engine=Engine(), world=World(rank, rank, ranks), group=group)
-        evaluator = Evaluator(hardware, fetches[rank], CAPTIONS, CASE, ImageCache(cache_bytes, folder))
+        evaluator = Evaluator(hardware, fetches[rank], CAPTIONS, case, ImageCache(cache_bytes, folder))
         for _ in range(rounds):
             found[rank].append(evaluator(Learner(), 1))
         evaluator.cache.drop()
@@ -126,6 +129,23 @@ def test_ranks_share_the_work_and_find_what_one_finds(ranks, monkeypatch):
     assert sorted(index for fetch in fetches for index in fetch.fetched) == list(range(IMAGES))
     # No more than a piece crosses at a time.
     assert threads.largest <= 2 * 4 * WIDTH
+
+
+def test_the_published_loss_of_four_ranks_is_of_every_fourth_pair_in_batches_of_a_fourth():
+    train = SimpleNamespace(batch_size=8, workers=0, loss=SimpleNamespace(reduction="sum"))
+    published = SimpleNamespace(**vars(CASE) | {"train": train, "eval": SimpleNamespace(**vars(CASE.eval))})
+    published.eval.loss_pairs = "rank"
+    losses = [found[0][0].loss for found, _, _ in (evaluate(ranks, case=published) for ranks in (1, 4))]
+    every_fourth = [0, 4, 8, 12, 16, 20]  # three batches of two; nothing is left over
+    images = Learner().encode_images(np.array(every_fourth)[:, None, None, None])
+    drawn = [
+        CAPTIONS.offsets[i] + draw_caption(0, 0, i, CAPTIONS.count(i), Stream.VALIDATION_CAPTION) for i in every_fourth
+    ]
+    texts = Learner().encode_texts(TOKENS[drawn])
+    expected = np.mean([contrastive_loss(images[k : k + 2], texts[k : k + 2], 2.0, "sum") for k in (0, 2, 4)])
+    assert losses == [pytest.approx(expected, rel=1e-12)] * 2
+    published.eval.loss_pairs = "all"
+    assert evaluate(1, case=published)[0][0][0].loss != pytest.approx(expected)
 
 
 @pytest.mark.parametrize("budget", [1 << 20, 10 * PIXELS * PIXELS * 3, 1])

@@ -1,6 +1,5 @@
 """The output formats of a judgement: several at once, to the screen and to files."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from clipbench.api.plain import to_plain
+from clipbench.api.text import printable_data
 from clipbench.compare.verdicts import Comparison, Judgement, Verdict
 from clipbench.errors import ExitCode, NotReadyError, UsageError, did_you_mean
+from clipbench.files.json_file import json_text
 from clipbench.files.replacing import check_replaceable
 from clipbench.report.judgement import wording
 from clipbench.report.judgement.github import github
@@ -64,7 +65,7 @@ def write_outputs(judgement: Judgement, outputs: Sequence[Output], verbose: bool
     for output in outputs:
         if output.path:
             try:
-                _write(output.path, FORMS[output.form](judgement))
+                _write(output.path, _text(output.form, judgement))
             except OSError as error:
                 refused.append(f"{output.path}: cannot be written ({error.strerror}); choose another file")
     for output in outputs:
@@ -90,7 +91,7 @@ def _write(path: Path, text: str) -> None:
     """Replace the file; append to the one in which GitHub collects a step's summary."""
     path.parent.mkdir(parents=True, exist_ok=True)
     append = _is_summary(path)
-    with path.open("a" if append else "w", encoding="utf-8", errors="backslashreplace") as file:
+    with path.open("a" if append else "w", encoding="utf-8") as file:
         file.write(f"\n{text}" if append and file.tell() else text)
 
 
@@ -99,16 +100,19 @@ def _is_summary(path: Path) -> bool:
     return bool(summary) and path.resolve() == Path(str(summary)).resolve()
 
 
+def _text(form: str, judgement: Judgement) -> str:
+    # JSON is read by programs, which get every text as it is.
+    return FORMS[form](judgement if form == "json" else printable_data(judgement))
+
+
 def _show(form: str, judgement: Judgement, verbose: bool) -> None:
     if form == "table":
         # It imports rich, which the other formats do without.
         from clipbench.report.judgement.terminal import print_table
 
-        print_table(judgement, verbose)
+        print_table(printable_data(judgement), verbose)
         return
-    # A log in ASCII, or a file name that is not Unicode, is no reason to lose the report.
-    encoding = sys.stdout.encoding or "ascii"
-    sys.stdout.write(FORMS[form](judgement).encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.write(_text(form, judgement))
     sys.stdout.flush()
 
 
@@ -157,7 +161,7 @@ def _verdict(verdict: Verdict, comparison: Comparison) -> dict[str, Any]:
 
 FORMS: Mapping[str, Callable[[Judgement], str]] = {
     "table": _table,
-    "json": lambda judgement: json.dumps(comparison_data(judgement), indent=1, ensure_ascii=False) + "\n",
+    "json": lambda judgement: json_text(comparison_data(judgement)) + "\n",
     "markdown": markdown,
     "junit": junit,
     "github": github,

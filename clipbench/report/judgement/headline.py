@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from clipbench.compare.verdicts import WORST_FIRST, Comparison, Judgement, Verdict
+from clipbench.compare.verdicts import WORST_FIRST, Comparison, Judgement, NumericsSteps, Verdict
 from clipbench.report.judgement import wording
 from clipbench.report.metric_words import metric_words
 from clipbench.report.quantity import amount
@@ -68,6 +68,8 @@ def _weight(verdict: Verdict) -> tuple[bool, float, bool, float]:
 def _passes(verdicts: Sequence[Verdict]) -> str:
     gated = [verdict for verdict in verdicts if verdict.status == "pass"]
     known = [v for name in (BEST_METRIC, THROUGHPUT) for v in verdicts if v.metric == name and v.value is not None]
+    if all(isinstance(verdict.evidence, NumericsSteps) for verdict in gated):
+        known = gated  # recall and throughput have not decided
     values = ", ".join(f"{metric_words(verdict.metric)} {amount(verdict.value, verdict.unit)}" for verdict in known)
     subject = f"all {len(gated)} gated metrics are" if len(gated) != 1 else f"{metric_words(gated[0].metric)} is"
     return f"{subject} within what is allowed{f' ({values})' if values else ''}"

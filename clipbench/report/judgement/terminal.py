@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clipbench.compare.comparing import CURVE
-from clipbench.compare.verdicts import Against, Comparison, Judgement, Verdict
+from clipbench.compare.verdicts import Against, Comparison, Judgement, NumericsSteps, Verdict
 from clipbench.report.judgement import wording
 from clipbench.report.judgement.headline import comparison_headline, headline
 from clipbench.report.metric_words import metric_words
@@ -148,7 +148,7 @@ def _heading(comparison: Comparison) -> Text:
 
 def _origin(comparison: Comparison) -> str:
     epoch = "never evaluated" if comparison.epoch is None else f"epoch {comparison.epoch}"
-    against = "nothing to compare with"
+    against = "nothing to compare with" if comparison.unjudged else "judged by its check of numerics"
     if comparison.against:
         runs = len(comparison.against.runs)
         against = f"against {comparison.against.name}{f' ({runs} runs)' if runs > 1 else ''}"
@@ -158,18 +158,26 @@ def _origin(comparison: Comparison) -> str:
 def _other_metrics(comparison: Comparison) -> Iterator[Text]:
     """Yield the figures that have no column: throughput, then those with a gate or a figure beside, then the others."""
     others = [verdict for verdict in comparison.verdicts if verdict.metric not in COLUMNS]
-    compared = [v for v in others if v.metric == THROUGHPUT or v.reference is not None or v.status != "ungated"]
+    compared = [v for v in others if v.metric == THROUGHPUT or v.status != "ungated" or _has_more(v)]
     for verdict in sorted(compared, key=lambda one: one.metric != THROUGHPUT):
-        yield _other_metric(verdict, comparison.against)
+        is_numerics = isinstance(verdict.evidence, NumericsSteps)
+        line = wording.of_numerics(verdict, comparison) if is_numerics else _with_reference(verdict, comparison.against)
+        gate = GATE_WORDS[verdict.label]
+        yield Text.assemble(f"{line}, gate " if gate else line, (gate, _style(verdict.label)), overflow="fold")
     if unknown := [f"{metric_words(v.metric)} {amount(v.value, v.unit)}" for v in others if v not in compared]:
         yield _line(f"only shown: {', '.join(unknown)}")
 
 
-def _other_metric(verdict: Verdict, against: Against | None) -> Text:
-    line, gate = f"{metric_words(verdict.metric)}: {amount(verdict.value, verdict.unit)}", GATE_WORDS[verdict.label]
+def _has_more(verdict: Verdict) -> bool:
+    """Return whether there is more to say of a figure than its value."""
+    return verdict.reference is not None or isinstance(verdict.evidence, NumericsSteps)
+
+
+def _with_reference(verdict: Verdict, against: Against | None) -> str:
+    line = f"{metric_words(verdict.metric)}: {amount(verdict.value, verdict.unit)}"
     if against and verdict.reference is not None and verdict.metric != CURVE:
         line += f", {against.kind} {plain_figure(verdict.reference, verdict.unit)}{_share(verdict)}"
-    return Text.assemble(f"{line}, gate " if gate else line, (gate, _style(verdict.label)), overflow="fold")
+    return line
 
 
 def _share(verdict: Verdict) -> str:

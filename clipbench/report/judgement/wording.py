@@ -4,6 +4,7 @@ What is said of a metric is a predicate: its name goes before it.
 """
 
 from collections import Counter
+from dataclasses import replace
 
 from clipbench.compare import verdicts
 from clipbench.compare.verdicts import Cause, Comparison, Judgement, Verdict
@@ -204,11 +205,22 @@ def reason(verdict: Verdict, comparison: Comparison) -> str | None:
     )
 
 
+def of_numerics(verdict: Verdict, comparison: Comparison) -> str:
+    """Return the sentence about a figure of a check of numerics, also about one that passes."""
+    if verdict.cause is not None:
+        return of_metric(verdict, comparison)
+    return of_metric(replace(verdict, cause=Cause.TOLERANCE), comparison)
+
+
 def moved(verdict: Verdict, kind: verdicts.Kind) -> str:
     """Return how the value differs from what it is compared with: values first."""
     if isinstance(verdict.evidence, verdicts.CurveMatch):
         where = f" on {_seeds_of(verdict.evidence)}" if verdict.evidence.seeds else ""
         return f"is {100 * verdict.evidence.relative:.1f} % off the {kind}'s on average{where}"
+    if isinstance(verdict.evidence, verdicts.NumericsSteps):
+        steps, trusted = verdict.evidence.steps, verdict.evidence.trusted
+        beside = f"of its first after {steps} steps" if trusted is None else f"in {steps} steps beside {trusted}"
+        return f"is {_size(verdict, verdict.value)} {beside}"
     value, reference = amount(verdict.value, verdict.unit), amount(verdict.reference, verdict.unit)
     difference = verdict.difference or 0.0
     if kind == "reference":
@@ -264,6 +276,8 @@ def _size(verdict: Verdict, size: float | None) -> str:
         return f"{100 * abs(size or 0.0) / (verdict.reference or 1.0):.3g} %"
     if isinstance(verdict.evidence, verdicts.CurveMatch):
         return f"{size or 0.0:.4g} %"
+    if isinstance(verdict.evidence, verdicts.NumericsSteps):
+        return f"{size or 0.0:.4g} %" if verdict.unit == "percent" else f"{size or 0.0:.2g}"
     if verdict.unit == "percent":
         text = f"{abs(size or 0.0):.3g}"  # a difference of percents
         return f"{text} point{'s' if text != '1' else ''}"

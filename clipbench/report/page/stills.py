@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clipbench.api.text import printable_data
 from clipbench.report.page.charts import EPOCH_CHARTS, Spec, comparison_chart, epoch_chart, history_chart
 from clipbench.report.page.data import difference_rows, epoch_rows, history_rows, long_series
 from clipbench.report.page.runs import Run
@@ -18,6 +19,7 @@ def write_stills(folder: Path, runs: Sequence[Run], history: Mapping[str, Any]) 
 
     written = []
     for name, spec in stills(runs, history):
+        spec = printable_data(spec)  # a control character ends the process that draws
         path = folder / f"{name}.png"
         path.write_bytes(fewer_colours(vl_convert.vegalite_to_png(spec, scale=SCALE)))
         written.append(path)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from clipbench.report.html import html_environment
 from clipbench.report.judgement import wording
 from clipbench.report.metric_words import unit_words
 from clipbench.report.page.words import metric_words, when
@@ -13,11 +14,10 @@ from clipbench.report.quantity import MINUS, allowed_text, difference_text, figu
 
 
 def render(page: Mapping[str, Any], code: str) -> str:
-    """Return the page with ``code``, its libraries, inside; everything that comes from results is escaped."""
-    from jinja2 import Environment, StrictUndefined
+    """Return the page with ``code``, its libraries, inside; every text that comes from results is made harmless."""
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = html_environment()
     environment.filters |= {
         "when": when,
         "metric_words": metric_words,

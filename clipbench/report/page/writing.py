@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbench import __version__
+from clipbench.api.text import printable, printable_data
 from clipbench.compare.gate import Request, load
 from clipbench.compare.history import History, Point, judge_history
 from clipbench.compare.trend import exit_code
@@ -46,12 +47,13 @@ def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = 
         written = _write(out, title, runs, history, code) if runs else []
     problems = history.judgement.problems
     for problem in problems:
-        print(f"refused: {problem}", file=sys.stderr)
+        print(printable(f"refused: {problem}", lines=True), file=sys.stderr)
     if written:
-        print(f"report: {written[0]}")
+        print(printable(f"report: {written[0]}"))
         print("pictures: " + " ".join(path.name for path in written[1:]))
     elif not problems:
-        print(f"clipbench: no result under {' '.join(map(str, request.paths))}; nothing was written", file=sys.stderr)
+        paths = printable(" ".join(map(str, request.paths)))
+        print(f"clipbench: no result under {paths}; nothing was written", file=sys.stderr)
     return exit_code(history.series, problems)
 
 
@@ -117,7 +119,7 @@ def page_data(title: str, runs: Sequence[Run], history: History, data: dict[str,
         "facts": fact_table(runs),
         "first_series": long_series(data),
         "charts": drawn,
-        "script": script_data(runs, drawn, data),
+        "script": printable_data(script_data(runs, drawn, data)),
         "shown_of": shown_of,
     }
 

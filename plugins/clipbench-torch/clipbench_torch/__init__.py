@@ -32,7 +32,7 @@ def clipbench_engines() -> list[EngineSpec]:
 @hookimpl
 def clipbench_devices() -> list[DeviceSpec]:
     return [
-        DeviceSpec("cpu", "torch", "the processor", "clipbench_torch.device:CpuDevice", priority=10),
+        DeviceSpec("cpu", "torch", "the processor", "clipbench_torch.device:CpuDevice", priority=10, trusted=True),
         DeviceSpec(
             "cuda",
             "torch",

@@ -218,7 +218,8 @@ SMALL = [
 @pytest.mark.parametrize("api", ["", "legacy"])
 def test_mixed_precision_trains(card, tmp_path, api):
     # KEEP_PARAMS=0: moving the model makes new parameters, as on a stock device of this kind.
-    half = quickstart(tmp_path, *SMALL, "--set", "precision=amp", FAKE_SDAA_API=api, FAKE_SDAA_KEEP_PARAMS="0")
+    words = ["--set", "precision=amp", "--set", "numerics.steps=8"]
+    half = quickstart(tmp_path, *SMALL, *words, FAKE_SDAA_API=api, FAKE_SDAA_KEEP_PARAMS="0")
     assert half["environment"]["device"]["precision"] == "float16"
     assert half["environment"]["device"]["tuning"]["flash_attention"] == (api == "")
     (first, early), (last, late) = [(epoch["train_loss"], epoch["recall"]["recall_mean"]) for epoch in half["epochs"]]
@@ -227,6 +228,9 @@ def test_mixed_precision_trains(card, tmp_path, api):
     assert half["model"]["scaler_scale"] >= 1024
     assert half["epochs"][0]["peak_memory_bytes"] > 21e6
     assert half["probes"][0]["measured"] == {"dtype": "float16"}
+    numerics = half["numerics"]  # the stand-in's arithmetic is the processor's
+    assert numerics["fixed_batch"]["losses"][-1] < 0.9 * numerics["fixed_batch"]["losses"][0]
+    assert numerics["trusted_device"] == "cpu" and max(numerics["features_error"]) < 1e-5
 
 
 @pytest.mark.slow

@@ -7,6 +7,9 @@ from then on: ``skip`` (a scaler that withholds every step), ``gradient``, ``par
 ``CLIPBENCH_NUMPY_PAUSE`` is how many seconds a step takes longer.
 ``CLIPBENCH_NUMPY_PROBE`` names a probe that fails: ``matmul``, which refuses the run, or ``synchronize``, its timing.
 Or it makes them ``abort`` or ``hang``. ``CLIPBENCH_NUMPY_TUNE`` has the device tuned otherwise by every process.
+``CLIPBENCH_NUMPY_DEVICE`` is how the abacus computes wrongly: ``short`` (products of numbers with ten bits), ``idle``
+(steps change nothing), ``uphill`` (gradients have the wrong sign) or ``nan`` (so is every loss). Or it has the trusted
+device ``abort``, or leaves none trusted: ``untrusted``.
 """
 
 import json
@@ -49,8 +52,10 @@ def clipbench_engines():
 
 @hookimpl
 def clipbench_devices():
+    trusted = os.environ.get("CLIPBENCH_NUMPY_DEVICE") != "untrusted"
     return [
         DeviceSpec("abacus", "numpy", "always there", "clipbench_numpy:Abacus", priority=1),
+        DeviceSpec("paper", "numpy", "what the abacus is checked by", "clipbench_numpy:Paper", trusted=trusted),
         DeviceSpec(
             "unobtainium", "numpy", "never there", "clipbench_numpy:Unobtainium", 9, absent=lambda: NOT_TO_BE_HAD
         ),
@@ -148,13 +153,17 @@ class Abacus:
         return None
 
     def environment_variables(self):
-        return ["CLIPBENCH_NUMPY_FAULT"]
+        return ["CLIPBENCH_NUMPY_FAULT", "CLIPBENCH_NUMPY_TUNE"]
 
     def tune(self, earlier=None):
         if earlier is not None:
             return earlier
         # As a device that chooses by measuring: another process would choose otherwise.
         return {"beads": "oiled", **({"chosen": os.getpid()} if "CLIPBENCH_NUMPY_TUNE" in os.environ else {})}
+
+
+class Paper(Abacus):
+    name = "paper"
 
 
 class Unobtainium(Abacus):
@@ -215,6 +224,8 @@ class NumpyLoader:
 class NumpyLearner:
     def __init__(self, job):
         draws = np.random.default_rng(job.seed)
+        fault = os.environ.get("CLIPBENCH_NUMPY_DEVICE", "")
+        self.device_fault = fault if (job.device.name == "paper") == (fault == "abort") else ""
         self.collapsed = False
         self.config, self.scale, self.losses, self.steps = job.config, np.log(1 / 0.07), [], 0
         self.image_weights = draws.standard_normal((GRID * GRID * 3, job.config.embed_dim)) * 0.1
@@ -242,14 +253,22 @@ class NumpyLearner:
             os.abort()
         if fault == "hang":
             time.sleep(600)
-        x, y = self._image_inputs(pixels), self._text_inputs(tokens)
-        a, b = x @ self.image_weights, y @ self.text_weights
+        if self.device_fault == "abort":
+            os.abort()
+        lr *= {"idle": 0, "uphill": -1}.get(self.device_fault, 1)
+        short = _short if self.device_fault == "short" else np.asarray
+        x, y = short(self._image_inputs(pixels)), short(self._text_inputs(tokens))
+        a, b = x @ short(self.image_weights), y @ short(self.text_weights)
         na, nb = np.linalg.norm(a, axis=1, keepdims=True), np.linalg.norm(b, axis=1, keepdims=True)
         u, v = a / na, b / nb
         logits = np.exp(self.scale) * u @ v.T
         rows, columns = _softmax(logits, 1), _softmax(logits, 0)
         own = np.eye(len(x))
-        self.losses.append(float("nan") if fault == "nan" else -np.log(rows.diagonal() * columns.diagonal()).mean())
+        self.losses.append(
+            float("nan")
+            if "nan" in (fault, self.device_fault)
+            else -np.log(rows.diagonal() * columns.diagonal()).mean()
+        )
         g = np.exp(self.scale) * (rows - own + columns - own) / len(x)
         gu, gv = g @ v, g.T @ u
         self.image_weights -= lr * x.T @ ((gu - u * (gu * u).sum(1, keepdims=True)) / na)
@@ -297,6 +316,11 @@ class NumpyLearner:
 
     def describe(self):
         return {"parameter_count": self.image_weights.size + self.text_weights.size}
+
+
+def _short(array):
+    mantissa, exponent = np.frexp(array)
+    return np.ldexp(np.round(mantissa * 2**10) / 2**10, exponent)
 
 
 def _softmax(logits, axis):
