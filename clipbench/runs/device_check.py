@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clipbench.api import DeviceInfo, Probe, UsageError, from_plain, to_plain
+from clipbench.api import ClipbenchError, DeviceInfo, Probe, UsageError, from_plain, to_plain
 from clipbench.api.registry import load_registry
 from clipbench.runs.devices import open_device, pick_precision
 
@@ -154,8 +154,11 @@ def _write(path: Path, check: DeviceCheck) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Append all answers up to now to the file that the first argument names, after each answer."""
     path, engine, device, *precisions = arguments
-    for check, question in _ask(DeviceCheck(engine, device), precisions):
-        _write(Path(path), replace(check, broke_off=f"when asked for {question}" if question else None))
+    try:
+        for check, question in _ask(DeviceCheck(engine, device), precisions):
+            _write(Path(path), replace(check, broke_off=f"when asked for {question}" if question else None))
+    except ClipbenchError as error:  # a plugin's fault, said in a sentence that names it
+        sys.exit(str(error))
 
 
 def _ask(check: DeviceCheck, precisions: Sequence[str]) -> Iterator[tuple[DeviceCheck, str]]:

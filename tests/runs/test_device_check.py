@@ -71,7 +71,8 @@ def test_auto_passes_over_what_hangs_or_crashes_and_says_so(with_cards, suite, t
     said = " ".join((done.stdout + done.stderr).split())
     for name, reason in BROKEN.items():
         (warning,) = (text for text in result.warnings if f"device {name} " in text)
-        assert warning.startswith(f"device {name} is left out: {reason}; `clipbench doctor --device {name}` looks")
+        assert warning.startswith(f"device {name} is left out: ")
+        assert f"{reason}; `clipbench doctor --device {name}` looks further" in warning
         assert f"device {name} is left out" in said
     assert "ghost" not in said  # what is merely not there is no news
 
@@ -82,7 +83,8 @@ def test_the_doctor_names_them_and_goes_on(with_cards, suite, tmp_path):
     found = {finding["subject"]: finding for finding in json.loads(done.stdout)["findings"]}
     for name, reason in BROKEN.items():
         assert found[name]["level"] == "warning"
-        assert found[name]["detail"] == f"the check of it ended early: {reason}"
+        assert found[name]["detail"].startswith("the check of it ended early: ")
+        assert found[name]["detail"].endswith(reason)
     assert found["not here"]["detail"].startswith("ghost, unobtainium; ")
     assert found["auto"]["detail"] == "is abacus"
     answers = {device["device"]: device for device in json.loads(done.stdout)["devices"]}
@@ -95,7 +97,7 @@ def test_where_no_device_is_left_every_reason_is_given(with_cards, suite, tmp_pa
     assert done.returncode == 5, done.stdout + done.stderr
     reasons = {**BROKEN, "ghost": "ghost_ml is not installed: ask", "lost": "not to be found"}
     for name, reason in reasons.items():
-        assert f"{name}: {reason}" in done.stderr
+        assert f"{name}: " in done.stderr and reason in done.stderr
     assert not list(tmp_path.glob("results/*.json"))
 
 
