@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[1]
-FRAMEWORKS = ("torch", "jax", "jaxlib", "optax", "torch_sdaa", "transformers", "tensorflow")
+FRAMEWORKS = (
+    "torch",
+    "jax",
+    "jaxlib",
+    "optax",
+    "torch_sdaa",
+    "torch_npu",
+    "torch_mlu",
+    "torch_musa",
+    "habana_frameworks",
+    "transformers",
+    "tensorflow",
+)
 HEAVY = (*FRAMEWORKS, "numpy", "PIL", "tokenizers", "jsonschema", "rich", "yaml", "ftfy")
 
 
@@ -42,7 +54,9 @@ def test_no_module_of_the_core_imports_a_framework():
 
 def test_no_device_is_tested_for_by_name_outside_its_plugin():
     """Device names are compared nowhere; each device's own class may say what it is."""
-    compared = re.compile(r"""(==|!=|\bin\b|startswith\()\s*[\[("']*(cuda|sdaa|cpu|mps|gpu|tpu)["']""")
+    compared = re.compile(
+        r"""(==|!=|\bin\b|startswith\()\s*[\[("']*(cuda|sdaa|cpu|mps|npu|mlu|musa|hpu|rocm|xpu)["']"""
+    )
     for path in [*TOP.glob("clipbench/**/*.py"), *TOP.glob("plugins/**/*.py")]:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             assert not compared.search(line), f"{path}:{number}: {line.strip()}"

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from clipbench.api.processes import exit_with_parent
     from clipbench.api.protocols import Dataset, Device, Engine, Group, Learner, Loader, Meter, Observer, Split
     from clipbench.api.result import Direction, EpochRecord, Metric, QueryRanks, Result, Window
-    from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec
+    from clipbench.api.specs import (
+        DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec, package_missing,
+    )
     from clipbench.clip.config import (
         CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, VARIANTS, ClipConfig,
     )
@@ -52,8 +54,8 @@ __all__ = [
     "Loader", "LossConfig", "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer",
     "ObserverSpec", "OptimizerConfig", "Precision", "Probe", "ProcessLoader", "QueryRanks", "Reading", "Result",
     "Split", "StepReport", "TensorRef", "UsageError", "Window", "World", "did_you_mean", "events", "exit_with_parent",
-    "finite", "from_plain", "hookimpl", "initial_weights", "leaves", "parameter_shapes", "to_plain", "training_flops",
-    "value_at",
+    "finite", "from_plain", "hookimpl", "initial_weights", "leaves", "package_missing", "parameter_shapes",
+    "to_plain", "training_flops", "value_at",
 ]  # fmt: skip
 
 

@@ -172,10 +172,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class DeviceInfo:
-    """What a result records of the device: ``total_memory`` in bytes; None where it cannot be known."""
+    """What a result records of the device: ``total_memory`` in bytes; None where it cannot be known.
+
+    ``unknown`` says why, by the name of a field here or of a method of Device: ``free_memory``, ``peak_memory``.
+    """
 
     name: str
     count: int
     driver: str | None = None
     total_memory: int | None = None
     devices_per_card: int = 1
+    unknown: Mapping[str, str] = field(default_factory=dict)

@@ -1,8 +1,13 @@
 """Specs: what a plugin offers, light enough to list without importing anything heavy."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from clipbench.clip.config import ClipConfig
+
+# What is said of a device whose spec is not ``tried``.
+UNTRIED = "by the vendor's documentation, not yet run"
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,10 @@ class DeviceSpec:
     ``load`` is ``"package.module:attribute"``, called without arguments for a Device. Where ``argument`` names
     something, the spec stands for devices that a suite calls ``NAME:ARGUMENT``, and the argument is given to ``load``.
     Device ``auto`` takes the available device with the highest ``priority``, and none with an argument. ``install``
-    says what to do where ``load`` cannot be imported. A ``trusted`` device is the engine's own measure: a check of
-    numerics compares the float32 of its other devices with this one's.
+    says what to do where ``load`` cannot be imported. ``absent`` returns why the device cannot be here, or None where
+    it must be asked itself; it imports nothing, so that a machine without the device loses no time (see
+    ``package_missing``). ``tried`` is whether the plugin was ever run on the hardware. A ``trusted`` device is the
+    engine's own measure: a check of numerics compares the float32 of its other devices with this one's.
     """
 
     name: str
@@ -31,8 +38,15 @@ class DeviceSpec:
     load: str
     priority: int = 0
     install: str = ""
+    absent: Callable[[], str | None] | None = None
+    tried: bool = True
     trusted: bool = False
     argument: str = ""
+
+
+def package_missing(package: str, source: str) -> str | None:
+    """Return that a top-level ``package`` is not installed, and where it comes from; None where it is."""
+    return None if find_spec(package) else f"{package} is not installed: {source}"
 
 
 @dataclass(frozen=True)

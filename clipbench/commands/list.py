@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Of plugins, with the fields of a spec that JSON has beside its name and summary; then what ships.
 SPECS = {
     "engines": (),
-    "devices": ("engine", "priority", "argument"),
+    "devices": ("engine", "priority", "argument", "tried"),
     "datasets": (),
     "models": ("engine",),
     "observers": (),

@@ -26,6 +26,7 @@ from clipbench.api.guarded import unguarded
 from clipbench.api.registry import Plugin, Registry, load_object
 from clipbench.clip.flops import training_flops
 from clipbench.files.bundled import bundled
+from clipbench.runs.choosing import AUTO
 from clipbench.runs.devices import find_device
 from clipbench.suites.loading import load_suite
 from clipbench.suites.plan import cache_folder
@@ -46,7 +47,7 @@ class Subject:
     name: str
     registry: Registry
     scratch: Path
-    device_name: str = "auto"
+    device_name: str = AUTO
     root: Path = Path("data")
     splits: tuple[str, str] = ("en_train", "en_val")
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -91,11 +92,16 @@ class Subject:
     def unselected_device(self) -> Device:
         """Return a new object for the device; raise NotReadyError if it cannot be used here."""
         _ = self.engine
-        name = self.name if self.kind == "device" else self.device_name
-        device = find_device(self.registry, self.engine_name, name)
-        if isinstance(device, Missing):
-            raise NotReadyError(f"{device.what}: {device.source}")
-        return unguarded(device)
+        names = [self.name if self.kind == "device" else self.device_name]
+        if names == [AUTO]:
+            names = [spec.name for spec in self.registry.devices_of(self.engine_name)]
+        reasons = []
+        for name in names:
+            device = find_device(self.registry, self.engine_name, name)
+            if not isinstance(device, Missing):
+                return unguarded(device)
+            reasons.append(device.source)
+        raise NotReadyError("; ".join(reasons) or f"no plugin offers a device for engine {self.engine_name}")
 
     @cached_property
     def model(self) -> ModelSpec:

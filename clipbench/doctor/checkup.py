@@ -1,16 +1,17 @@
 """Check whether this machine is ready for a suite, and fit for timing; no case is run."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from clipbench.api import Case, CaseFailedError, ExitCode, Missing, NotReadyError, UsageError
 from clipbench.api.registry import Registry
 from clipbench.doctor import findings
-from clipbench.doctor.device_check import DeviceCheck, run_device_check
 from clipbench.doctor.findings import Finding, Level
 from clipbench.doctor.host import Host
+from clipbench.runs.device_check import DeviceCheck, Question, ask_devices
+from clipbench.runs.devices import absence
 from clipbench.runs.observers import check_observers
 from clipbench.runs.runner import check_weights
 from clipbench.suites.loading import Suite
@@ -42,14 +43,15 @@ def check_machine(suite: Suite, registry: Registry, out: Path) -> Checkup:
     """
     host = Host()  # before the devices are put to work
     plans, problems = _make_plans(suite.cases, registry)
-    checks = [run_device_check(*question) for question in _devices_to_check(suite.cases, registry)]
+    absent, checks = _check_devices(suite.cases, registry)
     unfitting = _check_weights(plans, checks)
     choices = dict.fromkeys((case.engine, case.device) for case in suite.cases)
     used = [check for choice in choices if (check := findings.used_device(checks, *choice))]
     listed = itertools.chain(
         findings.judge_software(registry, checks),
         findings.judge_missing("software", check_observers(registry, suite)),
-        *(findings.judge_device(check, check in used) for check in checks),
+        *(findings.judge_device(check, _was_tried(registry, check), check in used) for check in checks),
+        findings.judge_absent(absent),
         *(findings.judge_choice(checks, *choice) for choice in choices),
         problems,
         *(findings.judge_data(plan, unfitting) for plan in plans),
@@ -58,7 +60,7 @@ def check_machine(suite: Suite, registry: Registry, out: Path) -> Checkup:
         findings.judge_machine(host, plans, used, out),
     )
     # Each finding once: cases of one suite share most of what they need.
-    return Checkup(suite.name, tuple(dict.fromkeys(listed)), tuple(checks))
+    return Checkup(suite.name, tuple(dict.fromkeys(listed)), (*absent, *checks))
 
 
 def _make_plans(cases: Sequence[Case], registry: Registry) -> tuple[list[Plan], list[Finding]]:
@@ -84,12 +86,23 @@ def _check_weights(plans: Sequence[Plan], checks: Sequence[DeviceCheck]) -> list
         return [Missing("weights that can be read", str(plan.weights), str(error)) for plan in checked]
 
 
-def _devices_to_check(cases: Sequence[Case], registry: Registry) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield engine, device and precisions: the devices that the cases name, and for ``auto`` all of their engine."""
+def _was_tried(registry: Registry, check: DeviceCheck) -> bool:
+    return registry.device(check.engine, check.device).tried
+
+
+def _check_devices(cases: Sequence[Case], registry: Registry) -> tuple[list[DeviceCheck], list[DeviceCheck]]:
+    """Return the devices known to be absent, and the answers of those that the cases name; ``auto`` names all."""
+    absent, questions = [], []
     for engine in dict.fromkeys(case.engine for case in cases):
         of_engine = [case for case in cases if case.engine == engine]
         named = {case.device for case in of_engine}
-        precisions = list(dict.fromkeys(case.precision for case in of_engine))
-        auto = [spec.name for spec in registry.devices_of(engine)] if "auto" in named else []
-        for device in dict.fromkeys([*auto, *sorted(named - {"auto"})]):
-            yield engine, device, precisions
+        precisions = tuple(dict.fromkeys(case.precision for case in of_engine))
+        questions += [Question(engine, name, precisions) for name in sorted(named - {"auto"})]
+        for spec in registry.devices_of(engine) if "auto" in named else ():
+            if spec.name in named:
+                continue
+            if reason := absence(spec):
+                absent.append(DeviceCheck(engine, spec.name, unavailable=reason))
+            else:
+                questions.append(Question(engine, spec.name, precisions))
+    return absent, list(ask_devices(questions))

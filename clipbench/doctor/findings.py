@@ -11,11 +11,12 @@ from typing import Literal
 
 from clipbench.api import DeviceInfo, Missing
 from clipbench.api.registry import Registry
-from clipbench.doctor.device_check import DeviceCheck
+from clipbench.api.specs import UNTRIED
 from clipbench.doctor.host import Host
 from clipbench.doctor.requirements import Requirements, requirements_of
 from clipbench.files.disk import free_bytes, size_text
 from clipbench.results.references import unknown_reference
+from clipbench.runs.device_check import DeviceCheck
 from clipbench.suites.fetch_command import fetch_command
 from clipbench.suites.plan import Plan, cache_folder
 
@@ -45,9 +46,9 @@ _software, _devices, _data, _machine = (partial(Finding, name) for name in ("sof
 
 
 def used_device(checks: Iterable[DeviceCheck], engine: str, device: str) -> DeviceCheck | None:
-    """Return the check of the device that a case would run on: for ``auto`` the first that is available."""
+    """Return the check of the device that a case would run on: for ``auto`` the first that says it can be used."""
     for check in checks:
-        if check.engine == engine and (check.available if device == "auto" else check.device == device):
+        if check.engine == engine and (check.present if device == "auto" else check.device == device):
             return check
     return None
 
@@ -67,21 +68,29 @@ def judge_software(registry: Registry, checks: Sequence[DeviceCheck]) -> Iterato
             yield _software(f"engine {check.engine}", "ok", versions)
 
 
-def judge_device(check: DeviceCheck, used: bool) -> Iterator[Finding]:
-    """Yield findings on a device, other processes on it and its probes; problems of an unused one are notes."""
+def judge_device(check: DeviceCheck, tried: bool, used: bool) -> Iterator[Finding]:
+    """Yield findings on a device, other processes on it and its probes; problems of an unused one are notes.
+
+    ``tried`` is whether its plugin was ever run on the hardware.
+    """
     name = check.device
 
     def finding(subject: str, level: Level, detail: str, fix: str = "") -> Finding:
         return _devices(subject, level if used or level == "ok" else "note", detail, fix)
 
     if check.broke_off:
-        # A failure also where it is unused: a case with ``device: auto`` asks this device too.
         detail = f"the check of it ended early: {check.broke_off}"
-        yield _devices(name, "failure", detail, "see whether the driver's own tools work")
+        # Not a failure where it is unused, but no mere note: a case with ``device: auto`` passes it over every time.
+        yield _devices(name, "failure" if used else "warning", detail, "see whether the driver's own tools work")
     elif check.unavailable:
         yield finding(name, "failure", check.unavailable)
     if check.info:
         yield finding(name, "ok", _device_text(check.info))
+    if not tried:
+        yield _devices(f"{name} plugin", "note", UNTRIED)
+    if check.info:
+        for what, reason in check.info.unknown.items():
+            yield _devices(f"{name} {what}".replace("_", " "), "note", f"not known: {reason}")
     for other in check.others or ():
         yield finding(f"{name} in use", "warning", other, "wait until it ends, or stop it: it changes what is measured")
     for refused in check.refused:
@@ -89,6 +98,12 @@ def judge_device(check: DeviceCheck, used: bool) -> Iterator[Finding]:
     for probe in check.probes:
         level: Level = "ok" if probe.ok else "failure" if probe.refuses == "run" else "warning"
         yield finding(f"{name} {probe.name}", level, probe.detail)
+
+
+def judge_absent(absent: Iterable[DeviceCheck]) -> Iterator[Finding]:
+    """Yield the devices that were not asked because they are known not to be here."""
+    if names := ", ".join(check.device for check in absent):
+        yield _devices("not here", "note", f"{names}; `clipbench doctor --device NAME` says why")
 
 
 def _device_text(info: DeviceInfo) -> str:
@@ -163,7 +178,7 @@ def judge_machine(host: Host, plans: Sequence[Plan], used: Sequence[DeviceCheck]
             free = check.info.total_memory if check.info and check.free_memory is None else check.free_memory
             if free is not None:
                 yield judge_memory(f"memory of {check.device}", free, need, 1)
-            elif host.free_memory is not None:
+            elif host.free_memory is not None and not (check.info and "total_memory" in check.info.unknown):
                 yield judge_memory("memory", host.free_memory, need, max(plan.case.world_size for plan in plans))
     yield judge_load(host)
     yield judge_quota(host)

@@ -92,7 +92,7 @@ def open_device(rank: Rank) -> Hardware:
     """Select the device, join the other ranks, and test whether the device computes and waits as it says."""
     case, reporter, world = rank.case, rank.reporter, rank.reporter.world
     engine = rank.registry.open_engine(case.engine)
-    device = find_device(rank.registry, case.engine, case.device)
+    device = find_device(rank.registry, case.engine, rank.job.device)
     if isinstance(device, Missing):  # reported before, unless it has gone meanwhile
         raise UsageError(f"device: '{case.device}' is not available")
     precision = pick_precision(device, case.precision)

@@ -1,29 +1,21 @@
-"""Devices of an engine: whether they are there, which one ``auto`` means, and what they compute in."""
+"""Devices of an engine: whether they are there, and what they compute in."""
 
 import os
 import sys
 
-from clipbench.api import Device, Missing, Precision
+from clipbench.api import Device, DeviceSpec, Missing, Precision
 from clipbench.api.registry import Registry
 from clipbench.errors import UsageError
 from clipbench.results.environment import usable_cores
 
 
 def find_device(registry: Registry, engine_name: str, name: str) -> Device | Missing:
-    """Return the named device, or for ``auto`` the available one with the highest priority.
-
-    Where there is none, or the engine cannot be used, it is Missing, which says why.
-    """
+    """Return the named device; where it or its engine cannot be used, Missing says why."""
     engine = registry.open_engine(engine_name)
     if problem := engine.problem():
         return Missing(f"engine {engine_name}", f"Python {sys.executable}", problem)
-    reasons = []
-    for choice in [spec.name for spec in registry.devices_of(engine_name)] if name == "auto" else [name]:
-        device = open_device(registry, engine_name, choice)
-        if not isinstance(device, str):
-            return device
-        reasons.append(f"{choice}: {device}")
-    return Missing(f"device {name}", "this machine", "; ".join(reasons) or "no plugin offers one")
+    device = open_device(registry, engine_name, name)
+    return Missing(f"device {name}", "this machine", f"{name}: {device}") if isinstance(device, str) else device
 
 
 def open_device(registry: Registry, engine: str, name: str) -> Device | str:
@@ -32,6 +24,8 @@ def open_device(registry: Registry, engine: str, name: str) -> Device | str:
     A device's module may import its vendor's package at the top: where that is not installed, the device is not there.
     """
     spec = registry.device(engine, name)
+    if reason := absence(spec):
+        return reason
     try:
         device = registry.open_device(engine, name)
     except (ImportError, OSError) as error:
@@ -43,6 +37,14 @@ def open_device(registry: Registry, engine: str, name: str) -> Device | str:
         remedy = spec.install or f"install {package or registry.devices.origin[spec].distribution} again"
         return f"not available: {type(error).__name__}: {error}; {remedy}"
     return device.unavailable() or device
+
+
+def absence(spec: DeviceSpec) -> str | None:
+    """Return why the device cannot be here, by what its plugin can tell without loading it, or None."""
+    try:
+        return spec.absent() if spec.absent else None
+    except Exception:  # the plugin's; then the device is asked itself
+        return None
 
 
 def lacks_package(error: Exception, load: str) -> bool:

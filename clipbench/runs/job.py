@@ -36,7 +36,7 @@ class Checks:
 
 @dataclass(frozen=True)
 class Job:
-    """The ``checks`` to make first, then the case to run, or whose numerics to check, if any.
+    """The ``checks`` to make first, then the case to run, or whose numerics to check, if any, on ``device``.
 
     ``folder`` holds the files of its processes; ``parent`` is the process id of the one that started them. Rank 0 saves
     under ``checkpoints``. ``started`` is when this attempt began. ``tuning`` is what the device was tuned to when an
@@ -50,6 +50,7 @@ class Job:
     checkpoints: Path | None = None
     started: str = ""
     tuning: Mapping[str, Any] | None = None
+    device: str = ""
     task: Literal["run", "check numerics"] = "run"
 
     def write(self) -> Path:

@@ -66,7 +66,7 @@ def check_numerics(job: Job, case: Case, registry: Registry, reporter: Reporter,
     config = case.numerics
     assert config is not None
     engine = registry.open_engine(case.engine)
-    device = _found(find_device(registry, case.engine, case.device))
+    device = _found(find_device(registry, case.engine, job.device))
     check = Check(engine, *_open(case, registry, config), reporter, stop)
     own = learner_job(check.plan, device, pick_precision(device, case.precision), job.tuning or {})
     steps = check.steps_on(own, config.steps)[0]  # the learner is gone before the next one is built

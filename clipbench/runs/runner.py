@@ -15,6 +15,7 @@ from clipbench.errors import CaseFailedError, ExitCode, NotReadyError, StoppedEr
 from clipbench.files.lock import locked
 from clipbench.results.references import unknown_reference
 from clipbench.results.result import build_result, write_result
+from clipbench.runs.choosing import DeviceChoices, choose_devices
 from clipbench.runs.devices import thread_variables
 from clipbench.runs.fitting import weights_checks
 from clipbench.runs.folder import WORK, RunFolder, new_run_folder, unfinished
@@ -54,12 +55,14 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
             events.Progress("data", " and ".join(dict.fromkeys(case.dataset.name for case in suite.cases)))
         )
         plans = [make_plan(case, registry) for case in suite.cases]
-        checks = _checks_of(plans)
         missing = check_observers(registry, suite)
         _check_writable(out)
+        choices = choose_devices(registry, suite.cases)
+        checks = Checks(choices.checks(), weights_checks(plans))
         # Devices are checked by the first case's process, which has to import the framework anyway.
-        if missing or any(plan.missing for plan in plans):
-            _refuse_missing(plans, missing, checks)
+        if missing or choices.missing or any(plan.missing for plan in plans):
+            _refuse_missing(plans, missing, choices)
+        plans = [replace(plan, warnings=(*plan.warnings, *choices.of(plan.case).warnings())) for plan in plans]
         for warning in dict.fromkeys([*(text for plan in plans for text in plan.warnings), *unknown_references(plans)]):
             observers.handle(events.Notice(f"warning: {warning}"))
         stack.enter_context(locked(out / WORK))
@@ -72,19 +75,25 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
                 continue
             folder = _open_folder(out, plan.case, restart, observers)
             checks_due = None if outcomes else checks
-            outcomes.append(_run_case(plan, registry, folder, out, observers, checks_due, progress.invocation))
+            outcomes.append(_run_case(plan, registry, folder, out, observers, choices, checks_due, progress.invocation))
             progress.add(plan.case, outcomes[-1].result, outcomes[-1].path)
     return outcomes
 
 
 def run_rank(suite: Suite, registry: Registry, launch: Launch) -> int:
     """Take part in a suite as a rank other than the first, which alone writes and shows; return the exit code."""
+    choices = choose_devices(registry, suite.cases)
+    if choices.missing:
+        raise NotReadyError(list_missing(choices.missing))
     for case in suite.cases:
-        end = _run_in_temporary_folder(Checks(((case.engine, case.device),)), case, launch)
+        device = choices.of(case).device
+        end = _run_in_temporary_folder(Checks(choices.checks([case])), case, device, launch)
         if end.signals:
             return 128 + end.signals[0]
         if end.returncode:
-            reason = _failure_message(end) or (list_missing(_missing(end)) if _missing(end) else end.log)
+            reason = _failure_message(end) or (
+                list_missing(missing) if (missing := _missing(end, choices)) else end.log
+            )
             print(printable(f"clipbench: rank {launch.world.rank}: {reason}", lines=True), file=sys.stderr)
             return end.returncode if end.returncode > 0 else ExitCode.CASE_FAILED
     return ExitCode.PASS
@@ -96,7 +105,7 @@ def check_suite(suite: Suite, registry: Registry) -> list[Plan]:
     Raises NotReadyError for everything missing, devices and weights that fit included.
     """
     plans = [make_plan(case, registry) for case in suite.cases]
-    _refuse_missing(plans, check_observers(registry, suite), _checks_of(plans))
+    _refuse_missing(plans, check_observers(registry, suite), choose_devices(registry, suite.cases))
     return plans
 
 
@@ -137,24 +146,25 @@ def _run_case(
     folder: RunFolder,
     out: Path,
     observers: Observers,
+    choices: DeviceChoices,
     checks: Checks | None,
     invocation: str,
 ) -> Outcome:
     """Run one case to a result on disk."""
     case, run_id, launch = plan.case, folder.run_id, outer_launch()
     folder = folder.begin_attempt()
-    checks = checks or Checks(((case.engine, case.device),))
+    checks = checks or Checks(choices.checks([case]))
     # Its own weights are read in a moment anyway.
     checks = replace(checks, weights=tuple(check for check in checks.weights if check not in weights_checks([plan])))
     started, tuning = folder.updated, folder.tuning()
-    job = Job(folder.path, os.getpid(), checks, case, folder.checkpoints, started, tuning)
+    job = Job(folder.path, os.getpid(), checks, case, folder.checkpoints, started, tuning, choices.of(case).device)
     launcher = SINGLE_PROCESS if launch or case.world_size == 1 else _launcher(registry, case, folder)
     variables = launch.variables if launch else thread_variables(case.world_size)
     with observers.of_case(registry, case, run_id, out / run_id):
         observers.handle(events.CaseStarted(case, run_id, out / run_id))
         checked = check_numerics_first(job, launch, observers.handle)
         end = checked.end or run_job(job, launcher, variables, observers.handle)
-        _raise_refusals(end, folder)
+        _raise_refusals(end, folder, choices)
         status, error = verdict_of_run(end)
         log = [*checked.reported, *end.events]
         result = build_result(case, run_id, folder.started, log, status, error, plan.warnings, invocation)
@@ -175,9 +185,9 @@ def _launcher(registry: Registry, case: Case, folder: RunFolder) -> Sequence[str
     return registry.open_engine(case.engine).launcher(case.world_size, folder.path / LAUNCHER_REPORT)
 
 
-def _raise_refusals(end: ProcessEnd, folder: RunFolder) -> None:
+def _raise_refusals(end: ProcessEnd, folder: RunFolder, choices: DeviceChoices) -> None:
     """Raise for a case that was refused before it started: it has no result, only an error for the user."""
-    if missing := _missing(end):
+    if missing := _missing(end, choices):
         if not folder.has_checkpoint():
             folder.complete("none")
         raise NotReadyError(list_missing(missing))
@@ -196,17 +206,14 @@ def _raise_refusals(end: ProcessEnd, folder: RunFolder) -> None:
 def check_weights(plans: Sequence[Plan]) -> list[Missing]:
     """Return the weights that do not fit their model, found in a process of its own."""
     weights = weights_checks(plans)
-    return _look_for(Checks((), weights)) if weights else []
+    return _missing(_look_for(Checks((), weights))) if weights else []
 
 
-def _checks_of(plans: Sequence[Plan]) -> Checks:
-    devices = dict.fromkeys((plan.case.engine, plan.case.device) for plan in plans)
-    return Checks(tuple(devices), weights_checks(plans))
-
-
-def _refuse_missing(plans: Sequence[Plan], further: Sequence[Missing], checks: Checks) -> None:
+def _refuse_missing(plans: Sequence[Plan], further: Sequence[Missing], choices: DeviceChoices) -> None:
     """Raise one NotReadyError for everything that any case lacks, devices and weights that fit included."""
-    missing = [item for plan in plans for item in plan.missing] + list(further) + _look_for(checks)
+    end = _look_for(Checks(choices.checks(), weights_checks(plans)))
+    missing = [item for plan in plans for item in plan.missing]
+    missing += [*further, *choices.missing, *_missing(end, choices)]
     if missing:
         raise NotReadyError(list_missing(list(dict.fromkeys(missing)), fetch_command(plans)))
 
@@ -228,26 +235,27 @@ def list_missing(missing: Sequence[Missing], command: str = "") -> str:
     return "\n".join(lines)
 
 
-def _look_for(checks: Checks) -> list[Missing]:
-    """Return what is missing among engines, devices and weights, found in a process of its own: frameworks are slow."""
+def _look_for(checks: Checks) -> ProcessEnd:
+    """Look for engines, devices and weights in a process of its own, because frameworks are slow to import."""
     end = _run_in_temporary_folder(checks, max_signals=1)
     if end.signals:
         raise KeyboardInterrupt
     if not end.of(events.DevicesChecked):
         raise CaseFailedError(f"devices and weights could not be checked: {_failure_message(end) or end.log}")
-    return _missing(end)
+    return end
 
 
 def _run_in_temporary_folder(
-    checks: Checks, case: Case | None = None, launch: Launch | None = None, max_signals: int = 2
+    checks: Checks, case: Case | None = None, device: str = "", launch: Launch | None = None, max_signals: int = 2
 ) -> ProcessEnd:
     with tempfile.TemporaryDirectory(prefix="clipbench-") as name:
-        job = Job(Path(name), os.getpid(), checks, case)
+        job = Job(Path(name), os.getpid(), checks, case, device=device)
         return run_job(job, variables=launch.variables if launch else {}, max_signals=max_signals)
 
 
-def _missing(end: ProcessEnd) -> list[Missing]:
-    return [item for checked in end.of(events.DevicesChecked) for item in checked.missing]
+def _missing(end: ProcessEnd, choices: DeviceChoices | None = None) -> list[Missing]:
+    missing = [item for checked in end.of(events.DevicesChecked) for item in checked.missing]
+    return missing if choices is None else list(map(choices.complete, missing))
 
 
 def _failure_message(end: ProcessEnd) -> str | None:

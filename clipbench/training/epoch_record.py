@@ -67,21 +67,16 @@ def epoch_record(
         per_rank=per_rank if progress.steps else (),
         telemetry=telemetry,
     )
-    no_meter = hardware.telemetry.absent
-    reasons = _reasons(record, evaluation, mfu_reason, hardware.timing_unreliable_reason, no_meter)
+    reasons = _reasons(record, evaluation, mfu_reason, hardware)
     return replace(record, reasons={name: reason for name, reason in reasons.items() if getattr(record, name) is None})
 
 
 def _reasons(
-    record: EpochRecord,
-    evaluation: Evaluation | None,
-    mfu_reason: str,
-    timing_unreliable_reason: str | None,
-    no_meter: str,
+    record: EpochRecord, evaluation: Evaluation | None, mfu_reason: str, hardware: Hardware
 ) -> Mapping[str, str]:
     """Return, for every figure that can be None, why it would be."""
     trained = record.steps > 0
-    untimed = (timing_unreliable_reason or NO_STEPS) if trained else UNTRAINED
+    untimed = (hardware.timing_unreliable_reason or NO_STEPS) if trained else UNTRAINED
     no_loss = (evaluation.loss_reason or f"not finite ({evaluation.loss})") if evaluation else NOT_EVALUATED
     return {
         "train_loss": "the gradient scaler withheld every step" if trained else UNTRAINED,
@@ -91,9 +86,9 @@ def _reasons(
         "grad_norm": "the learner does not report it" if trained else UNTRAINED,
         "recall": NOT_EVALUATED,
         "val_loss": no_loss,
-        "peak_memory_bytes": "the device does not report it",
+        "peak_memory_bytes": hardware.info.unknown.get("peak_memory", "the device does not report it"),
         "host_memory_bytes": "the system does not report it",
-        "telemetry": no_meter or "a rank has no meter",
+        "telemetry": hardware.telemetry.absent or "a rank has no meter",
     }
 
 

@@ -66,18 +66,3 @@ def test_its_suite_trains_and_its_observer_watches(installed, tmp_path):
         ["swatches", "cpu", "1"],
         ["swatches", "cpu", "2"],
     ]
-
-
-def test_the_device_on_the_page_fits_the_contract():
-    """It cannot run here, but it can be constructed, asked for its availability, and compared with the protocol."""
-    from clipbench.api import Device
-
-    section = PAGE.partition("## A device for the torch engine")[2].partition("\n## ")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.S)
-    names = {}
-    exec(code, names)
-    device = names["XpuDevice"]()
-    assert device.unavailable() is None or "Intel GPU" in device.unavailable()
-    methods = [name for name in vars(Device) if not name.startswith("_")]
-    assert all(callable(getattr(device, name)) for name in methods)
-    assert {"synchronize", "info", "unavailable", "collective_backend"} <= set(vars(names["XpuDevice"]))

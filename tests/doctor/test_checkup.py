@@ -69,7 +69,7 @@ def test_json_has_every_line_and_every_answer(suite, tmp_path):
         findings(done)
     )
     assert {"disk, results", "disk, cache", "memory", "processor", "governor", "clock"} < set(findings(done))
-    assert findings(done)["unobtainium"]["level"] == "note"
+    assert findings(done)["not here"]["detail"].startswith("unobtainium; ")
     assert findings(done)["auto"]["detail"] == "is abacus"
     devices = {device["device"]: device for device in data["devices"]}
     assert devices["unobtainium"]["unavailable"] == "not to be had on this planet"
@@ -81,6 +81,7 @@ def test_a_device_that_is_not_here(suite, tmp_path):
     done = clipbench_doctor(suite, "--device", "unobtainium", "--format", "json", cwd=tmp_path)
     assert done.returncode == 5
     assert findings(done)["unobtainium"]["level"] == "failure"
+    assert findings(done)["unobtainium"]["detail"] == "not to be had on this planet"
     assert "abacus" not in findings(done)
 
 
@@ -122,7 +123,7 @@ def test_a_driver_that_crashes_is_a_line_of_the_report(suite, tmp_path):
     words = " ".join(done.stdout.split())
     assert "the check of it ended early: SIGABRT when asked for its probes in float32" in words
     assert "next: see whether the driver's own tools work" in words
-    assert "not ready: 3 failures" in words  # abacus and paper, so auto finds nothing else
+    assert "not ready: 1 failure" in words  # a run would choose the abacus; that paper crashed too is a warning
 
 
 def test_a_precision_that_the_device_has_not(suite, tmp_path):

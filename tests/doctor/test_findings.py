@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from clipbench.api import DeviceInfo
 from clipbench.api.registry import Plugin
-from clipbench.doctor.device_check import DeviceCheck, PrecisionProbe
 from clipbench.doctor.findings import (
+    judge_absent,
     judge_choice,
     judge_clock,
     judge_device,
@@ -24,6 +24,7 @@ from clipbench.doctor.findings import (
 )
 from clipbench.doctor.host import Host
 from clipbench.doctor.requirements import Requirements
+from clipbench.runs.device_check import DeviceCheck, PrecisionProbe
 
 QUIET = Host(
     cores=8, quota=None, load=0.1, free_memory=1 << 35, governors=("performance",), now=2e9, built=1.9e9, tick=1e-7
@@ -99,20 +100,37 @@ PROBES = tuple(
     for name, ok, refuses in (("a", True, "run"), ("b", False, "run"), ("c", False, "timing"))
 )
 INFO = DeviceInfo("GPU 9000", 2, "1.2", 80_000_000_000)
-CARD = DeviceCheck("torch", "card", {"torch": "2"}, info=INFO, others=("process 7, train.py",), probes=PROBES)
+CARD = DeviceCheck(
+    "torch", "card", {"torch": "2"}, present=True, info=INFO, others=("process 7, train.py",), probes=PROBES
+)
 
 
 def test_what_is_wrong_with_a_device_matters_where_it_is_used():
-    used = {finding.subject: finding for finding in judge_device(CARD, used=True)}
+    used = {finding.subject: finding for finding in judge_device(CARD, tried=True, used=True)}
     assert used["card"].detail == "2 x GPU 9000, 80.0 GB each, driver 1.2"
     assert [used[f"card {name}"].level for name in "abc"] == ["ok", "failure", "warning"]
     assert used["card in use"].level == "warning"
-    assert {finding.level for finding in judge_device(CARD, used=False)} == {"ok", "note"}
+    assert {finding.level for finding in judge_device(CARD, tried=True, used=False)} == {"ok", "note"}
 
 
-def test_a_device_that_breaks_off_would_break_auto_too():
-    (finding,) = judge_device(DeviceCheck("torch", "card", broke_off="SIGSEGV"), used=False)
-    assert finding.level == "failure"
+@pytest.mark.parametrize(("used", "level"), [(True, "failure"), (False, "warning")])
+def test_a_device_that_breaks_off_is_more_than_a_note(used, level):
+    (finding,) = judge_device(DeviceCheck("torch", "card", broke_off="SIGSEGV"), tried=True, used=used)
+    assert finding.level == level
+
+
+def test_what_was_never_run_on_the_hardware_says_so_and_what_is_not_known_why():
+    info = DeviceInfo("GPU 9000", 1, unknown={"peak_memory": "torch.card without max_memory_allocated"})
+    lines = {finding.subject: finding for finding in judge_device(replace(CARD, info=info), tried=False, used=True)}
+    assert lines["card plugin"].detail == "by the vendor's documentation, not yet run"
+    assert lines["card peak memory"].detail == "not known: torch.card without max_memory_allocated"
+    assert {lines[f"card {name}"].level for name in ("plugin", "peak memory")} == {"note"}
+
+
+def test_devices_that_are_known_to_be_absent_share_a_line():
+    (finding,) = judge_absent([DeviceCheck("torch", name, unavailable="no") for name in ("first", "second")])
+    assert (finding.level, finding.detail) == ("note", "first, second; `clipbench doctor --device NAME` says why")
+    assert list(judge_absent([])) == []
 
 
 def test_auto_takes_the_first_that_is_there():

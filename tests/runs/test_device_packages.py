@@ -16,8 +16,8 @@ from clipbench.api import DeviceSpec, hookimpl
 @hookimpl
 def clipbench_devices():
     return [
-        DeviceSpec("npu", "numpy", "a vendor's cards", "npu_device:Npu", priority=99),
-        DeviceSpec("lpu", "numpy", "a card with a recipe", "npu_device:Npu", install="source /opt/lpu/env.sh"),
+        DeviceSpec("ipu", "numpy", "a vendor's cards", "ipu_device:Ipu", priority=99),
+        DeviceSpec("lpu", "numpy", "a card with a recipe", "ipu_device:Ipu", install="source /opt/lpu/env.sh"),
         DeviceSpec("qpu", "numpy", "a card without its library", "qpu_device:Qpu"),
     ]
 """
@@ -27,13 +27,13 @@ def clipbench_devices():
 def command(tmp_path):
     """`clipbench` with three devices, priority before all others, whose modules do not import."""
     qpu = "raise ImportError('libqpu.so.7: cannot open shared object file', name='qpu')"
-    site = install_plugin(tmp_path / "site", "cards", card_hooks=HOOKS, npu_device="import torch_npu", qpu_device=qpu)
+    site = install_plugin(tmp_path / "site", "cards", card_hooks=HOOKS, ipu_device="import torch_ipu", qpu_device=qpu)
     return lambda *words: clipbench(*words, cwd=tmp_path, PYTHONPATH=f"{site}{os.pathsep}{ENGINE}")
 
 
 REASONS = {
-    "npu": "npu: not available: torch_npu is not installed; install torch_npu",
-    "lpu": "lpu: not available: torch_npu is not installed; source /opt/lpu/env.sh",
+    "ipu": "ipu: not available: torch_ipu is not installed; install torch_ipu",
+    "lpu": "lpu: not available: torch_ipu is not installed; source /opt/lpu/env.sh",
     "qpu": "qpu: not available: ImportError: libqpu.so.7: cannot open shared object file; install qpu again",
 }
 
@@ -51,12 +51,12 @@ def test_where_nobody_asked_everything_goes_on(command, suite):
     assert done.returncode == 0 and "abacus of wood" in done.stdout
     done = command("doctor", suite(), "--format", "json")
     found = {finding["subject"]: finding for finding in json.loads(done.stdout)["findings"]}
-    assert found["npu"]["level"] == "note" and found["auto"]["detail"] == "is abacus"
-    assert "install torch_npu" in found["npu"]["detail"]
-    assert "npu" in command("list", "devices").stdout
+    assert found["ipu"]["level"] == "note" and found["auto"]["detail"] == "is abacus"
+    assert "install torch_ipu" in found["ipu"]["detail"]
+    assert "ipu" in command("list", "devices").stdout
 
 
 def test_the_doctor_fails_where_it_was_asked_for(command, suite):
-    done = command("doctor", suite(), "--device", "npu", "--format", "json")
+    done = command("doctor", suite(), "--device", "ipu", "--format", "json")
     found = {finding["subject"]: finding for finding in json.loads(done.stdout)["findings"]}
-    assert done.returncode == 5 and found["npu"]["level"] == "failure"
+    assert done.returncode == 5 and found["ipu"]["level"] == "failure"

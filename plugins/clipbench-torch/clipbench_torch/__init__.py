@@ -5,7 +5,10 @@ Hooks only: torch is imported when a case needs it, not when plugins are listed.
 
 from __future__ import annotations
 
+from functools import partial
+
 from clipbench.api import VARIANTS, DeviceSpec, EngineSpec, ModelSpec, hookimpl
+from clipbench_torch.builds import built_without
 
 MODEL = "clipbench_torch.model:Clip"
 
@@ -19,7 +22,15 @@ def clipbench_engines() -> list[EngineSpec]:
 def clipbench_devices() -> list[DeviceSpec]:
     return [
         DeviceSpec("cpu", "torch", "the processor", "clipbench_torch.device:CpuDevice", priority=10, trusted=True),
-        DeviceSpec("cuda", "torch", "NVIDIA GPUs", "clipbench_torch.cuda:CudaDevice", priority=20),
+        DeviceSpec(
+            "cuda",
+            "torch",
+            "NVIDIA GPUs",
+            "clipbench_torch.cuda:CudaDevice",
+            priority=20,
+            absent=partial(built_without, "cuda", "CUDA"),
+            tried=False,
+        ),
     ]
 
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import re
-import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 
-from clipbench.api import DeviceInfo, Precision
-from clipbench_torch.device import TorchDevice, lines_of
+from clipbench.api import Precision
+from clipbench_torch.accelerator import Accelerator
+from clipbench_torch.device import lines_of
 
 
-class CudaDevice(TorchDevice):
-    """NVIDIA GPUs through CUDA, and other GPUs whose build of torch offers them as ``torch.cuda``."""
+class CudaDevice(Accelerator):
+    """NVIDIA GPUs."""
 
     name = "cuda"
     pin_memory = True
+    where_to_look = "check `nvidia-smi` and CUDA_VISIBLE_DEVICES"
+    exact_float32: ClassVar[Mapping[str, Any]] = {"backends.cudnn.allow_tf32": False}
+    driver_command = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    variables = (
+        "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING", "CUDA_DEVICE_MAX_CONNECTIONS", "CUBLAS_WORKSPACE_CONFIG",
+        "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_BLAS_PREFER_CUBLASLT",
+        "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "PYTORCH_NO_CUDA_MEMORY_CACHING",
+        "NCCL_ALGO", "NCCL_PROTO", "NCCL_P2P_DISABLE", "NCCL_IB_DISABLE",
+    )  # fmt: skip
     float32_hint = "unset NVIDIA_TF32_OVERRIDE and TORCH_ALLOW_TF32_CUBLAS_OVERRIDE, or choose --set precision=amp"
 
     # Dense TFLOP/s (no sparsity): plain float32, and float16 on the matrix units with float32 sums. First match wins.
@@ -44,75 +53,23 @@ class CudaDevice(TorchDevice):
     )
 
     def unavailable(self) -> str | None:
-        if torch.version.cuda is None and torch.version.hip is None:
-            return f"torch {torch.__version__} was built without CUDA: install a CUDA build (https://pytorch.org)"
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            if torch.cuda.is_available():
-                return None
-        reason = " ".join(str(warning.message) for warning in caught) or "torch.cuda.is_available() is False"
-        if shutil.which("nvidia-smi") is None:
-            return f"no NVIDIA driver is installed (nvidia-smi is not on PATH): {reason}"
-        return f"torch sees no GPU: {reason}; check `nvidia-smi` and CUDA_VISIBLE_DEVICES"
-
-    def info(self) -> DeviceInfo:
-        properties = torch.cuda.get_device_properties(torch.cuda.current_device())
-        driver = lines_of(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
-        return DeviceInfo(
-            name=properties.name,
-            count=torch.cuda.device_count(),
-            driver=driver[0] if driver else None,
-            total_memory=properties.total_memory,
-        )
-
-    def select(self, local_rank: int) -> None:
-        torch.cuda.set_device(local_rank)
-
-    def seed(self, seed: int) -> None:
-        torch.manual_seed(seed)
-        torch.cuda.manual_seed_all(seed)
-
-    def synchronize(self) -> None:
-        torch.cuda.synchronize()
-
-    def collective_backend(self) -> str:
-        return "nccl"
-
-    def reset_peak_memory(self) -> None:
-        torch.cuda.reset_peak_memory_stats()
-
-    def peak_memory(self) -> int | None:
-        return torch.cuda.max_memory_allocated()
-
-    def free_memory(self) -> int | None:
-        return torch.cuda.mem_get_info()[0]
+            reason = super().unavailable()
+        # torch warns of a driver that it cannot use.
+        return reason and " ".join([reason, *(str(warning.message) for warning in caught)])
 
     def others(self) -> Sequence[str] | None:
         """Return the processes on all GPUs of this machine, as nvidia-smi lists them; a container may see none."""
         lines = lines_of(["nvidia-smi", "--query-compute-apps=pid,process_name,used_memory", "--format=csv,noheader"])
         return None if lines is None else [f"process {line}" for line in lines]
 
-    def precisions(self) -> Sequence[Precision]:
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return ("float32", "float16", "bfloat16")
-        return ("float32", "float16")
-
     def peak_flops(self, precision: Precision) -> float | None:
         return cuda_peak_flops(torch.cuda.get_device_name(), precision)
 
-    def environment_variables(self) -> Sequence[str]:
-        return (
-            "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING", "CUDA_DEVICE_MAX_CONNECTIONS", "CUBLAS_WORKSPACE_CONFIG",
-            "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_BLAS_PREFER_CUBLASLT",
-            "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "PYTORCH_NO_CUDA_MEMORY_CACHING",
-            "NCCL_ALGO", "NCCL_PROTO", "NCCL_P2P_DISABLE", "NCCL_IB_DISABLE", "OMP_NUM_THREADS",
-        )  # fmt: skip
-
     def tune(self, earlier: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """Turn TF32 off, whatever this build's defaults are; torch's attention chooses its fused kernels itself."""
-        torch.set_float32_matmul_precision("highest")
-        torch.backends.cudnn.allow_tf32 = False
-        return {"tf32": False, "flash_attention": torch.backends.cuda.flash_sdp_enabled()}
+        return {**super().tune(earlier), "flash_attention": torch.backends.cuda.flash_sdp_enabled()}
 
 
 def cuda_peak_flops(device_name: str, precision: Precision) -> float | None:

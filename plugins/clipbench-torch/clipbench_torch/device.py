@@ -36,9 +36,10 @@ WORTHWHILE_SPEEDUP = 1.05
 class TorchDevice:
     """A Device for the torch engine: everything that the engine asks, and all that clipbench.api.Device does.
 
-    Subclass it and override what differs from stock PyTorch. A subclass sets ``name``, the device type that torch knows
-    it by, and writes at least ``unavailable``, ``info``, ``synchronize`` and ``collective_backend``. ``precisions``,
-    ``autocast`` and ``grad_scaler`` suit every device type that ``torch.autocast`` supports.
+    ``clipbench_torch.accelerator.Accelerator`` has all of this for accelerators that follow torch's conventions. Any
+    other subclass sets ``name`` and writes at least ``unavailable``, ``info``, ``synchronize`` and
+    ``collective_backend``. ``precisions``, ``autocast`` and ``grad_scaler`` suit every device type that
+    ``torch.autocast`` supports.
 
     ``pin_memory``: whether copies from page-locked host memory are faster. ``float32_hint``: how to get full float32
     where a product is shorter. ``compile_backend``: torch.compile's back end, by name or as a function.
@@ -63,11 +64,11 @@ class TorchDevice:
         """Return a context in which products are computed in ``precision``."""
         if precision == "float32":
             return nullcontext()
-        return torch.autocast(self.name, dtype=DTYPES[precision])
+        return torch.autocast(self.torch_device(0).type, dtype=DTYPES[precision])
 
     def grad_scaler(self, precision: Precision) -> Any:  # noqa: ANN401 -- vendors bring scalers of their own
         """Return a gradient scaler for ``precision``, or None where none is needed."""
-        return torch.amp.GradScaler(self.name) if precision == "float16" else None
+        return torch.amp.GradScaler(self.torch_device(0).type) if precision == "float16" else None
 
     def collective_backend(self) -> str:
         """Return the back end of torch.distributed that connects these devices."""

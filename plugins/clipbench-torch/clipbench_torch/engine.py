@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipbench.api import ClipConfig, LearnerJob, ModelSpec, Precision, Probe, ProcessLoader, World
+from clipbench_torch.builds import load_no_extensions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,7 @@ class TorchEngine:
         if sys.version_info < PYTHON_FLOOR:
             return f"Python {_dotted(PYTHON_FLOOR)} or newer is needed, this is {_dotted(sys.version_info[:3])}"
         _end_busy_waiting()
+        load_no_extensions()
         try:
             import torch
         except ModuleNotFoundError as error:

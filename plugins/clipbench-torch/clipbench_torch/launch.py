@@ -14,10 +14,13 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
 from clipbench.api import ExitCode
+from clipbench_torch.builds import load_no_extensions
+
+load_no_extensions()
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: E402 -- after the line above
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: E402
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -2,22 +2,19 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from clipbench_sdaa import device as sdaa
+from clipbench_sdaa import clipbench_devices
 from clipbench_sdaa.device import SdaaDevice
 from clipbench_torch.device import CpuDevice
-from tests.support import sdaa_steps
-
-STAND_IN = Path(__file__).parents[2] / "support" / "sdaa_stand_in"
+from tests.support import sdaa_steps, stand_in
+from tests.support.stand_in import STAND_IN, compiled
 
 
 @pytest.fixture
@@ -26,22 +23,17 @@ def extension(monkeypatch):
     module = ModuleType("torch_sdaa")
     monkeypatch.setitem(sys.modules, "torch_sdaa", module)
     monkeypatch.setattr(
-        torch, "sdaa", SimpleNamespace(is_available=lambda: True, device_count=lambda: 4), raising=False
+        torch,
+        "sdaa",
+        SimpleNamespace(is_available=lambda: True, device_count=lambda: 4, synchronize=lambda: None),
+        raising=False,
     )
     return module
 
 
-def test_missing_extension(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch_sdaa", None)
-    assert "torch_sdaa is not installed" in SdaaDevice().unavailable()
-
-
-def test_extension_that_does_not_import(monkeypatch):
-    def broken():
-        raise ImportError("libsdaart.so: cannot open shared object file")
-
-    monkeypatch.setattr(sdaa, "extension", broken)
-    assert "does not import: libsdaart.so" in SdaaDevice().unavailable()
+def test_missing_extension():
+    (spec,) = clipbench_devices()
+    assert spec.absent() is None or spec.absent().startswith("torch_sdaa is not installed: it comes with Tecorigin's")
 
 
 def test_no_card(extension):
@@ -65,6 +57,9 @@ def test_what_an_old_extension_lacks_is_done_without(extension):
     assert device.peak_memory() is None
     device.reset_peak_memory()
     assert device.tune() == {"torch_sdaa": "unknown", "flash_attention": False}
+    assert device.info().unknown["peak_memory"] == (
+        "there is no reset_peak_memory_stats or reset_max_memory_allocated in torch.sdaa"
+    )
     torch.sdaa.current_device = lambda: 0
     torch.sdaa.get_device_properties = lambda index: SimpleNamespace(total_memory=15_296 << 20)
     assert device.info().name == "SDAA"
@@ -94,26 +89,19 @@ def test_what_teco_smi_tells(teco_smi):
         "| 0  TECO_AICARD_01 | 00000000:01:00.0 |  OK |  0%  45C  90W |    20MB / 15296MB |\n"
         "| 1  TECO_AICARD_01 | 00000000:01:00.0 |  OK | 97%  61C  90W | 14000 MB / 15296 MB |\n"
     )
-    assert sdaa.driver_version() == "1.9.0"
+    assert SdaaDevice().driver() == "1.9.0"
     assert SdaaDevice().others() == ["device 1: 14000 of 15296 MB of its memory are in use"]
     teco_smi("a table of another kind")
-    assert sdaa.driver_version() is None
+    assert SdaaDevice().driver() is None
     assert SdaaDevice().others() is None
 
 
 # --- from the shell -------------------------------------------------------------------------------------------------
 
 
-def clipbench(*words, path=(STAND_IN,), **knobs):
+def clipbench(*words, path=STAND_IN, **knobs):
     """What ``clipbench ...`` comes to with ``path`` in front of PYTHONPATH."""
-    python_path = os.pathsep.join(map(str, [*path, *filter(None, [os.environ.get("PYTHONPATH")])]))
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "clipbench", *map(str, words)],
-        env={**os.environ, "PYTHONPATH": python_path, **knobs},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    return stand_in.clipbench(*words, path=path, **knobs)
 
 
 @pytest.fixture
@@ -122,7 +110,7 @@ def module(tmp_path):
 
     def write(name, text):
         (tmp_path / f"{name}.py").write_text(text)
-        return (tmp_path,)
+        return tmp_path
 
     return write
 
@@ -133,7 +121,6 @@ ABSENT = "raise ModuleNotFoundError('No module named {0}', name='{0}')"
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("torch_sdaa", ABSENT.format("torch_sdaa"), "sdaa: torch_sdaa is not installed: it comes with Tecorigin's"),
         ("torch_sdaa", ABSENT.format("torch_npu"), "sdaa: torch_sdaa is installed but does not import: No module"),
         (
             "torch_sdaa",
@@ -160,22 +147,21 @@ def test_what_is_missing_is_told_apart(tmp_path, module, name, text, said):
 
 
 @pytest.fixture(scope="module")
-def stand_in():
+def card():
     """The stand-in's path, compiled."""
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
-        pytest.skip("the stand-in for torch_sdaa needs a C++ compiler (g++)")
+    compiled()
     return STAND_IN
 
 
 @pytest.mark.slow
-def test_no_card_from_the_shell(stand_in, tmp_path):
+def test_no_card_from_the_shell(card, tmp_path):
     done = clipbench("run", "quickstart", "--device", "sdaa", "--out", tmp_path, FAKE_SDAA_DEVICES="0")
     assert done.returncode == 5
     assert "sdaa: torch_sdaa finds no card: check `teco-smi` and SDAA_VISIBLE_DEVICES" in done.stderr
 
 
 @pytest.mark.slow
-def test_doctor_examines_the_card(stand_in, tmp_path):
+def test_doctor_examines_the_card(card, tmp_path):
     done = clipbench("doctor", "--set", "precision=amp", "--out", tmp_path, "--format", "json", FAKE_SDAA_API="legacy")
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
@@ -183,7 +169,8 @@ def test_doctor_examines_the_card(stand_in, tmp_path):
     assert findings["auto"]["detail"] == "is sdaa"
     assert findings["sdaa"]["detail"].startswith("4 x TECO_AICARD_01, 16.0 GB each")
     assert findings["sdaa autocast"]["detail"] == "products in float16 have the type float16"
-    assert findings["cuda"]["level"] == "note"
+    assert findings["sdaa plugin"]["detail"] == "by the vendor's documentation, not yet run"
+    assert "cuda" in findings["not here"]["detail"]
 
 
 def quickstart(folder, *words, **knobs):
@@ -199,25 +186,25 @@ def figures(result, *names):
 
 
 @pytest.mark.slow
-def test_the_whole_quickstart_is_the_processors(stand_in, tmp_path):
-    card = quickstart(tmp_path / "card")
+def test_the_whole_quickstart_is_the_processors(card, tmp_path):
+    own = quickstart(tmp_path / "card")
     processor = quickstart(tmp_path / "cpu", "--device", "cpu")
-    devices = [result["environment"]["device"] for result in (card, processor)]
+    devices = [result["environment"]["device"] for result in (own, processor)]
     assert [(device["kind"], device["requested"]) for device in devices] == [("sdaa", "auto"), ("cpu", "cpu")]
     losses = ("train_loss", "val_loss")
-    assert np.array(figures(card, *losses)) == pytest.approx(np.array(figures(processor, *losses)), rel=1e-4)
-    recalls = [result["epochs"][-1]["recall"]["recall_mean"] for result in (card, processor)]
+    assert np.array(figures(own, *losses)) == pytest.approx(np.array(figures(processor, *losses)), rel=1e-4)
+    recalls = [result["epochs"][-1]["recall"]["recall_mean"] for result in (own, processor)]
     assert recalls[0] == pytest.approx(recalls[1], abs=0.5)
     assert clipbench("compare", tmp_path / "card").returncode == 0
 
     # One million parameters with gradients and two moments, 4 bytes each, are 21 MB.
-    peaks = [record["peak_memory_bytes"] for record in card["epochs"]]
+    peaks = [record["peak_memory_bytes"] for record in own["epochs"]]
     assert all(21e6 < peak < 200e6 for peak in peaks)
     assert devices[0]["count"] == devices[0]["devices_per_card"] == 4
     assert devices[0]["total_memory"] == 15_296 << 20
     assert devices[0]["tuning"] == {"torch_sdaa": "3.2.0", "flash_attention": True}
-    assert [probe["ok"] for probe in card["probes"]] == [True] * 4
-    assert card["epochs"][-1]["throughput_per_card"] > 0
+    assert [probe["ok"] for probe in own["probes"]] == [True] * 4
+    assert own["epochs"][-1]["throughput_per_card"] > 0
 
 
 SMALL = [
@@ -229,7 +216,7 @@ SMALL = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("api", ["", "legacy"])
-def test_mixed_precision_trains(stand_in, tmp_path, api):
+def test_mixed_precision_trains(card, tmp_path, api):
     # KEEP_PARAMS=0: moving the model makes new parameters, as on a stock device of this kind.
     words = ["--set", "precision=amp", "--set", "numerics.steps=8"]
     half = quickstart(tmp_path, *SMALL, *words, FAKE_SDAA_API=api, FAKE_SDAA_KEEP_PARAMS="0")
@@ -247,7 +234,7 @@ def test_mixed_precision_trains(stand_in, tmp_path, api):
 
 
 @pytest.mark.slow
-def test_a_card_whose_synchronize_does_nothing_gets_no_times(stand_in, tmp_path):
+def test_a_card_whose_synchronize_does_nothing_gets_no_times(card, tmp_path):
     knobs = {"FAKE_SDAA_US_PER_MFLOP": "200", "FAKE_SDAA_SYNCHRONIZE": "0"}
     result = quickstart(tmp_path, *SMALL, "--max-steps", "4", **knobs)
     (probe,) = (probe for probe in result["probes"] if not probe["ok"])
@@ -257,7 +244,7 @@ def test_a_card_whose_synchronize_does_nothing_gets_no_times(stand_in, tmp_path)
 
 
 @pytest.mark.slow
-def test_bfloat16_is_refused_where_autocast_is_float16s_alone(stand_in, tmp_path):
+def test_bfloat16_is_refused_where_autocast_is_float16s_alone(card, tmp_path):
     words = ["run", "quickstart", *SMALL, "--set", "precision=bfloat16", "--out", tmp_path]
     done = clipbench(*words, FAKE_SDAA_API="legacy")
     assert done.returncode == 2
@@ -266,11 +253,11 @@ def test_bfloat16_is_refused_where_autocast_is_float16s_alone(stand_in, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("api", "precision", "tolerance"), [("", "float32", 1e-4), ("legacy", "float16", 3e-2)])
-def test_steps_on_the_stand_in_are_the_processors(stand_in, api, precision, tolerance):
+def test_steps_on_the_stand_in_are_the_processors(card, api, precision, tolerance):
     want = sdaa_steps.losses_on(CpuDevice(), "float32")
     done = subprocess.run(
         [sys.executable, "-W", "error", sdaa_steps.__file__, precision],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(stand_in), *sys.path]), "FAKE_SDAA_API": api},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(card), *sys.path]), "FAKE_SDAA_API": api},
         capture_output=True,
         text=True,
         timeout=300,

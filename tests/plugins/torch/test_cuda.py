@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import warnings
+from functools import partial
+from importlib.machinery import PathFinder
 
 import numpy as np
 import pytest
 import torch
 
-from clipbench_torch import cuda as gpus
+from clipbench_torch import builds
 from clipbench_torch.cuda import CudaDevice, cuda_peak_flops
 from clipbench_torch.engine import TorchEngine
 from clipbench_torch.inputs import in_pinned_memory
@@ -40,16 +43,36 @@ def test_peak_of_known_gpus_and_of_no_others(name, precision, teraflops):
     assert cuda_peak_flops(name, precision) == (None if teraflops is None else pytest.approx(teraflops * 1e12))
 
 
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        ("__version__ = '2.9.1'\ncuda: str | None = '12.8'\nhip: str | None = None\n", None),
+        ("__version__ = '2.9.1'\ncuda = '12.8'\n", None),
+        ("__version__ = '2.9.1+rocm7'\ncuda: Optional[str] = None\n", "torch 2.9.1+rocm7 was built without CUDA"),
+        ("its maker has written something else", None),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_what_torch_was_built_for_is_read_from_its_files(version, reason, monkeypatch, tmp_path):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise SystemExit('torch was imported')")
+    if version is not None:
+        (tmp_path / "torch" / "version.py").write_text(version)
+    monkeypatch.setattr(builds, "find_spec", partial(PathFinder.find_spec, path=[str(tmp_path)]))
+    found = builds.built_without("cuda", "CUDA")
+    assert found is None if reason is None else found.startswith(reason)
+
+
+def test_torch_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(builds, "find_spec", lambda name: None)
+    assert builds.built_without("cuda", "CUDA") == "torch is not installed"
+
+
 def test_cuda_says_why_it_is_not_there(monkeypatch):
-    monkeypatch.setattr(torch.version, "cuda", None)
-    monkeypatch.setattr(torch.version, "hip", None, raising=False)
-    assert "built without CUDA" in CudaDevice().unavailable()
-    monkeypatch.setattr(torch.version, "cuda", "12.6")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(gpus.shutil, "which", lambda tool: None)
-    assert "no NVIDIA driver" in CudaDevice().unavailable()
-    monkeypatch.setattr(gpus.shutil, "which", lambda tool: "/usr/bin/nvidia-smi")
-    assert "torch sees no GPU" in CudaDevice().unavailable()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: warnings.warn("the driver is too old", stacklevel=1))
+    reason = CudaDevice().unavailable()
+    assert reason.startswith(f"torch {torch.__version__} finds no card: check `nvidia-smi` and CUDA_VISIBLE_DEVICES")
+    assert reason.endswith("the driver is too old")
 
 
 def test_other_processes_are_those_that_nvidia_smi_lists(monkeypatch, tmp_path):
@@ -131,7 +154,7 @@ def test_a_gpu_trains_as_the_processor_does(cuda):
     learner, got = losses(device=cuda)
     assert got == pytest.approx(want, rel=1e-4)
     assert learner.describe()["optimizer"] == "AdamW, fused"
-    assert learner.describe()["tf32"] is False
+    assert learner.describe()["backends.cudnn.allow_tf32"] is False
     pixels, tokens = make_batch()
     assert learner.gather([learner.encode_images(pixels), learner.encode_texts(tokens)]).shape == (8, 16)
 

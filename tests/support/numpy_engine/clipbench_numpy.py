@@ -38,6 +38,7 @@ from clipbench.api import (
 )
 
 GRID = 4
+NOT_TO_BE_HAD = "not to be had on this planet"
 LINEAR = ClipConfig(
     embed_dim=32, image_size=32, patch_size=8, vision_width=8, vision_layers=1, vision_heads=1,
     text_width=8, text_layers=1, text_heads=1, vocabulary="words.txt.gz",
@@ -55,7 +56,9 @@ def clipbench_devices():
     return [
         DeviceSpec("abacus", "numpy", "always there", "clipbench_numpy:Abacus", priority=1),
         DeviceSpec("paper", "numpy", "what the abacus is checked by", "clipbench_numpy:Paper", trusted=trusted),
-        DeviceSpec("unobtainium", "numpy", "never there", "clipbench_numpy:Unobtainium", priority=9),
+        DeviceSpec(
+            "unobtainium", "numpy", "never there", "clipbench_numpy:Unobtainium", 9, absent=lambda: NOT_TO_BE_HAD
+        ),
     ]
 
 
@@ -167,7 +170,7 @@ class Unobtainium(Abacus):
     name = "unobtainium"
 
     def unavailable(self):
-        return "not to be had on this planet"
+        return NOT_TO_BE_HAD
 
 
 class NumpyEngine:

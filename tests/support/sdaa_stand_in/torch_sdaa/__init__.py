@@ -1,4 +1,7 @@
-"""Stand-in for Tecorigin's ``torch_sdaa``, for tests: device "sdaa" on host memory.
+"""Stand-in for a vendor's extension of torch, for tests: a device on host memory.
+
+It plays the vendor by whose package name it is imported: as ``torch_sdaa`` it is Tecorigin's, with the device "sdaa",
+and through a link called ``torch_npu`` it is Huawei's, with the device "npu".
 
 Device, memory, random and autocast behaviour is real (PrivateUse1 in ``_fake_sdaa.cpp``); arithmetic runs on the CPU
 kernels, so it says nothing of the vendor's speed, numerics or missing operators. The first import compiles for about
@@ -7,7 +10,9 @@ Knobs: FAKE_SDAA_DEVICES (4), FAKE_SDAA_MEMORY (bytes per device),
 FAKE_SDAA_KEEP_PARAMS (1: module.to("sdaa") keeps Parameter objects),
 FAKE_SDAA_API (legacy: hides what old vendor builds lack), FAKE_SDAA_BUILD (cache),
 FAKE_SDAA_US_PER_MFLOP (0: device time of a product after the call for it has returned, so that there is something to
-wait for), FAKE_SDAA_SYNCHRONIZE (1; 0: synchronize does not wait for it).
+wait for), FAKE_SDAA_SYNCHRONIZE (1; 0: synchronize does not wait for it),
+FAKE_SDAA_ACCELERATOR (1; 0: torch.accelerator does not know the device, as where an extension registers no hooks),
+FAKE_SDAA_LACKS (names that its module lacks, with commas), FAKE_SDAA_PEAK (what it says its peak memory is).
 """
 
 import hashlib
@@ -24,6 +29,8 @@ from pathlib import Path
 import torch
 from torch.utils import cpp_extension
 
+NAME = __name__.removeprefix("torch_")
+COLLECTIVES = {"npu": "hccl", "mlu": "cncl", "musa": "mccl"}.get(NAME, "tccl")
 __version__ = os.environ.get("FAKE_SDAA_VERSION", "3.2.0")
 
 
@@ -69,11 +76,11 @@ def _load():
     return module
 
 
-torch.utils.rename_privateuse1_backend("sdaa")
+torch.utils.rename_privateuse1_backend(NAME)
 _C = _load()
 
-# ---- torch.sdaa -------------------------------------------------------------
-sdaa = types.ModuleType("torch.sdaa")
+# ---- torch.sdaa, or what else it is called -------------------------------------------------------------
+sdaa = types.ModuleType(f"torch.{NAME}")
 
 
 def _api(fn):
@@ -170,7 +177,7 @@ def memory_allocated(device=None):
 
 @_api
 def max_memory_allocated(device=None):
-    return _C.memory(_index(device))[1]
+    return int(os.environ.get("FAKE_SDAA_PEAK", _C.memory(_index(device))[1]))
 
 
 @_api
@@ -253,7 +260,7 @@ class Stream:
     """Work is synchronous here, so a stream only carries its device."""
 
     def __init__(self, device=None, priority=0):
-        self.device = torch.device("sdaa", _index(device))
+        self.device = torch.device(NAME, _index(device))
 
     def synchronize(self):
         _C.note_sync()
@@ -311,43 +318,50 @@ sdaa.device, sdaa.Stream, sdaa.Event, sdaa.stream = device, Stream, Event, lambd
 sdaa.default_generators = tuple(_C.default_generator(i) for i in range(device_count()))
 
 # ---- torch_sdaa.amp / torch.sdaa.amp ---------------------------------------
-amp = types.ModuleType("torch_sdaa.amp")
+amp = types.ModuleType(f"{__name__}.amp")
 
 
 class autocast(torch.amp.autocast):
     def __init__(self, enabled=True, dtype=torch.float16, cache_enabled=True):
-        super().__init__("sdaa", dtype=dtype, enabled=enabled, cache_enabled=cache_enabled)
+        super().__init__(NAME, dtype=dtype, enabled=enabled, cache_enabled=cache_enabled)
 
 
 class GradScaler(torch.amp.GradScaler):
     def __init__(self, *args, **kw):
-        super().__init__("sdaa", *args, **kw)
+        super().__init__(NAME, *args, **kw)
 
 
 amp.autocast, amp.GradScaler = autocast, GradScaler
-amp.is_autocast_enabled = lambda: torch.is_autocast_enabled("sdaa")
+amp.is_autocast_enabled = lambda: torch.is_autocast_enabled(NAME)
 sdaa.amp = amp
 
 # torch.backends.sdaa: without enable_flash_sdp(True) the vendor's SDPA silently runs the math path.
 _flags = {"flash": False, "math": True, "mem_efficient": False}
-backend = types.ModuleType("torch.backends.sdaa")
+backend = types.ModuleType(f"torch.backends.{NAME}")
 for _name in _flags:
     setattr(backend, f"enable_{_name}_sdp", lambda on, n=_name: _flags.__setitem__(n, bool(on)))
     setattr(backend, f"{_name}_sdp_enabled", lambda n=_name: _flags[n])
-torch.backends.sdaa = sys.modules["torch.backends.sdaa"] = backend
+setattr(torch.backends, NAME, backend)
+sys.modules[backend.__name__] = backend
 
 if os.environ.get("FAKE_SDAA_API") == "legacy":  # roughly torch_sdaa 1.x on PyTorch 2.0
     for _name in ("mem_get_info", "memory_stats", "get_device_capability", "is_bf16_supported", "get_device_name"):
         delattr(sdaa, _name)
-    del torch.backends.sdaa, sys.modules["torch.backends.sdaa"]
+    delattr(torch.backends, NAME)
+    del sys.modules[backend.__name__]
     autocast.__init__ = lambda self, enabled=True: torch.amp.autocast.__init__(
-        self, "sdaa", dtype=torch.float16, enabled=enabled
+        self, NAME, dtype=torch.float16, enabled=enabled
     )
+for _name in filter(None, os.environ.get("FAKE_SDAA_LACKS", "").split(",")):
+    delattr(sdaa, _name)
 
-torch._register_device_module("sdaa", sdaa)
+if os.environ.get("FAKE_SDAA_ACCELERATOR") == "0":
+    torch.accelerator.current_accelerator = lambda check_available=False: None
+
+torch._register_device_module(NAME, sdaa)
 torch.utils.generate_methods_for_privateuse1_backend()
-sys.modules["torch.sdaa"] = sdaa
-sys.modules["torch_sdaa.amp"] = sys.modules["torch.sdaa.amp"] = amp
+sys.modules[f"torch.{NAME}"] = sdaa
+sys.modules[f"{__name__}.amp"] = sys.modules[f"torch.{NAME}.amp"] = amp
 
 if torch.distributed.is_available():
     from . import _tccl  # noqa: F401  registers the "tccl" backend
