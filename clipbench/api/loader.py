@@ -103,23 +103,24 @@ class ProcessLoader:
     """
 
     def __init__(self, fetch: Fetch, workers: int, join: Join = np.concatenate) -> None:
-        self._fetch, self._join = fetch, join
+        self._join = join
         self._rows = 0
         self._layout: Layout | None = None
         self._slots: list[Arrays] = []
         self._resources = ExitStack()
         self._channels: list[Connection] = []
         self._answers_due = [0] * workers
+        self._fetch = None if workers else fetch  # what it holds is needed once
         if workers:
             self._memory = self._resources.enter_context(_anonymous_file("batches"))
-            self._start(workers)
+            self._start(fetch, workers)
 
     def batches(self, keys: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
         """Yield one batch for each list of keys, in order: arrays stacked along a new first axis.
 
         An exception in ``fetch`` ends the iteration, and arrives as it was raised.
         """
-        if not self._channels:
+        if self._fetch is not None:
             for batch in keys:
                 yield self._joined([stacked([self._fetch(key) for key in batch])])
             return
@@ -146,11 +147,11 @@ class ProcessLoader:
         self._slots.clear()
         self._resources.close()
 
-    def _start(self, workers: int) -> None:
+    def _start(self, fetch: Fetch, workers: int) -> None:
         with ExitStack() as ours:
             source = ours.enter_context(_anonymous_file("fetch"))
             pickle.dump(sys.path, source)
-            pickle.dump(self._fetch, source)
+            pickle.dump(fetch, source)
             source.seek(0)
             pairs = [Pipe() for _ in range(workers)]
             theirs = [ours.enter_context(pair[1]).fileno() for pair in pairs]

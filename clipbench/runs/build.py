@@ -33,7 +33,7 @@ from clipbench.training.collectives import SingleRank, barrier, gather_values
 from clipbench.training.evaluation import Evaluator
 from clipbench.training.hardware import Hardware
 from clipbench.training.image_cache import ImageCache
-from clipbench.training.loop import Loop
+from clipbench.training.loop import Loop, evaluation_count
 from clipbench.training.state import RunState, differences
 from clipbench.training.stop import Stopped, StopRequest
 
@@ -170,7 +170,9 @@ def open_data(rank: Rank, hardware: Hardware) -> OpenedData:
     tokenizer = Tokenizer(plan.vocabulary, plan.config.context_length)
     plan = replace(plan, config=replace(plan.config, vocab_size=tokenizer.vocab_size))
     val = _checked(plan.dataset.val(), case, "val")
-    cache = ImageCache(case.eval.cache_mb * 1_000_000, rank.job.folder)
+    # Where no second evaluation follows, nothing is read from the cache.
+    cache_mb = case.eval.cache_mb if evaluation_count(plan) > 1 else 0
+    cache = ImageCache(cache_mb * 1_000_000, rank.job.folder)
     rank.resources.callback(cache.drop)
     captions = tokenise(val, tokenizer, case.dataset.clean_captions)
     evaluator = Evaluator(hardware, EvalFetch(val, plan.config), captions, case, cache, rank.evaluating)

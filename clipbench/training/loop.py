@@ -212,3 +212,9 @@ def epochs_left(plan: Plan, done: int) -> Iterator[tuple[int, int]]:
     assert plan.steps_per_epoch is not None
     for epoch in range(done, math.ceil(plan.steps / plan.steps_per_epoch)):
         yield epoch, min(plan.steps_per_epoch, plan.steps - epoch * plan.steps_per_epoch)
+
+
+def evaluation_count(plan: Plan) -> int:
+    """Return the number of evaluations of a whole run: every ``eval.every`` epochs, and after the last."""
+    every = plan.case.eval.every
+    return math.ceil(sum(1 for _ in epochs_left(plan, 0)) / every) if every else 1
