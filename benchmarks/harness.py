@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -234,6 +234,17 @@ def answer(process: subprocess.Popen) -> Any:
 def in_process(function: Callable[..., object], *values: Any) -> Any:
     """Return what ``function`` returns in a process of its own: its peak memory and its settings are its own."""
     return answer(start(function, *values))
+
+
+def process_tree(root: int) -> Iterator[int]:
+    """Yield a process and all its descendants; Linux only."""
+    yield root
+    try:
+        children = Path(f"/proc/{root}/task/{root}/children").read_text().split()
+    except OSError:  # it has ended
+        return
+    for child in children:
+        yield from process_tree(int(child))
 
 
 # --- limits of the machine ----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ A test compares the page with them. After measuring again, run this, and replace
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,24 @@ def startup() -> str:
     return markdown(["what", "seconds", "x `import click`"], rows)
 
 
+def startup_turns() -> str:
+    measured = read("startup_turns")
+    rows = [
+        [f"quickstart's first step, {name}", *(f"{times[f'{clock}_seconds']:.2f}" for clock in ("cpu", "wall"))]
+        for name, times in measured["first_step"].items()
+    ]
+    rows.append(["x faster", *both_clocks(measured["ratio"])[::-1]])
+    return markdown(["what", "cpu seconds", "wall seconds"], rows)
+
+
+def process_memory() -> str:
+    rows = []
+    for workers, sides in read("process_memory")["peak_bytes"].items():
+        ours, plain = (statistics.median(sides[side]) for side in ("ours", "plain"))
+        rows.append([workers, f"{ours / 2**20:,.0f}", f"{plain / 2**20:,.0f}", f"{ours / plain:.2f}"])
+    return markdown(["loader processes", "clipbench, MiB", "plain program, MiB", "of plain"], rows)
+
+
 def growth(name: str, what: str) -> Callable[[], str]:
     def table() -> str:
         measured = read(name)["growth"][what]["rows"]
@@ -161,6 +180,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "recall": recall,
     "input": loader,
     "start-up": startup,
+    "start-up, in turns": startup_turns,
+    "memory of a whole run": process_memory,
     "growth with the batch": growth("growth", "batch"),
     "growth with annotation entries": growth("growth", "entries"),
     "growth with evaluation images": growth("growth_images", "images"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Probe, Reading, StepReport, TensorRef, World,
     )
     from clipbench.api.heartbeat import Heartbeat
+    from clipbench.api.loader import ProcessLoader
     from clipbench.api.plain import ABSENT, finite, from_plain, leaves, to_plain, value_at
     from clipbench.api.processes import exit_with_parent
     from clipbench.api.protocols import Dataset, Device, Engine, Group, Learner, Loader, Meter, Observer, Split
@@ -40,7 +41,7 @@ hookimpl = pluggy.HookimplMarker("clipbench")
 # Where the names of __all__ are found; looked through in this order.
 _MODULES = (
     "api.specs", "errors", "clip.config", "api.config", "api.data", "api.result", "api.plain", "api.processes",
-    "api.heartbeat", "api.protocols", "clip.flops", "clip.initial_weights",
+    "api.heartbeat", "api.protocols", "api.loader", "clip.flops", "clip.initial_weights",
 )  # fmt: skip
 
 __all__ = [
@@ -49,9 +50,9 @@ __all__ = [
     "DatasetSpec", "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine", "EngineSpec", "EpochRecord", "ExitCode",
     "Fingerprint", "Group", "Heartbeat", "InvalidFileError", "Learner", "LearnerJob", "LearnerState", "Loader",
     "LossConfig", "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec",
-    "OptimizerConfig", "Precision", "Probe", "QueryRanks", "Reading", "Result", "Split", "StepReport", "TensorRef",
-    "UsageError", "Window", "World", "did_you_mean", "events", "exit_with_parent", "finite", "from_plain", "hookimpl",
-    "initial_weights", "leaves", "parameter_shapes", "to_plain", "training_flops", "value_at",
+    "OptimizerConfig", "Precision", "Probe", "ProcessLoader", "QueryRanks", "Reading", "Result", "Split", "StepReport",
+    "TensorRef", "UsageError", "Window", "World", "did_you_mean", "events", "exit_with_parent", "finite", "from_plain",
+    "hookimpl", "initial_weights", "leaves", "parameter_shapes", "to_plain", "training_flops", "value_at",
 ]  # fmt: skip
 
 

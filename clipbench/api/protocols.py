@@ -90,8 +90,9 @@ class Device(Protocol):
     def tune(self, earlier: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """Turn on what is fast and exact here (attention kernels, product back ends); return what was turned on.
 
-        ``earlier`` is what this returned when an unfinished run began: what is chosen by measuring must be chosen
-        alike when the run is resumed. A second call returns the same.
+        ``earlier`` is what this returned when an unfinished run began, or in an earlier run on this machine with the
+        same ``Engine.versions`` and environment variables. What is chosen by measuring is to be chosen alike; whether
+        it is exact is to be checked again. A second call returns the same.
         """
 
     def info(self) -> data.DeviceInfo:

@@ -10,7 +10,6 @@ from clipbench.conform.checks import BrokenPromiseError, Checks, expect, leave_o
 from clipbench.conform.spec_checks import LIGHT_IMPORT, SPEC, check_json, check_lines
 from clipbench.conform.subject import Subject
 from clipbench.conform.trial import losses_of, make_learner, random_batches, random_pairs, relative_difference, saved
-from clipbench.runs.devices import open_device
 
 DEVICE = Checks(SPEC, LIGHT_IMPORT)
 AGREEMENT = 1e-4  # relative: true float32 gives 1e-6, products in TF32 or bfloat16 1e-3
@@ -107,20 +106,22 @@ def _training(subject: Subject) -> str:
     return "; ".join(texts)
 
 
-@DEVICE.add("agreement", "Losses in float32 agree with those of the engine's device `cpu` to 1e-4.")
+@DEVICE.add("agreement", "Losses in float32 agree with those of the engine's trusted device to 1e-4.")
 def _agreement(subject: Subject) -> str:
-    if "cpu" not in (spec.name for spec in subject.registry.devices_of(subject.engine_name)):
-        leave_out(f"engine {subject.engine_name} has no device called cpu")
-    if subject.name == "cpu":
-        leave_out("the device is the CPU itself")
+    trusted = subject.registry.trusted_device(subject.engine_name)
+    if trusted is None:
+        leave_out(f"engine {subject.engine_name} has no trusted device")
+    if subject.name == trusted.name:
+        leave_out("it is the trusted device itself")
     config = subject.model.config
     losses = losses_of(make_learner(subject), random_batches(config, STEPS))
-    host = open_device(subject.registry, subject.engine_name, "cpu")
-    assert not isinstance(host, str), host
+    host: Device = load_object(trusted.load)()
     host.select(0)
     on_host = make_learner(subject, device=host, tuning=host.tune())
     difference = relative_difference(losses, losses_of(on_host, random_batches(config, STEPS)))
-    expect(difference <= AGREEMENT, f"losses differ from the CPU's by {difference:.1e} within {STEPS} steps")
+    expect(
+        difference <= AGREEMENT, f"losses differ from those of {trusted.name} by {difference:.1e} within {STEPS} steps"
+    )
     return f"{difference:.1e} of the loss within {STEPS} steps"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from clipbench.api import Fingerprint, Observer, events
 from clipbench.api import result as results
+from clipbench.api.config import NumericsConfig
 from clipbench.api.registry import load_object
 from clipbench.conform.checks import BrokenPromiseError, Checks, expect, leave_out
 from clipbench.conform.spec_checks import LIGHT_IMPORT, SPEC
@@ -118,6 +119,7 @@ def _beginning(subject: Subject) -> list[events.Event]:
         events.CaseStarted(subject.case, RUN_ID, subject.scratch),
         events.Notice("a sentence for the user"),
         events.DevicesChecked(),
+        events.NumericsChecked(results.Numerics(NumericsConfig(8, 8, 0.01, 3, 1e-3), problem="not checked")),
         events.EnvironmentRead({"device": device, "packages": {}}),
         events.DeviceProbed(()),
         events.InputsRead(dataset, results.WeightsUsed("random", None), 0),
@@ -153,6 +155,7 @@ def _failed(subject: Subject) -> list[events.Event]:
     run = [
         *_beginning(subject),
         stop,
+        events.ResumeRefused(("seed was 0 and is 1",)),
         events.RankFailed(error),
         events.RankKilled(0, "SIGKILL", 1),
         events.TrainingStopped(),

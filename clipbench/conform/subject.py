@@ -22,6 +22,7 @@ from clipbench.api import (
     NotReadyError,
     ObserverSpec,
 )
+from clipbench.api.guarded import unguarded
 from clipbench.api.registry import Plugin, Registry, load_object
 from clipbench.clip.flops import training_flops
 from clipbench.files.bundled import bundled
@@ -94,7 +95,7 @@ class Subject:
         device = find_device(self.registry, self.engine_name, name)
         if isinstance(device, Missing):
             raise NotReadyError(f"{device.what}: {device.source}")
-        return device
+        return unguarded(device)
 
     @cached_property
     def model(self) -> ModelSpec:

@@ -24,6 +24,7 @@ from clipbench.runs.devices import find_device, pick_precision
 from clipbench.runs.job import RANK_LOCK, Job
 from clipbench.runs.meters import start_sampler
 from clipbench.runs.reporter import Reporter
+from clipbench.runs.tuning import tune
 from clipbench.suites.plan import Plan, cache_folder, make_plan
 from clipbench.training import checkpoints
 from clipbench.training.batches import EvalFetch, TrainFetch, tokenise, worker_count
@@ -98,10 +99,10 @@ def open_device(rank: Rank) -> Hardware:
     reporter.tell("device", device.name)
     device.select(world.local_rank)
     device.seed(case.seed + world.rank)
-    tuning = to_plain(device.tune(rank.job.tuning))  # a copy, which is the result's
+    tuning = tune(engine, device, rank.job.tuning)
     info = device.info()
     section = {"requested": case.device, "kind": device.name, "world_size": case.world_size, "precision": precision}
-    section |= {"tuning": tuning, **to_plain(info)}
+    section |= {"tuning": tuning.tuned_to, "tuning_decided": tuning.decided, **to_plain(info)}
     reporter.emit(events.EnvironmentRead(_environment(rank, engine, device, section)))
     group: Group = SingleRank()
     if world.size > 1:

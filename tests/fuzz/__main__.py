@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.fuzz.campaign import run_block
-from tests.fuzz.trials import KINDS
+from tests.fuzz.kinds import KINDS
 
 BLOCK = 500
 MOST_SHOWN = 20

@@ -7,8 +7,9 @@ from collections import Counter
 from pathlib import Path
 from unittest import mock
 
+from tests.fuzz.kinds import KINDS
 from tests.fuzz.materials import make_materials
-from tests.fuzz.trials import KINDS, Broken, run_trial
+from tests.fuzz.trials import Broken, run_trial
 
 # A picture of one pixel: drawing takes a second, and the charts that are drawn are tested elsewhere.
 PIXEL = bytes.fromhex(

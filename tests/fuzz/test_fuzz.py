@@ -3,8 +3,10 @@
 import pytest
 
 from tests.fuzz.campaign import run_block, shipped
+from tests.fuzz.kinds import KINDS
 from tests.fuzz.materials import make_materials
-from tests.fuzz.trials import KINDS, Broken, Trial, check, check_printed
+from tests.fuzz.trials import Broken, check, check_printed
+from tests.fuzz.world import Trial
 
 
 def test_nothing_breaks_a_command_and_nothing_makes_a_failing_result_pass(tmp_path):

@@ -154,7 +154,7 @@ def test_the_history_has_every_result_of_its_series_and_the_band(desktop):
     assert count(desktop, '#chart-history .mark-symbol path[fill="var(--fail)"]') == 1
     key = desktop.find_element("id", "history-key").text
     assert "pass" in key and "fail" in key
-    assert "reference 96.24" in desktop.find_element("id", "history-band").text
+    assert "reference 96.38" in desktop.find_element("id", "history-band").text
     assert count(desktop, "#history-table tbody tr") == 10
 
 

@@ -167,7 +167,7 @@ def test_a_run_is_resumed_with_the_tuning_it_began_with(long, tmp_path):
     run.send_signal(signal.SIGINT)
     run.communicate(timeout=60)
     (stopped,) = results(tmp_path)
-    again = clipbench("run", long, cwd=tmp_path, CLIPBENCH_NUMPY_TUNE="1")
+    again = clipbench("run", long, cwd=tmp_path, CLIPBENCH_NUMPY_TUNE="1", CLIPBENCH_CACHE=tmp_path / "empty")
     assert again.returncode == 0, again.stderr
     (done,) = results(tmp_path)
     tuning = done.environment["device"]["tuning"]

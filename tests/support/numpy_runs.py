@@ -1,9 +1,11 @@
 """`clipbench` from the shell with the numpy engine installed, and the flat pictures that it learns."""
 
+import functools
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +56,15 @@ def flat_suite(root):
     }
 
 
+@functools.cache
+def cache_folder():
+    """A folder that goes with this process."""
+    return tempfile.TemporaryDirectory(prefix="clipbench-cache-")
+
+
 def environment(**more):
     path = os.pathsep.join(filter(None, [str(ENGINE), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path, "CI": "true", **more}
+    return {**os.environ, "PYTHONPATH": path, "CI": "true", "CLIPBENCH_CACHE": cache_folder().name, **more}
 
 
 def start(path, cwd, **more):

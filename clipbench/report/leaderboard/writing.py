@@ -7,10 +7,12 @@ from pathlib import Path
 
 from clipbench import __version__
 from clipbench.api.plain import value_at
+from clipbench.api.text import printable
 from clipbench.compare.gate import Request, load
 from clipbench.compare.leaderboard import Board, Row, leaderboards
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.files.replacing import check_replaceable
+from clipbench.report.html import html_environment
 from clipbench.report.judgement.headline import comparison_headline
 from clipbench.report.judgement.wording import hindrance
 from clipbench.report.quantity import amount
@@ -31,9 +33,9 @@ def run_leaderboard(request: Request, out: Path, title: str, prices: Mapping[str
     inputs = load(request)
     boards = leaderboards(request, inputs)
     for problem in inputs.problems:
-        print(f"refused: {problem}", file=sys.stderr)
+        print(printable(f"refused: {problem}", lines=True), file=sys.stderr)
     if not boards:
-        named = " ".join(map(str, request.paths))
+        named = printable(" ".join(map(str, request.paths)))
         print(f"clipbench: no result under {named} was compared with a reference; nothing was written", file=sys.stderr)
         return ExitCode.NOT_COMPARABLE if inputs.problems else ExitCode.CASE_FAILED
     rows = [row for board in boards for row in board.rows]
@@ -49,15 +51,14 @@ def run_leaderboard(request: Request, out: Path, title: str, prices: Mapping[str
         (out / "index.html").write_text(_page(title, boards, prices, inputs.problems), encoding="utf-8")
     except OSError as error:
         raise NotReadyError(f"{out}: the leaderboard cannot be written ({error.strerror}); make room there") from None
-    print(f"leaderboard: {out / 'index.html'}")
+    print(printable(f"leaderboard: {out / 'index.html'}"))
     return ExitCode.NOT_COMPARABLE if inputs.problems else ExitCode.PASS
 
 
 def _page(title: str, boards: Sequence[Board], prices: Mapping[str, str], problems: Sequence[str]) -> str:
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = html_environment()
     environment.filters |= {"amount": _amount, "how": how_measured}
     here = resources.files(__package__)
     style = resources.files("clipbench.report.page").joinpath("page.css").read_text(encoding="utf-8")

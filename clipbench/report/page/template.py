@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from clipbench.api.text import printable
+from clipbench.report.html import html_environment
 from clipbench.report.judgement import wording
 from clipbench.report.metric_words import unit_words
 from clipbench.report.page.words import metric_words, when
@@ -15,16 +15,9 @@ from clipbench.report.quantity import MINUS, allowed_text, difference_text, figu
 
 def render(page: Mapping[str, Any], code: str) -> str:
     """Return the page with ``code``, its libraries, inside; every text that comes from results is made harmless."""
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: printable(value, lines=True) if type(value) is str else value,
-    )
+    environment = html_environment()
     environment.filters |= {
         "when": when,
         "metric_words": metric_words,

@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
     """Have glibc serve blocks of up to 1 GiB from memory that it keeps; return whether it accepted that.
 
     By default it returns big blocks to the system when they are freed, so that every step on a processor allocates its
-    activations again, page by page. The peak stays the same. Settings of the user are not changed.
+    activations again, page by page. Settings of the user are not changed.
     """
     if any(name in os.environ for name in SETTINGS):
         return False

@@ -192,8 +192,8 @@ def choose_float32_products(earlier: str | None = None) -> dict[str, Any]:
     """Keep matmul precision "medium" if its products are true float32 and faster than the default's here.
 
     Returns ``float32_products`` ("onednn" or "default") and their relative error against float64: the worst of a
-    linear layer's output and its two gradients, by Frobenius norm. Takes about 0.2 s. An ``earlier`` choice is kept
-    without timing, unless its products are not float32 here.
+    linear layer's output and its two gradients, by Frobenius norm. Timing takes about 0.2 s. An ``earlier`` choice is
+    kept without it, unless its products are not float32 here.
     """
     generator = torch.Generator().manual_seed(0)
     products = [torch.randn(size, generator=generator) for size in ((256, 768), (1536, 768), (256, 1536))]
@@ -207,7 +207,7 @@ def choose_float32_products(earlier: str | None = None) -> dict[str, Any]:
         torch.set_float32_matmul_precision(precision)
         for got, want in zip(_linear_products(*parts), exact, strict=True):
             error[path] = max(error[path], float((got.double() - want).norm() / want.norm()))
-    path = earlier or ("onednn" if _onednn_is_faster(*products) else "default")
+    path = earlier if earlier in PATHS else ("onednn" if _onednn_is_faster(*products) else "default")
     if error["onednn"] >= FLOAT32_ERROR_LIMIT:
         path = "default"
     torch.set_float32_matmul_precision(PATHS[path])

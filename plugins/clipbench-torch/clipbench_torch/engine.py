@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.api import ClipConfig, LearnerJob, ModelSpec, Precision, Probe, World
+from clipbench.api import ClipConfig, LearnerJob, ModelSpec, Precision, Probe, ProcessLoader, World
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from clipbench_torch.device import TorchDevice
     from clipbench_torch.group import TorchGroup
     from clipbench_torch.learner import TorchLearner
-    from clipbench_torch.loader import TorchLoader
 
 TORCH_FLOOR = (2, 4)
 PYTHON_FLOOR = (3, 10)
@@ -73,11 +72,13 @@ class TorchEngine:
 
         return TorchLearner(job)
 
-    def loader(self, fetch: Callable[[Any], tuple[np.ndarray, ...]], workers: int, device: TorchDevice) -> TorchLoader:
-        """Return a Loader over ``fetch``; the server of its workers starts now, while the learner is built."""
-        from clipbench_torch.loader import TorchLoader
+    def loader(
+        self, fetch: Callable[[Any], tuple[np.ndarray, ...]], workers: int, device: TorchDevice
+    ) -> ProcessLoader:
+        """Return a Loader over ``fetch``, whose processes start now, while the learner is built."""
+        from clipbench_torch.inputs import in_memory, in_pinned_memory
 
-        return TorchLoader(fetch, workers, pin_memory=device.pin_memory)
+        return ProcessLoader(fetch, workers, in_pinned_memory if device.pin_memory else in_memory)
 
     def launcher(self, world_size: int, report: Path) -> list[str]:
         """Return the command of torch's elastic launcher, up to the module that each rank runs."""

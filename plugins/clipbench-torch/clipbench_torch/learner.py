@@ -16,7 +16,7 @@ from clipbench_torch.allocation import keep_freed_memory
 from clipbench_torch.attention import AttentionBackend, always_sdpa
 from clipbench_torch.compiling import compile_lengths, compile_towers, padded_length, with_any_length
 from clipbench_torch.device import DTYPES, TorchDevice
-from clipbench_torch.inputs import as_tensor, cut_to_longest, longest
+from clipbench_torch.inputs import LENGTH_STEP, as_tensor, cut_to_longest, longest
 from clipbench_torch.loss import contrastive_loss
 from clipbench_torch.micro_batches import Pairs, add_gradients, add_gradients_of_whole, rows_of
 from clipbench_torch.model import Attention, Clip, Transformer, empty_model
@@ -105,13 +105,13 @@ class TorchLearner:
 
     def encode_images(self, pixels: Any) -> Tensor:  # noqa: ANN401
         """Return features (n, embed_dim) of uint8 pixels (n, size, size, 3): float32, not normalised, on the device."""
-        self._model.eval()
+        self._begin_evaluation()
         with torch.inference_mode():
             return self._model.encode_image(self._towers.normalise(self._on_device(as_tensor(pixels))))
 
     def encode_texts(self, tokens: Any) -> Tensor:  # noqa: ANN401
         """Return features (n, embed_dim) of token ids (n, context): float32, not normalised, on the device."""
-        self._model.eval()
+        self._begin_evaluation()
         with torch.inference_mode():
             return self._model.encode_text(self._on_device(cut_to_longest(as_tensor(tokens))))
 
@@ -143,7 +143,7 @@ class TorchLearner:
             "parameter_count": sum(parameter.numel() for parameter in self._model.parameters()),
             "attention": self._attention_backend(DTYPES[self._job.precision]),
             "last_block": "pooled token only",
-            "text_length": "longest caption of the batch",
+            "text_length": f"longest caption of the batch, in steps of {LENGTH_STEP}",
             **self._described,
         }
         if self._scaler is not None:
@@ -160,6 +160,11 @@ class TorchLearner:
     def _loss(self, images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
         with self._device.autocast(self._job.precision):
             return contrastive_loss(images, texts, logit_scale, self._job.loss)
+
+    def _begin_evaluation(self) -> None:
+        if self._model.training:
+            self._model.eval()
+            self._optimizer.zero_grad(set_to_none=True)  # the memory of gradients is free meanwhile
 
     def _begin_compiled_step(self, pixels: Tensor) -> None:
         """Compile the towers for all caption lengths before the first step with this number of pairs."""

@@ -77,7 +77,7 @@ def probe_matmul(device: TorchDevice, precision: Precision, torch_device: torch.
 
     def products(x: Tensor, weight: Tensor, gradient: Tensor) -> Results:
         y = F.linear(x, weight)
-        return (y, *torch.autograd.grad(y, (x, weight), gradient.to(y.dtype)))
+        return (y, *_gradients(y, (x, weight), gradient))
 
     exact = _in_float64(products, x, weight, gradient)
     errors = {
@@ -114,7 +114,7 @@ def _defined_attention(mask: Tensor | None, q: Tensor, k: Tensor, v: Tensor, gra
     if mask is not None:
         scores = scores.masked_fill(~mask, -math.inf)
     y = scores.softmax(-1) @ v
-    return (y, *torch.autograd.grad(y, (q, k, v), gradient))
+    return (y, *_gradients(y, (q, k, v), gradient))
 
 
 def _attention_of_models(
@@ -131,7 +131,15 @@ def _attention_of_models(
     # Under autocast, queries, keys and values come out of products and have their type.
     cast = (tensor.to(dtype) for tensor in (q, k, v))
     y = attend(device.attention_backend(dtype), *cast, causal=form == "causal", visible=visible)
-    return (y, *torch.autograd.grad(y, (q, k, v), gradient.to(y.dtype)))
+    return (y, *_gradients(y, (q, k, v), gradient))
+
+
+def _gradients(y: Tensor, inputs: Results, gradient: Tensor) -> Results:
+    """Return the gradients of ``inputs`` for this one of ``y``, in the type of ``y``.
+
+    Not as an argument of autograd: torch imports a whole algebra system to compare its shape, which takes 0.3 s.
+    """
+    return torch.autograd.grad((y * gradient.to(y.dtype)).sum(), inputs)
 
 
 def _random(*shapes: tuple[int, ...]) -> list[Tensor]:

@@ -103,7 +103,7 @@ def _check_strictly(own: Mapping[str, Tensor], state: Mapping[str, Tensor], path
 
 
 def _holds_real_numbers(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() and tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return tensor.is_floating_point() and tensor.layout == torch.strided and not tensor.is_meta
 
 
 def _type_of(tensor: Tensor) -> str:

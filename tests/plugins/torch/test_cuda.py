@@ -12,6 +12,7 @@ import torch
 from clipbench_torch import cuda as gpus
 from clipbench_torch.cuda import CudaDevice, cuda_peak_flops
 from clipbench_torch.engine import TorchEngine
+from clipbench_torch.inputs import in_pinned_memory
 from clipbench_torch.learner import TorchLearner
 from tests.support.torch_jobs import make_batch, make_job
 
@@ -215,3 +216,11 @@ def test_doctor_examines_a_gpu(cuda):
     assert [findings[f"cuda {name}"]["level"] for name in ("autocast", "matmul", "attention", "synchronize")] == [
         "ok", "ok", "ok", "ok",
     ]  # fmt: skip
+
+
+@pytest.mark.cuda
+def test_the_loader_gives_batches_in_pinned_memory(cuda):
+    parts = [np.arange(6, dtype=np.int32).reshape(2, 3), np.arange(3, dtype=np.int32).reshape(1, 3)]
+    pinned = in_pinned_memory(parts)
+    assert pinned.is_pinned()
+    np.testing.assert_array_equal(pinned.numpy(), np.concatenate(parts))

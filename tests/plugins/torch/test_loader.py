@@ -1,108 +1,46 @@
-"""The loader: batches in order whatever the workers, errors as they were raised, workers that end."""
+"""Batches of the engine's loader are tensors, and loading them leaves torch's generator alone."""
 
-import os
-import signal
-import time
-from pathlib import Path
+import contextlib
 
 import numpy as np
 import pytest
 import torch
 
-from clipbench.errors import NotReadyError
 from clipbench_torch.device import CpuDevice
 from clipbench_torch.engine import TorchEngine
-from clipbench_torch.loader import TorchLoader
+from clipbench_torch.inputs import in_pinned_memory
 
-KEYS = [[3, 1, 4], [1, 5, 9], [2, 6]]
+KEYS = [[3, 1], [4, 1]]
 
 
 def fetch(key):
-    if key == "missing":
-        raise NotReadyError("dog.jpg: no such file")
-    if key == "broken":
-        raise ZeroDivisionError("in fetch")
-    if key == "threads":
-        return (np.array([torch.get_num_threads()]),)
-    rng = np.random.default_rng(key)
-    return rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), np.array([key, 0], np.int32)
+    return np.full((2, 2, 3), key, np.uint8), np.array([key], np.int32)
 
 
-def fetch_process(key):
-    return (np.array([os.getpid()]),)
-
-
-@pytest.fixture
-def loader_of():
-    loaders = []
-
-    def build(fetch, workers):
-        loaders.append(TorchEngine().loader(fetch, workers, CpuDevice()))
-        return loaders[-1]
-
-    yield build
-    for loader in loaders:
-        loader.close()
-
-
-def alive(process):
-    status = Path(f"/proc/{process}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def test_batches_are_the_stacked_samples_in_order(loader_of):
-    for keys, (pixels, numbers) in zip(KEYS, loader_of(fetch, 0).batches(KEYS), strict=True):
-        assert pixels.dtype == torch.uint8
-        assert numbers.dtype == torch.int32
-        np.testing.assert_array_equal(pixels.numpy(), np.stack([fetch(key)[0] for key in keys]))
-        assert numbers[:, 0].tolist() == keys
-
-
-def test_workers_change_nothing(loader_of):
-    alone, helped = loader_of(fetch, 0), loader_of(fetch, 2)
-    for _ in range(2):
-        for one, two in zip(alone.batches(KEYS), helped.batches(KEYS), strict=True):
-            assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
-
-
-def test_an_unfinished_iteration_does_not_leak_into_the_next(loader_of):
-    loader = loader_of(fetch, 2)
-    next(iter(loader.batches(KEYS)))
-    assert [numbers[:, 0].tolist() for _, numbers in loader.batches([[7], [8]])] == [[7], [8]]
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_errors_keep_their_type(loader_of, workers):
-    loader = loader_of(fetch, workers)
-    with pytest.raises(NotReadyError) as refusal:
-        list(loader.batches([[1], ["missing"]]))
-    assert str(refusal.value) == "dog.jpg: no such file"
-    with pytest.raises(ZeroDivisionError, match="in fetch"):
-        list(loader.batches([["broken"]]))
-    assert len(list(loader.batches(KEYS))) == 3
-
-
-def test_workers_stay_between_calls_ignore_interrupts_and_end_with_the_loader(loader_of):
-    loader = loader_of(fetch_process, 1)
-    worker = int(next(loader.batches([[0]]))[0])
-    assert worker != os.getpid()
-    os.kill(worker, signal.SIGINT)
-    assert [int(batch[0]) for batch in loader.batches([[0], [0]])] == [worker, worker]
-    loader.close()
-    deadline = time.monotonic() + 5
-    while alive(worker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not alive(worker)
-
-
-def test_workers_compute_on_one_thread(loader_of):
-    (batch,) = next(loader_of(fetch, 1).batches([["threads"]]))
-    assert batch.item() == 1
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_tensors(workers):
+    with contextlib.closing(TorchEngine().loader(fetch, workers, CpuDevice())) as loader:
+        for keys, (pixels, numbers) in zip(KEYS, loader.batches(KEYS), strict=True):
+            assert pixels.dtype == torch.uint8 and pixels.shape == (2, 2, 2, 3)
+            assert numbers.dtype == torch.int32 and numbers[:, 0].tolist() == keys
 
 
 def test_loading_draws_nothing_from_the_global_generator():
     torch.manual_seed(0)
     want = torch.rand(1)
     torch.manual_seed(0)
-    list(TorchLoader(fetch, 0).batches(KEYS))
+    list(TorchEngine().loader(fetch, 0, CpuDevice()).batches(KEYS))
     assert torch.equal(torch.rand(1), want)
+
+
+def test_pinned_memory_is_asked_for_and_filled(monkeypatch):
+    asked = []
+
+    def empty(*shape, pin_memory, **others):
+        asked.append(pin_memory)
+        return torch.zeros(*shape, **others)
+
+    monkeypatch.setattr("clipbench_torch.inputs.torch.empty", empty)
+    parts = [np.arange(6, dtype=np.int32).reshape(2, 3), np.arange(3, dtype=np.int32).reshape(1, 3)]
+    np.testing.assert_array_equal(in_pinned_memory(parts).numpy(), np.concatenate(parts))
+    assert asked == [True]

@@ -164,3 +164,11 @@ def test_only_columns_after_the_last_end_token_are_cut():
     assert torch.equal(cut_to_longest(tokens), tokens[:, :4])
     full = torch.tensor([[9, 1, 2, 3, 4, 63]])
     assert torch.equal(cut_to_longest(full), full)
+
+
+def test_lengths_are_few_because_kernels_are_made_for_each():
+    tokens = torch.zeros(40, 42, dtype=torch.int32)
+    tokens[range(40), range(2, 42)] = 63
+    lengths = [cut_to_longest(row[None]).shape[1] for row in tokens]
+    assert sorted(set(lengths)) == [4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 42]
+    assert all(length >= end + 1 for length, end in zip(lengths, range(2, 42), strict=True))

@@ -150,7 +150,7 @@ class Abacus:
         return None
 
     def environment_variables(self):
-        return ["CLIPBENCH_NUMPY_FAULT"]
+        return ["CLIPBENCH_NUMPY_FAULT", "CLIPBENCH_NUMPY_TUNE"]
 
     def tune(self, earlier=None):
         if earlier is not None:
