@@ -98,11 +98,18 @@ def test_what_ships_keeps_its_promises(kept):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["torch", "jax"])
-@pytest.mark.parametrize("words", [("device", "cpu"), ("engine", None, "--device", "cpu"), ("model", "clip-tiny")])
-def test_the_engines_keep_their_promises(tmp_path, words, engine):
-    words = [word or engine for word in words] + (["--engine", engine] if words[1] else [])
-    done = clipbench("conform", *words, cwd=tmp_path)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("device", "cpu", "--engine", "torch"),
+        ("engine", "torch", "--device", "cpu"),
+        ("model", "clip-tiny", "--engine", "torch"),
+        ("engine", "jax", "--device", "cpu"),
+    ],
+)
+def test_the_engines_keep_their_promises(tmp_path, words):
+    # Programs that are used a few times need not be fast.
+    done = clipbench("conform", *words, cwd=tmp_path, XLA_FLAGS="--xla_backend_optimization_level=0")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

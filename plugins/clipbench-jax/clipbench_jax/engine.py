@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipbench.api import ClipConfig, Device, LearnerJob, ModelSpec, Precision, Probe, World
+from clipbench.api import ClipConfig, Device, LearnerJob, ModelSpec, Precision, Probe, ProcessLoader, World
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from clipbench_jax.device import JaxDevice
     from clipbench_jax.group import JaxGroup
     from clipbench_jax.learner import JaxLearner
-    from clipbench_jax.loader import ProcessLoader
 
 JAX_FLOOR = (0, 8)
 
@@ -67,9 +66,7 @@ class JaxEngine:
         return JaxLearner(job)
 
     def loader(self, fetch: Callable[[Any], tuple[np.ndarray, ...]], workers: int, device: Device) -> ProcessLoader:
-        """Return a Loader over ``fetch``; its workers start now, while the learner is built."""
-        from clipbench_jax.loader import ProcessLoader
-
+        """Return a Loader over ``fetch``, whose processes start now, while the learner is built."""
         return ProcessLoader(fetch, workers)
 
     def launcher(self, world_size: int, report: Path) -> list[str]:
