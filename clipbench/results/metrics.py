@@ -98,14 +98,12 @@ def summarise(epochs: Sequence[EpochRecord], batch_size: int) -> Metrics:
 def energy_per_1000_pairs(epochs: Sequence[EpochRecord], batch_size: int) -> Metric:
     """Return the joules of training, over all devices, for a thousand pairs; None if an epoch's are not known."""
     trained = [record for record in epochs if record.steps]
-    if not trained:
-        return metric(ENERGY, None, "nothing was trained")
-    total = 0.0
-    for record in trained:
-        joules = record.telemetry.joules["train"] if record.telemetry else None
-        if joules is None:
-            reasons = record.telemetry.reasons if record.telemetry else record.reasons
-            reason = reasons.get("joules.train") or reasons.get("telemetry") or "not measured"
-            return metric(ENERGY, None, f"epoch {record.epoch}: {reason}")
-        total += joules
-    return metric(ENERGY, 1000 * total / (batch_size * sum(record.steps for record in trained)), None)
+    joules = [record.telemetry.joules["train"] if record.telemetry else None for record in trained]
+    known = [one for one in joules if one is not None]
+    if len(known) < len(joules):
+        record = trained[joules.index(None)]
+        reasons = {**record.reasons, **(record.telemetry.reasons if record.telemetry else {})}
+        reason = reasons.get("joules.train", reasons.get("telemetry", "not measured"))
+        return metric(ENERGY, None, f"epoch {record.epoch}: {reason}")
+    pairs = batch_size * sum(record.steps for record in trained)
+    return metric(ENERGY, 1000 * sum(known) / pairs if pairs else None, "nothing was trained")

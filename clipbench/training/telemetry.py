@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -144,21 +144,23 @@ def summary(
     reasons: dict[str, str] = {}
     joules = {phase: _joules(moments, phases.get(phase, ()), problem, reasons, phase) for phase in PHASES}
     spans = [span for spans in phases.values() for span in spans]
-    during = [moment for moment in moments if any(since <= moment.at <= until for since, until in spans)]
     # Of an epoch that is shorter than the interval there is the reading at its end.
-    during = during or [*moments[-1:]]
+    during = [moment for moment in moments if _is_within(moment.at, spans)] or [*moments[-1:]]
     watts = _watts(during)
-    columns = {column.name: [getattr(moment.reading, column.name) for moment in during] for column in fields(Reading)}
-    shared = [count > 1 for count in columns["processes"] if count is not None]
+
+    def known(name: str) -> list[Any]:
+        return _known(getattr(moment.reading, name) for moment in during)
+
+    shared = [count > 1 for count in known("processes")]
     return Telemetry(
         meter=name,
         joules=joules,
         watts_mean=_mean(watts),
         watts_peak=max(watts, default=None),
-        celsius_peak=max(_known(columns["celsius"]), default=None),
-        mhz_mean=_mean(_known(columns["mhz"])),
-        utilisation_mean=_mean(_known(columns["utilisation"])),
-        memory_peak_bytes=max(_known(columns["memory_bytes"]), default=None),
+        celsius_peak=max(known("celsius"), default=None),
+        mhz_mean=_mean(known("mhz")),
+        utilisation_mean=_mean(known("utilisation")),
+        memory_peak_bytes=max(known("memory_bytes"), default=None),
         throttled_seconds=_throttled(moments, spans),
         shared=any(shared) if shared else None,
         samples=tuple(_samples(during)),
@@ -171,24 +173,32 @@ def combine(ranks: Sequence[Telemetry | None]) -> Telemetry | None:
 
     Peaks are of any device. Throttled seconds are those of the device that was throttled longest.
     """
-    if not ranks or any(rank is None for rank in ranks):
+    measured = _known(ranks)
+    if not measured or len(measured) < len(ranks):
         return None
-    known = [rank for rank in ranks if rank is not None]
-    if len(known) == 1:
-        return known[0]
-    sums = {phase: _sum(rank.joules[phase] for rank in known) for phase in PHASES}
-    throttled = [rank.throttled_seconds for rank in known if rank.throttled_seconds is not None]
+
+    def known(name: str) -> list[Any]:
+        return _known(getattr(rank, name) for rank in measured)
+
+    def total(name: str) -> float | None:
+        return _sum(getattr(rank, name) for rank in measured)
+
+    first: Telemetry = measured[0]
     return replace(
-        known[0],
-        joules=sums,
-        watts_mean=_sum(rank.watts_mean for rank in known),
-        watts_peak=_sum(rank.watts_peak for rank in known),
-        throttled_seconds=max(throttled, key=lambda one: sum(one.values()), default=None),
-        shared=any(rank.shared for rank in known) if any(rank.shared is not None for rank in known) else None,
-        celsius_peak=max(_known(rank.celsius_peak for rank in known), default=None),
-        memory_peak_bytes=max(_known(rank.memory_peak_bytes for rank in known), default=None),
-        reasons={key: reason for rank in known for key, reason in rank.reasons.items()},
+        first,
+        joules={phase: _sum(rank.joules[phase] for rank in measured) for phase in PHASES},
+        watts_mean=total("watts_mean"),
+        watts_peak=total("watts_peak"),
+        celsius_peak=max(known("celsius_peak"), default=None),
+        memory_peak_bytes=max(known("memory_peak_bytes"), default=None),
+        throttled_seconds=max(known("throttled_seconds"), key=lambda one: sum(one.values()), default=None),
+        shared=any(known("shared")) if known("shared") else None,
+        reasons={key: reason for rank in measured for key, reason in rank.reasons.items()},
     )
+
+
+def _is_within(at: float, spans: Sequence[tuple[float, float]]) -> bool:
+    return any(since <= at <= until for since, until in spans)
 
 
 def _joules(

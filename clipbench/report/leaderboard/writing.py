@@ -12,6 +12,7 @@ from clipbench.compare.gate import Request, load
 from clipbench.compare.leaderboard import Board, Row, leaderboards
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.files.replacing import check_replaceable
+from clipbench.report.extra import check_extra
 from clipbench.report.html import html_environment
 from clipbench.report.judgement.headline import comparison_headline
 from clipbench.report.judgement.wording import hindrance
@@ -25,8 +26,10 @@ def run_leaderboard(request: Request, out: Path, title: str, prices: Mapping[str
     """Write ``index.html`` into ``out``, and every result with a row into ``out/results``; return the exit code.
 
     ``prices`` are shown as they are given, by device. 0: all files could be read; 3: a file was refused; 4: no result
-    was compared with a reference, and nothing is written. Raises UsageError where ``out`` has a page of another origin.
+    was compared with a reference, and nothing is written. Raises UsageError where ``out`` has a page of another origin,
+    and NotReadyError without the extra ``report``.
     """
+    check_extra()
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file; expected a folder; it is created where there is none")
     check_replaceable(out / "index.html", GENERATOR, (), f"--out {out}: index.html")
@@ -39,20 +42,25 @@ def run_leaderboard(request: Request, out: Path, title: str, prices: Mapping[str
         print(f"clipbench: no result under {named} was compared with a reference; nothing was written", file=sys.stderr)
         return ExitCode.NOT_COMPARABLE if inputs.problems else ExitCode.CASE_FAILED
     rows = [row for board in boards for row in board.rows]
-    unknown = sorted(set(prices) - {str(row.result.device_name) for row in rows})
-    if unknown:
-        known = ", ".join(sorted({str(row.result.device_name) for row in rows}))
-        raise UsageError(f"--price {unknown[0]}: no result is of a device of that name; there are: {known}")
+    _check_prices(prices, rows)
+    page = _page(title, boards, prices, inputs.problems)
     try:
         folder = out / "results"
         folder.mkdir(parents=True, exist_ok=True)
         for row in rows:
             write_result(folder, row.result)
-        (out / "index.html").write_text(_page(title, boards, prices, inputs.problems), encoding="utf-8")
+        (out / "index.html").write_text(page, encoding="utf-8")
     except OSError as error:
         raise NotReadyError(f"{out}: the leaderboard cannot be written ({error.strerror}); make room there") from None
     print(printable(f"leaderboard: {out / 'index.html'}"))
     return ExitCode.NOT_COMPARABLE if inputs.problems else ExitCode.PASS
+
+
+def _check_prices(prices: Mapping[str, str], rows: Sequence[Row]) -> None:
+    """Raise UsageError for a price of a device that has no row."""
+    known = sorted({str(row.result.device_name) for row in rows})
+    if unknown := sorted(set(prices) - set(known)):
+        raise UsageError(f"--price {unknown[0]}: no result is of that device; there are: {', '.join(known)}")
 
 
 def _page(title: str, boards: Sequence[Board], prices: Mapping[str, str], problems: Sequence[str]) -> str:

@@ -1,7 +1,6 @@
 """``clipbench report``, from what was asked to the files of the report."""
 
 import gc
-import importlib.util
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from clipbench.compare.trend import exit_code
 from clipbench.compare.verdicts import WORST_FIRST, Comparison, Judgement
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.files.replacing import check_replaceable
+from clipbench.report.extra import check_extra
 from clipbench.report.judgement.headline import comparison_headline, headline
 from clipbench.report.judgement.wording import changes, comparison_reasons, kind_of, of_metric, sentence
 from clipbench.report.page.charts import EPOCH_CHARTS, Chart, comparison_chart, epoch_chart, history_chart
@@ -24,8 +24,6 @@ from clipbench.report.page.data import difference_rows, fact_table, history_data
 from clipbench.report.page.runs import Run, choose, runs_in_full
 from clipbench.report.page.stills import write_stills
 from clipbench.report.page.template import libraries, render
-
-EXTRA = {"jinja2": "Jinja2", "vl_convert": "vl-convert-python"}
 
 
 def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = ()) -> ExitCode:
@@ -35,7 +33,7 @@ def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = 
     which; 4: there is no result, and nothing is written. Raises NotReadyError without the extra ``report``, and where
     ``out`` cannot be written.
     """
-    _check_extra()
+    check_extra()
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file; expected a folder; it is created where there is none")
     _check_pictures(out)
@@ -64,14 +62,6 @@ def _check_pictures(out: Path) -> None:
     for path in out.glob("*.png"):
         if path.stem.startswith("history_") or path.stem in ("comparison", *(chart.name for chart in EPOCH_CHARTS)):
             raise UsageError(f"--out {out}: there is {path.name} of another origin; choose another folder")
-
-
-def _check_extra() -> None:
-    if missing := [name for module, name in EXTRA.items() if importlib.util.find_spec(module) is None]:
-        raise NotReadyError(
-            f"clipbench report needs {' and '.join(missing)}, which this installation lacks; "
-            "install with: pip install 'clipbench[report]'"
-        )
 
 
 def _judge(request: Request, wanted: Sequence[str]) -> tuple[list[Run], History]:
