@@ -3,16 +3,9 @@
 import numpy as np
 import pytest
 
-from clipbench.api.guarded import unguarded
-from clipbench.api.registry import load_registry
-from clipbench.runs.devices import find_device
 from clipbench_jax import probes
 from clipbench_jax.device import CpuDevice, JaxDevice
 from tests.support.numpy_runs import clipbench
-
-
-def test_auto_is_among_the_devices_of_the_engine():
-    assert type(unguarded(find_device(load_registry(), "jax", "auto"))) is CpuDevice
 
 
 def test_a_platform_that_is_not_there_is_explained(tmp_path):
