@@ -29,6 +29,7 @@ from clipbench.errors import ExitCode, NotReadyError
 from clipbench.results.recall import recall_metrics
 from clipbench.results.result import build_result, write_result
 from clipbench.results.timing import measure
+from clipbench.runs.process import ProcessEnd
 from clipbench.suites.loading import load_suite
 from tests.support.bad_inputs import (
     ANNOTATIONS,
@@ -99,7 +100,7 @@ def clipbench(*words, folder=None, may_write=False):
     before = snapshot(folder) if folder else {}
     done = CliRunner().invoke(main, [str(word) for word in words])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    assert "Traceback" not in done.output
+    assert "Traceback" not in done.output, done.output[:3000]
     if folder:
         after = snapshot(folder)
         assert {path: after.get(path) for path in before} == before
@@ -400,7 +401,7 @@ def test_vocabularies(here, name):
 
 @pytest.mark.parametrize(("words", "code", "phrase"), ARGUMENTS, ids=lambda value: str(value)[:50])
 def test_arguments(here, monkeypatch, words, code, phrase):
-    monkeypatch.setattr("clipbench.runs.runner._look_for", lambda checks: [])
+    monkeypatch.setattr("clipbench.runs.runner._look_for", lambda checks: ProcessEnd())
     (here / "a-file").write_text("{}")
     (here / "empty-folder").mkdir()
     for name in ("pipe.json", "pipe.yaml"):

@@ -19,6 +19,7 @@ from clipbench.files.schemas import dotted
 from clipbench.files.yaml_file import KeyPath, YamlFile, parse_value, read_yaml
 
 MAX_CASES = 1000
+MOST_SHOWN = 200  # characters of an option
 # Keys of suites of version 0.1.0 that are called otherwise now.
 RENAMED = {"ranks": "world_size"}
 
@@ -76,7 +77,7 @@ def load_suite(path: Path, overrides: Sequence[str] = ()) -> "Suite":
     data, origin = copy.deepcopy(file.data), dict[KeyPath, str]()
     for text in overrides:
         key, value = parse_override(text)
-        _set(data, key, value, f"--set {text}", origin)
+        _set(data, key, value, _shown(text), origin)
         _check(file, data, origin)
     matrix: dict[str, list[Any]] = data.pop("matrix", {})
     # A key that the command line sets has that value in every case, whatever the suite's matrix says.
@@ -89,11 +90,16 @@ def parse_override(text: str) -> tuple[KeyPath, Any]:
     """Return the key path and the value of a text such as ``train.lr=1e-6``."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f"--set {text}: expected key.path=value, such as --set train.batch_size=16")
+        raise UsageError(f"{_shown(text)}: expected key.path=value, such as --set train.batch_size=16")
     path = tuple(key.strip().split("."))
     if path[0] in ("name", "summary", "matrix"):
-        raise UsageError(f"--set {text}: '{path[0]}' can be set only in the suite's file")
-    return path, parse_value(value, f"--set {text}")
+        raise UsageError(f"{_shown(text)}: '{path[0]}' can be set only in the suite's file")
+    return path, parse_value(value, _shown(text))
+
+
+def _shown(text: str) -> str:
+    """Return the option as messages have it: a long value is cut, so that what is wrong with it stays in sight."""
+    return f"--set {text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + '...'}"
 
 
 def _schema_of(key: KeyPath) -> schemas.Schema | None:

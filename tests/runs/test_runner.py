@@ -254,7 +254,7 @@ def test_a_folder_that_cannot_be_written_to_is_exit_5_before_anything_runs(suite
         (["--set", "precision=float16"], "does not compute float16"),
         (["--set", "train.batch_size=64"], "more than the 40 training images"),
         (["--set", "world_size=3"], "cannot be shared by 3 ranks"),
-        (["--device", "cpu"], "belongs to engine 'torch'"),
+        (["--device", "cpu"], "belongs to engines 'jax' and 'torch', not to 'numpy'"),
         (["--set", "model.name=liner"], "did you mean 'linear'"),
         (["--case", "nothing"], "no such case"),
         (["--progress", "loud"], "loud"),

@@ -13,7 +13,7 @@ import torch
 from clipbench.api.registry import load_object, load_registry
 from tests.support.stand_in import clipbench, stand_in_for
 
-SPECS = {spec.name: spec for spec in load_registry().devices.specs.values() if spec.engine == "torch"}
+SPECS = {spec.name: spec for spec in load_registry().devices.specs if spec.engine == "torch"}
 EXTENSIONS = {"npu": "torch_npu", "mlu": "torch_mlu", "musa": "torch_musa", "hpu": "habana_frameworks"}
 
 

@@ -14,6 +14,7 @@ from clipbench.api import DatasetRequest
 from clipbench.cli import main
 from clipbench.clip.transforms import eval_transform
 from clipbench.errors import NotReadyError, UsageError
+from clipbench.runs.process import ProcessEnd
 from clipbench_flickr8k import checking
 from clipbench_flickr8k.flickr8k import Flickr8k
 from clipbench_flickr8k.pictures import ANIMATED, MISNAMED, look_at, open_picture
@@ -130,7 +131,7 @@ def test_looks_come_in_order_however_many(tmp_path):
 
 
 def test_every_run_reads_headers_before_anything_else(root, monkeypatch):
-    monkeypatch.setattr("clipbench.runs.runner._look_for", lambda checks: [])  # which takes seconds
+    monkeypatch.setattr("clipbench.runs.runner._look_for", lambda checks: ProcessEnd())  # which takes seconds
     picture(root, "train4.jpg").write_bytes(b"")
     picture(root, "val2.jpg").write_text("<!doctype html>")
     (missing,) = Flickr8k(request(root)).missing()
@@ -234,7 +235,7 @@ def test_what_lies_behind_a_link_of_a_named_root_is_read(linked, on_bad_image):
 
 
 def test_a_root_is_named_by_the_suite_or_the_environment(linked, monkeypatch):
-    monkeypatch.setattr("clipbench.runs.runner._look_for", lambda checks: [])  # which takes seconds
+    monkeypatch.setattr("clipbench.runs.runner._look_for", lambda checks: ProcessEnd())  # which takes seconds
     monkeypatch.delenv("CLIPBENCH_DATA", raising=False)
     suite = linked / "s.yaml"
     suite.write_text("{name: s, model: {name: clip-tiny}, dataset: {name: flickr8k}, train: {batch_size: 2}}")

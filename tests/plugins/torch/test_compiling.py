@@ -46,7 +46,8 @@ def losses(steps=4, **changes):
     ids=["float32", "bfloat16", "recomputing", "cached features"],
 )
 def test_compiled_steps_are_the_same_steps(changes):
-    rel = 1e-2 if "precision" in changes else 1e-5
+    # A step of AdamW takes the rounding of small gradients whole, so that steps in bfloat16 part soon.
+    rel = 5e-2 if "precision" in changes else 1e-5
     assert losses(device=TracedOnly(), compile="default", **changes) == pytest.approx(losses(**changes), rel=rel)
 
 
