@@ -104,7 +104,7 @@ def test_what_ships_keeps_its_promises(kept):
         ("device", "cpu", "--engine", "torch"),
         ("engine", "torch", "--device", "cpu"),
         ("model", "clip-tiny", "--engine", "torch"),
-        ("engine", "jax", "--device", "cpu"),
+        pytest.param(("engine", "jax", "--device", "cpu"), marks=pytest.mark.campaign),
     ],
 )
 def test_the_engines_keep_their_promises(tmp_path, words):

@@ -56,6 +56,7 @@ def wait_for_events(folder, text, count, seconds=30):
         time.sleep(0.01)
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_a_run_killed_at_25_random_moments_comes_to_the_very_same(long, whole, tmp_path):
     draws = random.Random(0)

@@ -131,6 +131,7 @@ def test_a_missing_file_is_named(tmp_path):
         read_annotations(tmp_path / "none.json")
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_a_million_entries_are_read_and_looked_for(write):
     entry = b'{"image": "pictures\\\\%d.jpg", "caption": ["a dog runs", "a brown dog"]}'

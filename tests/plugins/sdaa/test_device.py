@@ -185,6 +185,7 @@ def figures(result, *names):
     return [[record[name] for name in names] for record in result["epochs"]]
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_the_whole_quickstart_is_the_processors(card, tmp_path):
     own = quickstart(tmp_path / "card")
