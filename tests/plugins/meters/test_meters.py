@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from clipbench_meters import SMI
 from clipbench_meters.nvml import Nvml
 from clipbench_meters.rapl import Rapl
-from clipbench_meters.teco import TecoSmi, read_line
+from clipbench_meters.smi import PROGRAMS, Smi, read_line
 from clipbench_meters.visible import visible_device
 
 
@@ -126,16 +127,28 @@ def test_teco_smi_is_read_by_the_units_of_its_figures(tmp_path, monkeypatch):
     program.write_text(f"#!/bin/sh\ncat <<'END'\n{TABLE}END\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    meter = TecoSmi("sdaa", 1)
+    meter = Smi("sdaa", 1)
     assert meter.unavailable() is None
     assert (meter.read().watts, meter.read().celsius, meter.read().utilisation) == (87.5, 59.0, 0.0)
     monkeypatch.setenv("SDAA_VISIBLE_DEVICES", "0")
-    first = TecoSmi("sdaa", 0).read()
+    first = Smi("sdaa", 0).read()
     assert (first.watts, first.utilisation, first.memory_bytes) == (88.5, 0.35, 1024 * 2**20)
     program.write_text("#!/bin/sh\necho something else\n")
     assert "no line with power" in meter.unavailable()
     program.write_text("#!/bin/sh\nexit 3\n")
     assert "exit status 3" in meter.unavailable()
+
+
+@pytest.mark.parametrize("kind", SMI)
+def test_every_kind_has_its_program_and_says_which_one_is_missing(kind, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert PROGRAMS[kind][0][0] in Smi(kind, 0).unavailable()
+
+
+def test_a_table_of_two_lines_a_card_is_read_in_the_line_that_has_its_memory():
+    line = "|  0%   35C        58 W/ 250 W  |     128 MiB/ 42396 MiB | FULL          Default |"
+    reading = read_line(line)
+    assert (reading.celsius, reading.watts, reading.memory_bytes) == (35.0, 58.0, 128 * 2**20)
 
 
 def test_a_line_without_units_gives_nothing():
