@@ -109,6 +109,26 @@ def recall() -> str:
     return markdown(["how", "ms", "cpu ms", "x faster than sorting, wall", "cpu"], rows)
 
 
+def engines() -> str:
+    rows = []
+    for one in read("engines")["measured"]:
+        speeds = (f"{one['pairs_per_second'][engine]:.4g}" for engine in ("torch", "jax"))
+        ratios = (f"{one['jax_to_torch'][clock]:.2f}" for clock in ("wall", "cpu"))
+        seconds = f"{one['learners']['jax']['compile_seconds']:.0f}"
+        rows.append([one["model"], one["precision"], str(one["batch"]), *speeds, *ratios, seconds])
+    heads = [
+        "model",
+        "precision",
+        "batch",
+        "torch, pairs/s",
+        "JAX, pairs/s",
+        "JAX / torch, wall",
+        "cpu",
+        "compiling, s",
+    ]
+    return markdown(heads, rows)
+
+
 def startup() -> str:
     measured = read("startup")
     rows = [
@@ -179,6 +199,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "a second evaluation": second_evaluation,
     "recall": recall,
     "input": loader,
+    "two engines": engines,
     "start-up": startup,
     "start-up, in turns": startup_turns,
     "memory of a whole run": process_memory,
