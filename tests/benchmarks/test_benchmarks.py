@@ -41,7 +41,13 @@ def run(name, folder, *options, **variables):
     assert "when" in json.loads(out.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", QUICK)
+# Each of its engines compiles and trains two models.
+CAMPAIGNS = {"engines"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.campaign if name in CAMPAIGNS else ()) for name in QUICK]
+)
 def test_a_benchmark_runs(name, tmp_path):
     run(name, tmp_path, *QUICK[name])
 
