@@ -61,7 +61,7 @@ def _copies(result: Result) -> Iterator[Disagreement]:
     for path, least, usual in _NUMBERS:
         if type(number := value_at(result, path, usual)) is not int or number < least:
             yield Disagreement(path, number, f"a whole number, at least {least}")
-    for path in ("environment.device.name", "environment.device.precision"):
+    for path in ("config.engine", "environment.device.name", "environment.device.precision"):
         if not isinstance(text := value_at(result, path), (str, type(None))):
             yield Disagreement(path, text, "a text")
 
