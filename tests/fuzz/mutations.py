@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import sys
 from pathlib import Path
 
 TEXTS = (
@@ -55,7 +56,9 @@ def change(random, data):
         holder[key] = not old
     elif way == "number":
         others = (old + 1, old - 1, old * 2, old // 2, 100 - old, random.choice(NUMBERS))
-        holder[key] = type(old)(random.choice(others))
+        other = random.choice(others)
+        # A float cannot be as large as an integer of an earlier change.
+        holder[key] = type(old)(other) if abs(other) < sys.float_info.max else other
     elif way == "swap":
         other, name = place(random, data)
         holder[key], other[name] = copy.deepcopy(other[name]), old

@@ -148,6 +148,7 @@ SEEN = {
     ),
     "a batch of no size": (at("config.train.batch_size", 0), "config.train.batch_size is 0, expected a whole number"),
     "no batch size": (at("config.train.batch_size", None), "config.train.batch_size is None, expected a whole number"),
+    "an engine that is no name": (at("config.engine", {"value": 1}), "config.engine is {'value': 1}, expected a text"),
 }
 
 
