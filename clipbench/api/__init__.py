@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         Batch, DataFinding, DatasetRequest, DeviceInfo, Fingerprint, LearnerJob, LearnerState, Missing, Precision,
         Probe, Reading, StepReport, TensorRef, World,
     )
-    from clipbench.api.heartbeat import Heartbeat
+    from clipbench.api.heartbeat import WatchedGroup
     from clipbench.api.loader import ProcessLoader
     from clipbench.api.plain import ABSENT, finite, from_plain, leaves, to_plain, value_at
     from clipbench.api.processes import exit_with_parent
@@ -50,12 +50,12 @@ __all__ = [
     "ABSENT", "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336", "VARIANTS", "Batch",
     "Case", "CaseFailedError", "ClipConfig", "ClipbenchError", "DataFinding", "Dataset", "DatasetRequest",
     "DatasetSpec", "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine", "EngineSpec", "EpochRecord",
-    "ExitCode", "Fingerprint", "Group", "Heartbeat", "InvalidFileError", "Learner", "LearnerJob", "LearnerState",
-    "Loader", "LossConfig", "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer",
-    "ObserverSpec", "OptimizerConfig", "Precision", "Probe", "ProcessLoader", "QueryRanks", "Reading", "Result",
-    "Split", "StepReport", "TensorRef", "UsageError", "Window", "World", "did_you_mean", "events", "exit_with_parent",
-    "finite", "from_plain", "hookimpl", "initial_weights", "leaves", "package_missing", "parameter_shapes",
-    "to_plain", "training_flops", "value_at",
+    "ExitCode", "Fingerprint", "Group", "InvalidFileError", "Learner", "LearnerJob", "LearnerState", "Loader",
+    "LossConfig", "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec",
+    "OptimizerConfig", "Precision", "Probe", "ProcessLoader", "QueryRanks", "Reading", "Result", "Split",
+    "StepReport", "TensorRef", "UsageError", "WatchedGroup", "Window", "World", "did_you_mean", "events",
+    "exit_with_parent", "finite", "from_plain", "hookimpl", "initial_weights", "leaves", "package_missing",
+    "parameter_shapes", "to_plain", "training_flops", "value_at",
 ]  # fmt: skip
 
 

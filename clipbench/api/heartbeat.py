@@ -1,14 +1,17 @@
-"""A heartbeat of ranks, which finds those that have failed or gone silent, over any store that all of them reach."""
+"""Ranks that watch each other: a heartbeat over any store that all reach finds those that failed or went silent."""
 
 from __future__ import annotations
 
 import atexit
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
+
+import numpy as np
 
 from clipbench.api.data import World
 
@@ -165,3 +168,54 @@ class Heartbeat:
 
 
 _GONE = "the end"
+
+
+class WatchedGroup:
+    """A Group (see clipbench.api.protocols) whose ranks watch each other; an engine brings ``gather_words``."""
+
+    def __init__(self, world: World, store: Store) -> None:
+        self.world = world
+        self._heartbeat = Heartbeat(world, store)
+
+    def gather_words(self, words: np.ndarray) -> Sequence[np.ndarray]:
+        """Return every rank's int32 array (n,), in rank order; ``n`` is the same on all of them."""
+        raise NotImplementedError
+
+    def padded(self, count: int) -> int:
+        """Return how many words are sent in place of ``count``; more where each size would be compiled."""
+        return count
+
+    def all_gather(self, array: np.ndarray) -> list[np.ndarray]:
+        """Return every rank's array, in rank order; they may differ in shape, not in dtype or number of axes."""
+        # With the rank before it, the shape of a scalar is sent too.
+        shapes = [tuple(row[1:]) for row in self.gather_words(np.array([self.world.rank, *array.shape], np.int32))]
+        sizes = [math.prod(map(int, shape)) * array.itemsize for shape in shapes]
+        # Sent as 32-bit words, because some devices hardly support bytes.
+        padded = np.zeros(self.padded(-(-max(sizes) // 4)) * 4, np.uint8)
+        padded[: array.nbytes] = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
+        gathered = self.gather_words(padded.view(np.int32))
+        return [
+            np.frombuffer(data.tobytes()[:size], array.dtype).reshape(shape)
+            for data, size, shape in zip(gathered, sizes, shapes, strict=True)
+        ]
+
+    def at(self, position: str) -> None:
+        """Note how far this rank is; the next beat carries it."""
+        self._heartbeat.position = position
+        self._heartbeat.moves += 1
+
+    def fail(self, report: Mapping[str, Any]) -> None:
+        """Report to the other ranks why this one ends."""
+        self._heartbeat.fail(report)
+
+    def failure(self) -> Mapping[str, Any] | None:
+        """Return the report of the rank that was the first to fail or go silent, or None."""
+        return self._heartbeat.failure()
+
+    def on_failure(self, act: Callable[[Mapping[str, Any]], None]) -> None:
+        """Call ``act`` from the heartbeat's thread if another rank fails and this one's main thread does not notice."""
+        self._heartbeat.act = act
+
+    def close(self) -> None:
+        """Stop the heartbeat; peers no longer treat silence as failure."""
+        self._heartbeat.close()

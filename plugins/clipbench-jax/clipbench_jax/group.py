@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -14,7 +13,7 @@ from jax.extend.backend import clear_backends
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from clipbench.api import Heartbeat, World
+from clipbench.api import WatchedGroup, World
 from clipbench_jax.device import JaxDevice
 from clipbench_jax.loss import RANKS
 
@@ -23,47 +22,16 @@ JAX_HEARTBEAT_SECONDS = 600
 LEAVE_SECONDS = 10  # for the other ranks at the end; after a failure, they are not waited for any longer
 
 
-class JaxGroup:
+class JaxGroup(WatchedGroup):
     """A Group (see clipbench.api) of the processes that ``join`` has brought together."""
 
-    def __init__(self, world: World, store: _Store) -> None:
-        self._world = world
-        self._heartbeat = Heartbeat(world, store)
+    def gather_words(self, words: np.ndarray) -> np.ndarray:
+        """Return the int32 arrays (n,) of all ranks, stacked in rank order."""
+        return np.asarray(multihost_utils.process_allgather(words))
 
-    def all_gather(self, array: np.ndarray) -> list[np.ndarray]:
-        """Return every rank's array, in rank order; they may differ in shape, not in dtype or number of axes."""
-        shapes = _gather_equal(np.array([self._world.rank, *array.shape], np.int32))[:, 1:]
-        sizes = [int(np.prod(shape)) * array.itemsize for shape in shapes]
-        # Sent as 32-bit words, as many as a power of two: each size is compiled once.
-        words = 1 << max(0, max(sizes) // 4).bit_length()
-        padded = np.zeros(words * 4, np.uint8)
-        padded[: array.nbytes] = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
-        gathered = _gather_equal(padded.view(np.int32))
-        return [
-            np.frombuffer(data.tobytes()[:size], array.dtype).reshape(shape)
-            for data, size, shape in zip(gathered, sizes, shapes, strict=True)
-        ]
-
-    def at(self, position: str) -> None:
-        """Note how far this rank is; the next beat carries it."""
-        self._heartbeat.position = position
-        self._heartbeat.moves += 1
-
-    def fail(self, report: Mapping[str, Any]) -> None:
-        """Report to the other ranks why this one ends."""
-        self._heartbeat.fail(report)
-
-    def failure(self) -> Mapping[str, Any] | None:
-        """Return the report of the rank that was the first to fail or go silent, or None."""
-        return self._heartbeat.failure()
-
-    def on_failure(self, act: Callable[[Mapping[str, Any]], None]) -> None:
-        """Call ``act`` from the heartbeat's thread if another rank fails and this one's main thread does not notice."""
-        self._heartbeat.act = act
-
-    def close(self) -> None:
-        """Stop the heartbeat; peers no longer treat silence as failure."""
-        self._heartbeat.close()
+    def padded(self, count: int) -> int:
+        """Return the next power of two: each size is compiled once."""
+        return 1 << max(0, count - 1).bit_length()
 
 
 def join(device: JaxDevice, world: World, timeout: float) -> JaxGroup:
@@ -126,8 +94,3 @@ class _Store:
 
     def add(self, key: str, amount: int) -> int:
         return int(self._client.key_value_increment(key, amount))
-
-
-def _gather_equal(array: np.ndarray) -> np.ndarray:
-    """Return the arrays of all ranks, stacked in rank order."""
-    return np.asarray(multihost_utils.process_allgather(array))
