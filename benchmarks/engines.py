@@ -15,18 +15,17 @@ import math
 from typing import Any
 
 from benchmarks.harness import (
-    MODELS,
     Record,
     arguments,
     both_clocks,
     in_turns,
     make_batch,
+    make_job,
     parse,
     ratio,
     show_table,
     times_data,
 )
-from clipbench.api import LearnerJob, LossConfig, OptimizerConfig
 from clipbench.api.registry import load_object, load_registry
 from clipbench.runs.devices import find_device
 
@@ -41,19 +40,8 @@ def make_learner(engine: str, model: str, precision: str) -> Any:
     registry = load_registry()
     device = find_device(registry, engine, "cpu")
     device.select(0)
-    values = {
-        "model": registry.models.get(model, "model.name", engine),
-        "config": MODELS[model],
-        "device": device,
-        "precision": precision,
-        "autocast_text": True,
-        "weights": None,
-        "optimizer": OptimizerConfig((0.9, 0.999), 1e-8, 0.01, True),
-        "loss": LossConfig("sum", "local"),
-        "seed": 0,
-        "tuning": device.tune(),
-    }
-    return load_object(registry.engines.get(engine, "engine").load)().learner(LearnerJob(**values))
+    job = make_job(registry.models.get(model, "model.name", engine), device, precision)
+    return load_object(registry.engines.get(engine, "engine").load)().learner(job)
 
 
 def measure(options: argparse.Namespace, model: str, precision: str) -> dict[str, Any]:

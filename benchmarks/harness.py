@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from clipbench.api import LearnerJob, LossConfig, ModelSpec, OptimizerConfig
+from clipbench.api import Device, LearnerJob, LossConfig, ModelSpec, OptimizerConfig
 from clipbench.clip import config as variants
 from clipbench.clip.config import ClipConfig
 from clipbench.files.json_file import write_json
@@ -110,13 +110,11 @@ def make_device(name: str, local_rank: int = 0) -> TorchDevice:
     return device
 
 
-def make_learner(model: str, device: TorchDevice, precision: str, **changes: Any) -> TorchLearner:
-    """Return our learner for the published recipe, from random weights, on a tuned device."""
-    from clipbench_torch.learner import TorchLearner
-
+def make_job(spec: ModelSpec, device: Device, precision: str, **changes: Any) -> LearnerJob:
+    """Return a job for the published recipe, from random weights, on a device that it tunes."""
     values = {
-        "model": ModelSpec(model, "torch", model, MODELS[model], "clipbench_torch.model:Clip"),
-        "config": MODELS[model],
+        "model": spec,
+        "config": spec.config,
         "device": device,
         "precision": precision,
         "autocast_text": True,
@@ -126,7 +124,15 @@ def make_learner(model: str, device: TorchDevice, precision: str, **changes: Any
         "seed": 0,
         "tuning": device.tune(),
     }
-    return TorchLearner(LearnerJob(**(values | changes)))
+    return LearnerJob(**(values | changes))
+
+
+def make_learner(model: str, device: TorchDevice, precision: str, **changes: Any) -> TorchLearner:
+    """Return our torch learner for the published recipe, from random weights, on a tuned device."""
+    from clipbench_torch.learner import TorchLearner
+
+    spec = ModelSpec(model, "torch", model, MODELS[model], "clipbench_torch.model:Clip")
+    return TorchLearner(make_job(spec, device, precision, **changes))
 
 
 # --- timing -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,15 @@
 
 from clipbench.clip.weights.archive import is_torchscript, read_archive
 from clipbench.clip.weights.descriptions import read_descriptions
-from clipbench.clip.weights.file import EXPECTED, check_names, first_bytes, is_safetensors, parameters_in, truncated
+from clipbench.clip.weights.file import (
+    EXPECTED,
+    check_names,
+    first_bytes,
+    is_safetensors,
+    parameters_in,
+    read_safetensors,
+    truncated,
+)
 from clipbench.clip.weights.fit import Description, check_fit, describe_tensors
 from clipbench.clip.weights.names import has_transformers_names, to_openai_names
 
@@ -19,6 +27,7 @@ __all__ = [
     "parameters_in",
     "read_archive",
     "read_descriptions",
+    "read_safetensors",
     "to_openai_names",
     "truncated",
 ]

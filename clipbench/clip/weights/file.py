@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,25 @@ def parameters_in(content: object, path: Path, tensor: type[Any]) -> dict[str, A
     if any(name.startswith("optimizer.") for name in names):  # a checkpoint of a run
         names = {name.removeprefix("model."): value for name, value in names.items() if name.startswith("model.")}
     return {name.removeprefix("module."): value for name, value in names.items() if name not in ARCHIVE_EXTRAS}
+
+
+def read_safetensors(path: Path, framework: str) -> dict[str, Any]:
+    """Return the tensors of a safetensors file as ``framework`` has them: ``numpy`` or ``torch``.
+
+    Raises NotReadyError where the package safetensors is missing, or the file is damaged.
+    """
+    try:
+        from safetensors import SafetensorError
+
+        load_file = import_module(f"safetensors.{framework}").load_file
+    except ImportError:
+        raise NotReadyError(f"{path}: reading it takes the package safetensors: `pip install safetensors`") from None
+    try:
+        return load_file(path)  # type: ignore[no-any-return]
+    except SafetensorError as error:
+        raise NotReadyError(truncated(path) + f" (safetensors: {error})") from error
+    except Exception as error:  # a wrong header raises anything
+        raise NotReadyError(f"{path}: unreadable ({type(error).__name__}: {error}); {EXPECTED}") from error
 
 
 Shapes = Mapping[str, tuple[int, ...]]

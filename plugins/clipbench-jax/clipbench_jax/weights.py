@@ -40,7 +40,7 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
     """
     head = weights.first_bytes(path)
     if weights.is_safetensors(head):
-        content: Any = _read_safetensors(path)
+        content: Any = weights.read_safetensors(path, "numpy")
     elif head.startswith(b"PK"):
         content = weights.read_archive(path)
     else:
@@ -56,18 +56,3 @@ def _as_float32(state: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarr
         # numpy has no bfloat16: there are two opaque bytes each.
         values = array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
         yield name, values if values.dtype.kind in "iubc" else values.astype(np.float32)
-
-
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-    except ImportError:
-        raise NotReadyError(f"{path}: reading it takes the package safetensors: `pip install safetensors`") from None
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise NotReadyError(weights.truncated(path) + f" (safetensors: {error})") from error
-    except Exception as error:  # a wrong header raises anything
-        reason = f"{type(error).__name__}: {error}"
-        raise NotReadyError(f"{path}: unreadable ({reason}); {weights.EXPECTED}") from error

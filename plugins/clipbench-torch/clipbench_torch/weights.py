@@ -27,7 +27,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     is_safetensors = weights.is_safetensors(weights.first_bytes(path))
-    content = _read_safetensors(path) if is_safetensors else read_archive(path)
+    content = weights.read_safetensors(path, "torch") if is_safetensors else read_archive(path)
     return {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in weights.parameters_in(content, path, Tensor).items()
@@ -138,18 +138,3 @@ def _torch_load(path: Path, *, mmap: bool) -> Any:  # noqa: ANN401
     except Exception as error:  # damaged files raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise NotReadyError(f"{path}: unreadable ({reason}); {weights.EXPECTED}") from error
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Return the parameters in a safetensors file, also in a run's checkpoint."""
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError:
-        raise NotReadyError(f"{path}: reading it takes the package safetensors: `pip install safetensors`") from None
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise NotReadyError(weights.truncated(path) + f" (safetensors: {error})") from error
-    except Exception as error:  # a wrong header raises anything
-        raise NotReadyError(f"{path}: unreadable ({type(error).__name__}: {error}); {weights.EXPECTED}") from error
