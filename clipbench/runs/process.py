@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from clipbench.api import events as e
 from clipbench.api.plain import from_plain
@@ -75,14 +75,8 @@ def run_job(
             take([position.stop(job.case, at_once)])
 
     with log.open("ab") as output, counted_signals(end.signals):
-        process = subprocess.Popen(
-            [*launcher, "clipbench.runs.rank", str(job.write())],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(variables or {}), MARK: mark},
-            # Ctrl-C is for this process alone, which then asks the others to stop.
-            start_new_session=True,
+        process = _start(
+            [*launcher, "clipbench.runs.rank", str(job.write())], output, {**(variables or {}), MARK: mark}
         )
         asked, failed_at = False, None
         try:
@@ -110,6 +104,18 @@ def run_job(
                 take([e.Notice(f"warning: processes of the run do not end, and may hold the device: {pids}")])
             end.log = _tail(log)
     return end
+
+
+def _start(command: Sequence[str], output: IO[bytes], variables: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **variables},
+        # Ctrl-C is for this process alone, which then asks the others to stop.
+        start_new_session=True,
+    )
 
 
 def _kill_all(process: "subprocess.Popen[bytes]", mark: str) -> list[int]:
