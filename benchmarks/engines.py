@@ -27,7 +27,7 @@ from benchmarks.harness import (
     times_data,
 )
 from clipbench.api.registry import load_object, load_registry
-from clipbench.runs.devices import find_device
+from clipbench.runs.devices.opening import find_device
 
 ENGINES = ("torch", "jax")
 AGREEMENT = {"float32": 1e-4, "bfloat16": 2e-2}

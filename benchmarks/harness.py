@@ -102,7 +102,7 @@ def make_batch(model: str, count: int, seed: int = 0) -> tuple[np.ndarray, np.nd
 def make_device(name: str, local_rank: int = 0) -> TorchDevice:
     """Return a device of the torch engine, selected and seeded."""
     from clipbench.api.registry import load_registry
-    from clipbench.runs.devices import find_device
+    from clipbench.runs.devices.opening import find_device
 
     device = find_device(load_registry(), "torch", name)
     device.select(local_rank)

@@ -14,7 +14,7 @@ from clipbench.api.registry import load_object
 from clipbench.conform.checks import Check, expect
 from clipbench.conform.subject import Subject
 from clipbench.errors import NotReadyError
-from clipbench.runs.devices import lacks_package
+from clipbench.runs.devices.opening import lacks_package
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 LONGEST_SUMMARY = 100

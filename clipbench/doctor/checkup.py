@@ -10,8 +10,8 @@ from clipbench.api.registry import Registry
 from clipbench.doctor import findings
 from clipbench.doctor.findings import Finding, Level
 from clipbench.doctor.host import Host
-from clipbench.runs.device_check import DeviceCheck, Question, ask_devices
-from clipbench.runs.devices import absence
+from clipbench.runs.devices.asking import DeviceCheck, Question, ask_devices
+from clipbench.runs.devices.opening import absence
 from clipbench.runs.observers import check_observers
 from clipbench.runs.runner import check_weights
 from clipbench.suites.loading import Suite

@@ -16,7 +16,7 @@ from clipbench.doctor.host import Host
 from clipbench.doctor.requirements import Requirements, requirements_of
 from clipbench.files.disk import free_bytes, size_text
 from clipbench.results.references import unknown_reference
-from clipbench.runs.device_check import DeviceCheck
+from clipbench.runs.devices.asking import DeviceCheck
 from clipbench.suites.fetch_command import fetch_command
 from clipbench.suites.plan import Plan, cache_folder
 

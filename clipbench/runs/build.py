@@ -20,11 +20,11 @@ from clipbench.errors import NotReadyError, UsageError
 from clipbench.files.hashing import sha256_of
 from clipbench.files.lock import lock_for_life
 from clipbench.results import environment
-from clipbench.runs.devices import find_device, pick_precision
+from clipbench.runs.devices.meters import start_sampler
+from clipbench.runs.devices.opening import find_device, pick_precision
+from clipbench.runs.devices.tuning import tune
 from clipbench.runs.job import RANK_LOCK, Job
-from clipbench.runs.meters import start_sampler
 from clipbench.runs.reporter import Reporter
-from clipbench.runs.tuning import tune
 from clipbench.suites.plan import Plan, cache_folder, make_plan
 from clipbench.training import checkpoints
 from clipbench.training.batches import EvalFetch, TrainFetch, tokenise, worker_count

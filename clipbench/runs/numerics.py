@@ -14,7 +14,7 @@ from clipbench.api.registry import Registry
 from clipbench.api.result import FirstSteps, Numerics
 from clipbench.clip.tokenizer import Tokenizer
 from clipbench.runs.build import learner_job
-from clipbench.runs.devices import find_device, pick_precision
+from clipbench.runs.devices.opening import find_device, pick_precision
 from clipbench.runs.job import Job
 from clipbench.runs.reporter import Reporter
 from clipbench.suites.plan import Plan, make_plan

@@ -11,7 +11,7 @@ from clipbench.api.registry import load_registry
 from clipbench.errors import ExitCode
 from clipbench.results.events import EventWriter
 from clipbench.runs.build import run_case
-from clipbench.runs.devices import find_device
+from clipbench.runs.devices.opening import find_device
 from clipbench.runs.fitting import unfitting
 from clipbench.runs.job import EVENTS, STOP, Job
 from clipbench.runs.launch import world_of

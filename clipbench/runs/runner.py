@@ -15,8 +15,8 @@ from clipbench.errors import CaseFailedError, ExitCode, NotReadyError, StoppedEr
 from clipbench.files.lock import locked
 from clipbench.results.references import unknown_reference
 from clipbench.results.result import build_result, write_result
-from clipbench.runs.choosing import DeviceChoices, choose_devices
-from clipbench.runs.devices import thread_variables
+from clipbench.runs.devices.choosing import DeviceChoices, choose_devices
+from clipbench.runs.devices.opening import thread_variables
 from clipbench.runs.fitting import weights_checks
 from clipbench.runs.folder import WORK, RunFolder, new_run_folder, unfinished
 from clipbench.runs.job import LAUNCHER_REPORT, Checks, Job

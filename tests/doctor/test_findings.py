@@ -24,7 +24,7 @@ from clipbench.doctor.findings import (
 )
 from clipbench.doctor.host import Host
 from clipbench.doctor.requirements import Requirements
-from clipbench.runs.device_check import DeviceCheck, PrecisionProbe
+from clipbench.runs.devices.asking import DeviceCheck, PrecisionProbe
 
 QUIET = Host(
     cores=8, quota=None, load=0.1, free_memory=1 << 35, governors=("performance",), now=2e9, built=1.9e9, tick=1e-7

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from clipbench.api import Case, Missing
 from clipbench.api.registry import Registry
-from clipbench.runs.device_check import Question, ask_devices
-from clipbench.runs.devices import absence
+from clipbench.runs.devices.asking import Question, ask_devices
+from clipbench.runs.devices.opening import absence
 
 AUTO = "auto"
 

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from clipbench.errors import UsageError
-from clipbench.runs.device_check import Question, answer_seconds, ask_devices
+from clipbench.runs.devices.asking import Question, answer_seconds, ask_devices
 from tests.support.numpy_runs import ENGINE, clipbench, results
 from tests.support.plugin_folder import install_plugin
 

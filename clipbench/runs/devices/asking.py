@@ -1,4 +1,4 @@
-"""Ask devices, each in a process of its own, ``python -m clipbench.runs.device_check``: drivers crash, or hang."""
+"""Ask devices, each in a process of its own, ``python -m clipbench.runs.devices.asking``: drivers crash, or hang."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from clipbench.api import ClipbenchError, DeviceInfo, Probe, UsageError, from_plain, to_plain
 from clipbench.api.registry import load_registry
-from clipbench.runs.devices import open_device, pick_precision
+from clipbench.runs.devices.opening import open_device, pick_precision
 
 KILL_SECONDS = 5.0
 ANSWERS, LOG = "answers.jsonl", "log"

@@ -3,7 +3,7 @@
 import pytest
 
 from clipbench.errors import UsageError
-from clipbench.runs.devices import lacks_package, pick_precision, thread_variables
+from clipbench.runs.devices.opening import lacks_package, pick_precision, thread_variables
 
 
 class Device:
@@ -24,7 +24,7 @@ def test_amp_is_the_first_precision_that_is_not_float32():
 
 
 def test_ranks_of_one_machine_share_its_cores_unless_the_user_has_set_it(monkeypatch):
-    monkeypatch.setattr("clipbench.runs.devices.usable_cores", lambda: 8)
+    monkeypatch.setattr("clipbench.runs.devices.opening.usable_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert thread_variables(4) == {"OMP_NUM_THREADS": "2"}
     assert thread_variables(16) == {"OMP_NUM_THREADS": "1"}
