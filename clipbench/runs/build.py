@@ -1,7 +1,6 @@
 """How one rank builds a case, in stages: device, data, learner, the state to resume from; then the loop runs it."""
 
 import copy
-import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -110,7 +109,7 @@ def open_device(rank: Rank) -> Hardware:
         group = engine.join(device, world, case.ranks_timeout)
         _close_at_exit(group, rank.resources)
         reporter.joined(group)
-    hosts = tuple(gather_values(group, socket.gethostname()))
+    hosts = tuple(gather_values(group, environment.host_name()))
     reporter.tell("probes", device.name)
     probes = tuple(engine.probe(device, precision, world.local_rank))
     reporter.emit(events.DeviceProbed(probes))
