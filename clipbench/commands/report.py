@@ -16,6 +16,9 @@ from clipbench.errors import UsageError
 )
 @click.option("--title", default="CLIP training benchmark", help="Heading of the page.")
 @repeatable("--run", "runs", metavar="RUN_ID", help="Show this run in full, not the newest six. Repeatable.")
+@click.option(
+    "--last", type=click.IntRange(min=1), default=500, help="Draw the newest N results of each case and device."
+)
 @REFERENCES
 @click.option(
     "--baseline", metavar="WHICH", help="Compare the newest results with earlier runs too; takes what compare takes."
@@ -27,6 +30,7 @@ def report(
     out: Path,
     title: str,
     runs: tuple[str, ...],
+    last: int,
     leaderboard: bool,
     prices: tuple[str, ...],
     **asked: Any,  # noqa: ANN401
@@ -51,7 +55,7 @@ def report(
         return run_leaderboard(Request(**asked, all_runs=True), out, title, dict(map(_parse_price, prices)))
     if prices:
         raise UsageError("--price: is shown in a leaderboard; add --leaderboard")
-    return run_report(Request(**asked), out, title, runs)
+    return run_report(Request(**asked), out, title, runs, last)
 
 
 def _parse_price(text: str) -> tuple[str, str]:

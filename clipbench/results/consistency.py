@@ -267,7 +267,9 @@ def _trace(result: Result) -> Iterator[Disagreement]:
         if count and count != expected:
             yield Disagreement(f"epochs.{index}.loss_digests", f"{count} digests", f"{expected}, by its steps")
     if result.loss_trace != (computed := loss_trace(result.epochs)):
-        stated, own = (f"{trace.sha256} of {trace.steps} steps" if trace else None for trace in (result.loss_trace, computed))
+        stated, own = (
+            f"{trace.sha256} of {trace.steps} steps" if trace else None for trace in (result.loss_trace, computed)
+        )
         yield Disagreement("loss_trace", stated, f"{own}, by the epochs")
 
 

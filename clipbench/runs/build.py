@@ -16,6 +16,7 @@ from clipbench.api.result import Attempt, BadImages, DatasetUsed, WeightsUsed
 from clipbench.clip.openai_weights import published_name
 from clipbench.clip.tokenizer import Tokenizer
 from clipbench.errors import NotReadyError, UsageError
+from clipbench.files.cache import cache_folder
 from clipbench.files.hashing import sha256_of
 from clipbench.files.lock import lock_for_life
 from clipbench.results import environment
@@ -24,7 +25,7 @@ from clipbench.runs.devices.opening import find_device, pick_precision
 from clipbench.runs.devices.tuning import tune
 from clipbench.runs.job import RANK_LOCK, Job
 from clipbench.runs.reporter import Reporter
-from clipbench.suites.plan import Plan, cache_folder, make_plan
+from clipbench.suites.plan import Plan, make_plan
 from clipbench.training import checkpoints
 from clipbench.training.batches import EvalFetch, TrainFetch, tokenise, worker_count
 from clipbench.training.checkpointing import Checkpointer, saved_run

@@ -23,7 +23,6 @@ from clipbench.training.numerics import features_of, first_pairs, first_steps, r
 from clipbench.training.step_reports import learning_rate
 from clipbench.training.stop import Stopped, StopRequest
 
-
 REPEATED = 3  # steps that are taken twice, to see whether the device repeats its bits
 
 

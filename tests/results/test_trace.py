@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -30,7 +31,7 @@ def changed_at(step, losses=LOSSES):
 def test_stretches_are_equal_and_have_every_step_once(steps, count):
     spans = stretches(steps)
     assert len(spans) == count and spans[0][0] == 0 and spans[-1][1] == steps
-    assert all(one[1] == other[0] for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in pairwise(spans))
     assert len(loss_digests([0.5] * steps)) == count
 
 

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from clipbench import __version__
 from clipbench.api.text import printable, printable_data
 from clipbench.compare.gate import Request, load
 from clipbench.compare.history import History, Point, judge_history
-from clipbench.compare.trend import exit_code
+from clipbench.compare.trend import exit_code, newest_of_series
 from clipbench.compare.verdicts import WORST_FIRST, Comparison, Judgement
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.files.replacing import check_replaceable
@@ -24,14 +25,17 @@ from clipbench.report.page.data import difference_rows, fact_table, history_data
 from clipbench.report.page.runs import Run, choose, runs_in_full
 from clipbench.report.page.stills import write_stills
 from clipbench.report.page.template import libraries, render
+from clipbench.report.reading import tell_of_reading
+
+LAST = 500  # results of a series that are drawn: a chart shows no more
 
 
-def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = ()) -> ExitCode:
+def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = (), last: int = LAST) -> ExitCode:
     """Write ``index.html`` and the pictures into ``out``, and print where they are; return the exit code.
 
-    ``wanted`` are ids of runs to show in full. 0: all files could be read; 3: a file was refused, and the page says
-    which; 4: there is no result, and nothing is written. Raises NotReadyError without the extra ``report``, and where
-    ``out`` cannot be written.
+    ``wanted`` are ids of runs to show in full, ``last`` is how many results of each series are drawn at most. 0: all
+    files could be read; 3: a file was refused, and the page says which; 4: there is no result, and nothing is written.
+    Raises NotReadyError without the extra ``report``, and where ``out`` cannot be written.
     """
     check_extra()
     if out.exists() and not out.is_dir():
@@ -41,14 +45,16 @@ def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = 
     with ThreadPoolExecutor(max_workers=1) as beside:
         # It takes two seconds, outside Python: results are read meanwhile.
         code = beside.submit(libraries)
-        runs, history = _judge(request, wanted)
-        written = _write(out, title, runs, history, code) if runs else []
+        runs, history, left_out = _judge(request, wanted, last)
+        written = _write(out, title, runs, history, left_out, code) if runs else []
     problems = history.judgement.problems
     for problem in problems:
         print(printable(f"refused: {problem}", lines=True), file=sys.stderr)
     if written:
         print(printable(f"report: {written[0]}"))
         print("pictures: " + " ".join(path.name for path in written[1:]))
+        if left_out:
+            print(f"older results that are not on the page: {left_out:,} (--last N takes the newest N of each series)")
     elif not problems:
         paths = printable(" ".join(map(str, request.paths)))
         print(f"clipbench: no result under {paths}; nothing was written", file=sys.stderr)
@@ -64,25 +70,34 @@ def _check_pictures(out: Path) -> None:
             raise UsageError(f"--out {out}: there is {path.name} of another origin; choose another folder")
 
 
-def _judge(request: Request, wanted: Sequence[str]) -> tuple[list[Run], History]:
+def _judge(request: Request, wanted: Sequence[str], last: int) -> tuple[list[Run], History, int]:
+    """Return the runs to show in full, all that is drawn, and how many older results are not."""
     gc.disable()  # JSON has no cycles, and searching millions of its objects for some takes a fifth of the time
     try:
-        inputs = load(request)
+        inputs = load(request, tell_of_reading)
         chosen = choose(inputs.results, wanted)
+        drawn = inputs.in_full(newest_of_series(inputs.results, last, chosen))
+        left_out, inputs = len(inputs.results) - len(drawn), replace(inputs, results=drawn)
         history = judge_history(inputs, chosen)
-        return runs_in_full(chosen, inputs.results, history), history
+        return runs_in_full(chosen, inputs.results, history), history, left_out
     finally:
         gc.enable()
 
 
-def _write(out: Path, title: str, runs: Sequence[Run], history: History, code: Future[str]) -> list[Path]:
+def _write(
+    out: Path, title: str, runs: Sequence[Run], history: History, left_out: int, code: Future[str]
+) -> list[Path]:
     """Return the files that were written, the page first; ``code`` has the page's libraries when they are ready."""
     data = history_data(history)
     page = out / "index.html"
     try:
         out.mkdir(parents=True, exist_ok=True)
         pictures = write_stills(out, runs, data)
-        context = {**page_data(title, runs, history, data), "pictures": [path.name for path in pictures]}
+        context = {
+            **page_data(title, runs, history, data),
+            "left_out": left_out,
+            "pictures": [path.name for path in pictures],
+        }
         page.write_text(render(context, code.result()), encoding="utf-8")
     except OSError as error:
         raise NotReadyError(f"{out}: the report cannot be written ({error.strerror}); make room there") from None
