@@ -9,7 +9,7 @@ from typing import Literal
 from clipbench.api import ExitCode, Result, to_plain
 from clipbench.compare import odd_nodes
 from clipbench.compare.comparability import signature
-from clipbench.compare.odd_nodes import Drift, Node, Odd
+from clipbench.compare.odd_nodes import Drift, Node, Odd, OddKind
 from clipbench.compare.outliers import LEAST_NODES, Speed, speeds
 from clipbench.compare.trend import age
 from clipbench.compare.vote import Vote, vote
@@ -227,56 +227,59 @@ def _label(result: Result) -> str:
 
 
 def _slow_nodes(groups: Mapping[Key, Group], findings: _Findings, names: Mapping[Node, str], least: float) -> None:
-    measured: list[tuple[str, dict[Node, list[float]]]] = []
-    for group in groups.values():
-        runs: dict[Node, list[float]] = {}
-        for node, entry in group:
-            value = entry.result.value(THROUGHPUT)
-            if value:
-                runs.setdefault(node, []).append(value)
-        if runs:
-            measured.append((_label(group[0][1].result), runs))
+    measured = [(_label(group[0][1].result), _throughputs(group)) for group in groups.values()]
     family = sum(len(runs) for _, runs in measured)
     for label, runs in measured:
-        if len(runs) < LEAST_NODES:
+        if 0 < len(runs) < LEAST_NODES:
             findings.odd.append(Odd("few nodes", label, tuple(sorted(names[node] for node in runs))))
         for node, speed in speeds(runs, family, least).items():
-            worst = findings.speed.get(node)
-            if worst is None or speed.below - speed.limit > worst.below - worst.limit:
-                findings.speed[node] = speed
+            worst = findings.speed.get(node, speed)
+            findings.speed[node] = max(worst, speed, key=lambda one: one.below - one.limit)
             if speed.slow:
                 findings.add(node, Slow(speed, label))
+
+
+def _throughputs(group: Group) -> dict[Node, list[float]]:
+    """Return the pairs/s of every run that was timed, by node."""
+    runs: dict[Node, list[float]] = {}
+    for node, entry in group:
+        if value := entry.result.value(THROUGHPUT):
+            runs.setdefault(node, []).append(value)
+    return runs
 
 
 # --- bits -----------------------------------------------------------------------------------------------------------
 
 
 def _corrupt_nodes(label: str, group: Group, findings: _Findings, in_full: Callable[[Entry], Result]) -> None:
-    trained = [pair for pair in group if pair[1].result.loss_trace]
-    losses = vote([(node, str(entry.result.loss_trace), entry) for node, entry in trained])
-    _judge_bits(label, "loss trace", losses, findings, in_full)
+    trained = [(node, trace.sha256, entry) for node, entry in group if (trace := entry.result.loss_trace)]
+    usual = _judge_bits(label, "loss trace", vote(trained), findings, in_full)
     # Other losses give other ranks: only runs with the usual losses tell more.
-    same = [
-        pair for pair in group if losses.usual is None or pair[1].result.loss_trace == losses.usual.result.loss_trace
-    ]
-    if losses.usual is not None or not trained:
-        ranks = vote([(node, entry.ranks, entry) for node, entry in same if entry.ranks])
-        _judge_bits(label, "query ranks", ranks, findings, in_full)
+    if usual is not None or not trained:
+        trace = usual.result.loss_trace if usual else None
+        same = [(node, entry.ranks, entry) for node, entry in group if entry.ranks and entry.result.loss_trace == trace]
+        _judge_bits(label, "query ranks", vote(same), findings, in_full)
 
 
 def _judge_bits(
     label: str, kind: Kind, found: Vote[Node, Entry], findings: _Findings, in_full: Callable[[Entry], Result]
-) -> None:
-    """Note the nodes that differ, or why nobody can tell which do."""
-    if found.nodes < 2:
-        return
+) -> Entry | None:
+    """Note the nodes that differ, or why nobody can tell which do; return a run with the right bits, if that is known.
+
+    Where there is one node alone, its bits are compared with nobody's.
+    """
     known = {entry.repeats for entry in found.voters} - {None}
     if found.others and (False in known or not found.settled(known == {True})):
-        why: odd_nodes.OddKind = "bits not repeated" if False in known else "bits not settled"
+        why: OddKind = "bits not repeated" if False in known else "bits not settled"
         findings.odd.append(Odd(why, f"{label}: {kind} of {found.count} of {found.nodes} nodes", ()))
-        return
-    findings.compared |= found.members
-    usual = in_full(found.usual) if found.others and found.usual and kind == "loss trace" else None
+        return None
+    if found.nodes > 1:
+        findings.compared |= found.members
     for node, entry in found.others.items():
-        where = first_difference(in_full(entry).epochs, usual.epochs) if usual else None
+        where = _where(entry, found.usual, in_full) if kind == "loss trace" else None
         findings.add(node, Corrupt(entry.result.run_id, kind, found.count, found.nodes, where))
+    return found.usual
+
+
+def _where(entry: Entry, usual: Entry | None, in_full: Callable[[Entry], Result]) -> Stretch | None:
+    return first_difference(in_full(entry).epochs, in_full(usual).epochs) if usual else None

@@ -57,17 +57,13 @@ def drift(nodes: Mapping[str, Sequence[Entry]]) -> Iterator[Drift]:
     """Yield every fact in which the newest results of nodes with one kind of device differ."""
     devices: dict[str, dict[str, Entry]] = {}
     for name, own in nodes.items():
-        for entry in own:
-            if entry.result.device_name:
-                devices.setdefault(entry.result.device_name, {})[name] = entry  # the newest is the last
-    facts: dict[str, Mapping[str, object]] = {}
+        for entry in own:  # the newest is the last
+            devices.setdefault(entry.result.device_name or "an unknown device", {})[name] = entry
     for device, newest in sorted(devices.items()):
-        setups = Counter(entry.setup for entry in newest.values())
-        for entry in newest.values():
-            if entry.setup not in facts:
-                facts[entry.setup] = software(entry.result)
-        for path in sorted({path for setup in setups for path in facts[setup]}):
-            values = {setup: str(facts[setup].get(path, "absent")) for setup in setups}
+        # Once for each setup: there may be tens of thousands of nodes.
+        facts = {setup: software(entry.result) for setup, entry in {e.setup: e for e in newest.values()}.items()}
+        for path in sorted({path for one in facts.values() for path in one}):
+            values = {setup: str(one.get(path, "absent")) for setup, one in facts.items()}
             if len(set(values.values())) > 1:
                 yield _drift(device, path, {name: values[entry.setup] for name, entry in newest.items()})
 

@@ -17,8 +17,8 @@ ODD: Mapping[OddKind, str] = {
     "few nodes": "speed is not judged, fewer than 5 nodes with one device and software: {about}",
     "bits not repeated": "bits are not judged, the device does not repeat them: {about}",
     "bits not settled": "bits are not judged, too few nodes agree: {about} agree",
-    "no host": "{count} results do not say on which machine they ran ({about}): not judged",
-    "several hosts": "{count} results are of several machines each ({about}): not judged",
+    "no host": "not judged, results that do not say on which machine they ran ({about}), {count} in all",
+    "several hosts": "not judged, runs on several machines at once ({about}), {count} in all",
     "namesakes": "{count} machines have the host name {about}",
     "clock": "a clock that may be wrong, its runs are {about}",
 }
@@ -52,8 +52,8 @@ def finding_words(one: Slow | Corrupt | Failed) -> str:
     where = ""
     if one.where:
         where = f", first in epoch {one.where.epoch}, steps {one.where.first} to {one.where.last}"
-    kind = f"its {one.kind} {'differs' if one.kind == 'loss trace' else 'differ'}"
-    return f"{kind} from that of {one.usual} of {one.nodes} nodes{where} ({one.run_id})"
+    differs = "differs from that" if one.kind == "loss trace" else "differ from those"
+    return f"its {one.kind} {differs} of {one.usual} of {one.nodes} nodes{where} ({one.run_id})"
 
 
 def listed(names: Sequence[str]) -> str:
