@@ -53,6 +53,7 @@ FLEETS: Sequence[tuple[str, Fleet]] = (
     ("healthy, 1,000 nodes of 5 runs, every tenth of 1", Fleet(runs=5, uneven=True)),
     ("healthy, 1,000 nodes, noise of 0.5 %", Fleet(noise=0.005)),
     ("healthy, 1,000 nodes, heavy tails (Student's t of 5)", Fleet(tails=5)),
+    ("the same, 9 runs", Fleet(runs=9, tails=5)),
     ("5 % slow, windows noisy by 2 %, 40 a run", Fleet(noise=0.02 / math.sqrt(40), slow=0.05)),
     ("the same, 30 nodes", Fleet(nodes=30, noise=0.02 / math.sqrt(40), slow=0.05)),
     ("5 % slow, runs noisy by 2 %, 1 run", Fleet(slow=0.05)),

@@ -27,10 +27,10 @@ FORMS = ("table", "json", "pass", "fail", "unknown")
     help="pass, fail and unknown print the host names of such nodes, one a line.",
 )
 def diagnose(paths: tuple[Path, ...], least_speed: float, form: Any) -> int:  # noqa: ANN401
-    """Find the sick nodes of a fleet: slow, failing, or computing other bits than the others.
+    """Find the sick nodes of a fleet.
 
-    PATHS are result files of many nodes, or folders that are searched for them. A node is judged by those with the same
-    case, device and software.
+    A node is sick if it is slow, if its case fails, or if it computes other bits than nodes with the same case, device
+    and software. PATHS are result files of many nodes, or folders that are searched for them.
 
     Exit code 0: no node is sick; 1: one is slow or computes other bits; 3: a file was refused; 4: a case failed on a
     node, or there is none.

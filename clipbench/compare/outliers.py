@@ -12,7 +12,7 @@ import numpy as np
 N = TypeVar("N", bound=Hashable)
 
 LEAST_NODES = 5  # of fewer, no node is far enough from a median that it is part of
-FALSE_ALARMS = 0.005  # the chance that any node of a family is called slow for nothing
+FALSE_ALARMS = 0.003  # the chance that any node of a family is called slow for nothing
 NORMAL_MAD = 1.4826  # the standard deviation of a normal distribution over its median absolute deviation
 NORMAL_MEDIAN = math.pi / 2  # the variance of a median of many over that of their mean
 EFFICIENCY = 0.37  # of the median absolute deviation: it knows as much as this share of the nodes' variance would
@@ -43,7 +43,7 @@ def speeds(runs: Mapping[N, Sequence[float]], family: int, least: float) -> dict
     A node's figure is the median of its runs' logarithms, and the nodes' spread the median absolute deviation of these
     figures from their median: up to half the nodes may be sick and change neither. A node is slow where it is below by
     more than ``least``, a share, and by more than Student's t exceeds with so small a chance that among ``family``
-    nodes there is a false alarm once in two hundred times. A node with fewer runs than is usual is given more room, by
+    nodes there is a false alarm three times in a thousand. A node with fewer runs than is usual is given more room, by
     how far the runs of one node are apart.
     """
     if len(runs) < LEAST_NODES:

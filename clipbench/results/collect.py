@@ -142,12 +142,14 @@ class _Collector:
             if (found := index.get(path[start:])) and found.stamp == stamp:
                 self.known[path] = kept[path[start:]] = found
         unchanged = len(kept) == len(index)
-        for path, found, sure in read_rows([path for path in stamps if path not in self.known], self.tell):
-            self.known[path] = found
-            if sure:
-                kept[path[start:]], unchanged = found, False
-        if not unchanged:
-            write_index(real, kept)
+        try:
+            for path, found, sure in read_rows([path for path in stamps if path not in self.known], self.tell):
+                self.known[path] = found
+                if sure:
+                    kept[path[start:]], unchanged = found, False
+        finally:  # whoever interrupts it need not read again what was read
+            if not unchanged:
+                write_index(real, kept)
 
     def _add(self, file: _File, named: bool) -> None:
         path = Path(file.path)
