@@ -3,7 +3,7 @@
 import hashlib
 import json
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,8 +17,9 @@ from clipbench.results.metrics import UNITS_AND_DIRECTIONS
 # What is of a run and not of what it ran is left out of the setup, which many runs share; a skeleton has this instead.
 _OF_RUN: Mapping[str, Any] = {
     **dict.fromkeys(("run_id", "started", "ended"), ""),
-    **dict.fromkeys(("query_ranks", "error", "probes", "numerics", "invocation", "loss_trace", "bad_images")),
+    **dict.fromkeys(("query_ranks", "per_query", "error", "probes", "numerics", "invocation", "loss_trace")),
     **dict.fromkeys(("epochs", "attempts", "warnings"), ()),
+    "bad_images": None,
     "status": "completed",
     "metrics": {},
 }
@@ -34,8 +35,9 @@ class Entry(NamedTuple):
 
     ``result`` is the whole of it, or an ``outline`` without epochs, query ranks, probes, warnings and what else only a
     look at the run itself needs. ``epoch`` is the last, ``machine`` and ``repeats`` are as the result has them, and
-    ``ranks`` is a digest of its query ranks. ``setup`` is a text that is equal for runs of one configuration with one
-    software on one kind of device. ``digest`` is that of the file's content, which it carries; None where it does not.
+    ``ranks`` is a digest of all that is stored of every query. ``setup`` is a text that is equal for runs of one
+    configuration with one software on one kind of device. ``digest`` is that of the file's content, which it carries;
+    None where it does not.
     """
 
     path: Path
@@ -110,13 +112,16 @@ def _error(error: CaseError | None) -> Mapping[str, Any] | None:
 
 
 def _ranks_digest(result: Result) -> str | None:
-    ranks = result.query_ranks
-    if ranks is None:
-        return None
+    """Return a digest of what is stored of every query, by all evaluations; None where nothing is."""
+    kept: dict[str, Sequence[int]] = {}
+    if ranks := result.query_ranks:
+        kept |= {"text": ranks.text, "image": ranks.image}
+    for evaluation, own in (result.per_query.values if result.per_query else {}).items():
+        kept |= {f"{evaluation}.{name}": values for name, values in own.items()}
     digest = hashlib.sha256()
-    for side in (ranks.text, ranks.image):
-        digest.update(array("i", side).tobytes())
-    return digest.hexdigest()[:16]
+    for name, values in sorted(kept.items()):
+        digest.update(f"{name} {len(values)} ".encode() + array("i", values).tobytes())
+    return digest.hexdigest()[:16] if kept else None
 
 
 # --- metrics --------------------------------------------------------------------------------------------------------

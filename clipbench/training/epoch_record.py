@@ -11,7 +11,7 @@ from clipbench.errors import CaseFailedError
 from clipbench.results.timing import measure
 from clipbench.results.trace import loss_digests
 from clipbench.training.collectives import MemoryPeaks
-from clipbench.training.evaluation import Evaluation
+from clipbench.training.evaluation import Evaluated
 from clipbench.training.hardware import Hardware
 from clipbench.training.state import EpochProgress
 from clipbench.training.throughput import slowest_windows
@@ -25,7 +25,7 @@ def epoch_record(
     epoch: int,
     progress: EpochProgress,
     learning_rate: float | None,
-    evaluation: Evaluation | None,
+    evaluation: Evaluated | None,
     memory: Sequence[MemoryPeaks],
     batch_size: int,
     hardware: Hardware,
@@ -67,6 +67,7 @@ def epoch_record(
         slowest_rank=_slowest(per_rank),
         per_rank=per_rank if progress.steps else (),
         telemetry=telemetry,
+        metrics=evaluation.metrics if evaluation else {},
         loss_digests=loss_digests(progress.losses),
     )
     reasons = _reasons(record, evaluation, mfu_reason, hardware)
@@ -74,7 +75,7 @@ def epoch_record(
 
 
 def _reasons(
-    record: EpochRecord, evaluation: Evaluation | None, mfu_reason: str, hardware: Hardware
+    record: EpochRecord, evaluation: Evaluated | None, mfu_reason: str, hardware: Hardware
 ) -> Mapping[str, str]:
     """Return, for every figure that can be None, why it would be."""
     trained = record.steps > 0
@@ -86,7 +87,7 @@ def _reasons(
         **dict.fromkeys(("throughput", "data_wait", "step_seconds"), untimed),
         "mfu": mfu_reason if trained else UNTRAINED,
         "grad_norm": "the learner does not report it" if trained else UNTRAINED,
-        "recall": NOT_EVALUATED,
+        "recall": "the suite does not ask for retrieval" if evaluation else NOT_EVALUATED,
         "val_loss": no_loss,
         "peak_memory_bytes": hardware.info.unknown.get("peak_memory", "the device does not report it"),
         "host_memory_bytes": "the system does not report it",
