@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from benchmarks.harness import Record, arguments, parse, show_table
 from clipbench.results.document import digest_of
@@ -28,6 +29,7 @@ from tests.support.report_results import make_result
 DISTINCT = 40
 KINDS = 4
 TIMES = 3
+HEAD = ("command", "seconds", "of the processor", "MB memory")
 COMMANDS = {
     "runs": ["runs", "{folder}"],
     "trend": ["trend", "{folder}", "--metric", "throughput"],
@@ -100,9 +102,20 @@ def main() -> None:
         }
         sizes = {"files": len(list(folder.iterdir())), "bytes": sum(path.stat().st_size for path in folder.iterdir())}
         record.save(**sizes, index_bytes=index.stat().st_size, indexing=indexing, commands=commands)
-    rows = [["indexing (the first command)", *cells(indexing)]]
-    rows += [[name, *cells(min(runs, key=lambda run: run["seconds"]))] for name, runs in commands.items()]
-    show_table([f"{sizes['files']:,} results", "seconds", "of the processor", "MB memory"], rows)
+    show_table(HEAD, rows_of(record.data))
+
+
+def rows_of(measured: dict[str, Any]) -> list[list[str]]:
+    """Return the cells of the table: of every command its fastest run."""
+    rows = [["indexing, by the first command", *cells(measured["indexing"])]]
+    for name, runs in measured["commands"].items():
+        rows.append([f"`{name}`", *cells(min(runs, key=lambda run: run["seconds"]))])
+    return rows
+
+
+def table(path: Path) -> str:
+    """Return the table of a file as docs/fleet.md has it."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows_of(json.loads(path.read_text(encoding="utf-8"))))
 
 
 def cells(run: dict[str, float]) -> list[str]:
