@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from clipbench.api.result import RankRecord
 from tests.support.fleets import run_on, with_a_lost_query, write_fleet
 from tests.support.made_results import failed
 from tests.support.stored_results import run, stored
@@ -139,6 +140,27 @@ def test_results_that_name_no_host_are_counted(folder):
     data, text = diagnosed(folder)
     assert "not judged, results that do not say on which machine they ran (clipbench 0.1.0), 1 in all: x-m-0" in text
     assert len(data["nodes"]) == 12 and data["results"] == 13
+
+
+def test_results_of_two_versions_of_clipbench_are_judged_apart_and_the_drift_is_named(folder):
+    old = (Path(__file__).parents[1] / "results" / "version_1" / "completed.json").read_text(encoding="utf-8")
+    Path(folder, "old.json").write_text(old, encoding="utf-8")
+    for number in range(12, 17):
+        result = run_on(f"node{number}", slower=0.3)
+        stored(replace(result, clipbench=replace(result.clipbench, version="0.2.0")), folder)
+    data, text = diagnosed(folder)
+    assert "clipbench.version is 0.2.0 on node12, node13, node14, node15, node16; it is 0.1.0 on 12 nodes" in text
+    assert "not judged: vm drift on Card 1" in text  # the one with the schema of 0.1.0, alone with its software
+    assert status_of(data).pop("vm") == "unknown" and list(status_of(data).values()).count("pass") == 17
+
+
+def test_runs_on_several_machines_are_counted_and_not_judged(folder):
+    result = run_on("node12", slower=0.3)
+    ranks = tuple(RankRecord(rank, f"far{rank}", None, None, None) for rank in range(2))
+    epochs = tuple(replace(record, per_rank=ranks) for record in result.epochs)
+    stored(replace(result, epochs=epochs), folder)
+    _, text = diagnosed(folder)
+    assert "not judged, runs on several machines at once (clipbench 0.1.0), 1 in all: node12-m-0" in text
 
 
 def test_nothing_to_judge_is_exit_code_4(tmp_path):
