@@ -12,7 +12,12 @@ def counted(*bits):
 
 def test_the_nodes_that_differ_are_named_with_their_first_run():
     found = vote([("a", "x", 1), ("b", "x", 2), ("c", "x", 3), ("c", "y", 4), ("c", "z", 5)])
-    assert (found.count, found.nodes, found.others, found.usual) == (3, 3, {"c": 4}, 1)
+    assert (found.count, found.nodes, found.others, found.usual) == (2, 3, {"c": 4}, 1)
+
+
+def test_nodes_that_all_come_to_either_of_two_do_not_repeat_their_bits():
+    found = vote([(node, bits, node + bits) for node in "abcd" for bits in "xxy"])
+    assert found.count == 0 and not found.settled(repeats=False)
 
 
 @pytest.mark.parametrize(
