@@ -43,27 +43,6 @@ def vote(runs: Sequence[tuple[N, str, E]]) -> Vote[N, E]:
     if not holders:
         return Vote(None, 0, members, {}, ())
     most = max(holders, key=lambda bits: (holders[bits], bits))
-    others: dict[N, E]
-    voters: tuple[E, ...]
-
-    @property
-    def nodes(self) -> int:
-        return len(self.members)
-
-    def settled(self, repeats: bool) -> bool:
-        """Return whether the usual bits are the right ones: of most nodes, or of two in three where it is not known
-        that the device ``repeats`` its bits."""
-        share = self.count / self.nodes
-        return self.nodes >= LEAST and self.count > 1 and (share > 0.5 if repeats else share >= SURE_SHARE)
-
-
-def vote(runs: Sequence[tuple[N, str, E]]) -> Vote[N, E]:
-    """Return the vote of (node, bits, run); a node that has several bits votes for each of them once."""
-    members = frozenset(node for node, _, _ in runs)
-    holders = Counter(bits for _, bits in {(node, bits) for node, bits, _ in runs})
-    if not holders:
-        return Vote(None, 0, members, {}, ())
-    most, count = max(holders.items(), key=lambda held: (held[1], held[0]))
     others: dict[N, E] = {}
     for node, bits, run in runs:
         if bits != most:
