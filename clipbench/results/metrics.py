@@ -46,13 +46,13 @@ def metrics_of(record: EpochRecord) -> dict[str, Metric]:
 
 
 def best_of(record: EpochRecord) -> float | None:
-    """Return the figure by which epochs are ranked, higher is better: the recall mean, else the first of its metrics.
+    """Return the figure by which epochs are ranked, higher is better: the recall mean, else its first metric by name.
 
     None where the epoch was not evaluated, or the figure is null.
     """
     if record.recall is not None:
         return record.recall[BEST_METRIC]
-    first = next(iter(record.metrics.values()), None)
+    first = record.metrics[min(record.metrics)] if record.metrics else None
     if first is None or first.value is None:
         return None
     return first.value if first.direction == "higher" else -first.value
