@@ -124,7 +124,7 @@ def test_what_a_dataset_lacks_is_a_sentence(classes, flat, tmp_path, words, said
 def test_a_third_evaluation_from_the_page_for_authors(flat, tmp_path):
     """It shares the captions' features with none, retrieval measures what it does alone, and a reference gates it."""
     section = PAGE.partition("\n## An evaluation\n")[2].partition("\n## ")[0]
-    modules = dict(re.findall(r"^`(clipbench_order\w*)\.py`.*?\n+```python\n(.*?)^```", section, re.M | re.S))
+    modules = dict(re.findall(r"^`order/(clipbench_order\w*)\.py`.*?\n+```python\n(.*?)^```", section, re.M | re.S))
     assert list(modules) == ["clipbench_order", "clipbench_order_evaluation"]
     site = install_plugin(tmp_path / "site", "clipbench_order", **modules)
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
