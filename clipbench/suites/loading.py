@@ -150,20 +150,22 @@ def _combinations(file: YamlFile, matrix: Mapping[str, Any], origin: Mapping[Key
 
 def _axis(file: YamlFile, name: str, values: Any, origin: Mapping[KeyPath, str]) -> Iterator[Choice]:  # noqa: ANN401
     """Yield the choices of one axis, without the keys that ``origin`` has."""
-    place: KeyPath = ("matrix", name)
-    if isinstance(values, list):
-        labelled = [(value if isinstance(value, str) else json.dumps(value), {name: value}) for value in values]
-        choices = [(label, {key: (value, place) for key, value in own.items()}) for label, own in labelled]
-    else:
-        choices = [
-            (label, {key: (value, (*place, label, key)) for key, value in own.items()}) for label, own in values.items()
-        ]
-    for label, settings in choices:
-        for key, (_, where) in settings.items():
+    for label, settings in _labelled(name, values):
+        for key, (_, place) in settings.items():
             if _schema_of(tuple(key.split("."))) is None and not key.startswith("dataset.options."):
                 problem = _renamed_key(key) or f"'{key}' is not a key of a suite"
-                raise UsageError(f"{file.where(where)}: matrix: {problem}")
+                raise UsageError(f"{file.where(place)}: matrix: {problem}")
         yield f"{name}={label}", {key: one for key, one in settings.items() if tuple(key.split(".")) not in origin}
+
+
+def _labelled(name: str, values: Any) -> Iterator[Choice]:  # noqa: ANN401
+    """Yield the choices of one axis as they stand in the file, each under its own name or value."""
+    if isinstance(values, list):
+        for value in values:
+            yield value if isinstance(value, str) else json.dumps(value), {name: (value, ("matrix", name))}
+        return
+    for label, settings in values.items():
+        yield label, {key: (value, ("matrix", name, label, key)) for key, value in settings.items()}
 
 
 def _case(file: YamlFile, base: dict[str, Any], choices: Sequence[Choice]) -> Case:

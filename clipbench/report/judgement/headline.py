@@ -67,8 +67,9 @@ def _weight(verdict: Verdict) -> tuple[bool, float, bool, float]:
 
 def _passes(verdicts: Sequence[Verdict]) -> str:
     gated = [verdict for verdict in verdicts if verdict.status == "pass"]
-    best = BEST_METRIC if any(verdict.metric == BEST_METRIC for verdict in verdicts) else ACCURACY_NAMES[0]
-    known = [v for name in (best, THROUGHPUT) for v in verdicts if v.metric == name and v.value is not None]
+    measured = {verdict.metric: verdict for verdict in verdicts if verdict.value is not None}
+    best = BEST_METRIC if BEST_METRIC in measured else ACCURACY_NAMES[0]
+    known = [measured[name] for name in (best, THROUGHPUT) if name in measured]
     if all(isinstance(verdict.evidence, NumericsSteps) for verdict in gated):
         known = gated  # recall and throughput have not decided
     values = ", ".join(f"{metric_words(verdict.metric)} {amount(verdict.value, verdict.unit)}" for verdict in known)
