@@ -11,7 +11,7 @@ from typing import Any
 from clipbench.api import Case, Dataset, DatasetRequest, Missing, ModelSpec, UsageError
 from clipbench.api.registry import Registry
 from clipbench.clip.config import OPENAI_VOCABULARY, ClipConfig
-from clipbench.clip.openai_weights import FETCHED, PUBLISHED, archive_name, published_warning
+from clipbench.clip.openai_weights import FETCHED, archive_name, claims_to_be_published, published_warning
 from clipbench.errors import PluginError
 from clipbench.files.hashing import sha256_of
 from clipbench.suites.schedule import learning_rates
@@ -231,7 +231,7 @@ def _warnings(dataset: Dataset, weights: Path | None) -> tuple[str, ...]:
     """Return what is odd about the data, and about weights that are called like published ones and are others."""
     warnings = tuple(dataset.warnings())
     # Hashed only where the name makes a claim: it takes a second.
-    if weights is None or weights.name not in {file for _, file, _ in PUBLISHED}:
+    if weights is None or not claims_to_be_published(weights.name):
         return warnings
     warning = published_warning(weights.name, sha256_of(weights))
     return (*warnings, warning) if warning else warnings
