@@ -22,6 +22,7 @@ COMMANDS = (
     "compare",
     "conform",
     "doctor",
+    "export",
     "fetch",
     "list",
     "report",
