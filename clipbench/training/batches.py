@@ -46,12 +46,21 @@ class CaptionTokens:
 
 def tokenise(split: Split, tokenizer: Tokenizer, clean: bool) -> CaptionTokens:
     """Return every caption of ``split`` as tokens; ``clean`` deletes punctuation first, as the recipe does."""
+    texts, offsets = read_captions(split, clean)
+    return CaptionTokens(tokenizer.encode(texts), offsets)
+
+
+def read_captions(split: Split, clean: bool) -> tuple[list[str], np.ndarray]:
+    """Return every caption of ``split`` as the model gets it, and where those of each image begin: int64 (images + 1,).
+
+    ``clean`` deletes punctuation, as the recipe does.
+    """
     texts: list[str] = []
     offsets = [0]
     for index in range(len(split)):
         texts.extend(clean_caption(text) if clean else text for text in split.captions(index))
         offsets.append(len(texts))
-    return CaptionTokens(tokenizer.encode(texts), np.asarray(offsets, dtype=np.int64))
+    return texts, np.asarray(offsets, dtype=np.int64)
 
 
 @dataclass(frozen=True)
