@@ -75,10 +75,8 @@ def _by_name(wanted: Wanted, changes: Sequence[str]) -> Suite:
     dataset = {"name": "flickr8k", "clean_captions": False}
     if model["weights"] is None:
         raise UsageError(f"--model {name}: there are no published weights for it; name trained ones with --weights")
-    return suite_of(_as_file("--model", {"name": "predict", "model": model, "dataset": dataset, **_EVALUATES}), changes)
-
-
-_EVALUATES: Mapping[str, Any] = {"train": {"epochs": 0}}
+    data = {"name": "predict", "model": model, "dataset": dataset, "train": {"epochs": 0}}
+    return suite_of(_as_file("--model", data), changes)
 
 
 def _as_file(name: str, data: Mapping[str, Any]) -> YamlFile:
@@ -108,9 +106,8 @@ def _of_run(wanted: Wanted, changes: Sequence[str]) -> Chosen:
     path = checkpoint.folder / checkpoints.STATE
     case = _only(suite_of(_as_file(str(path), data), changes))
     if case.engine != identity.get("engine"):
-        raise UsageError(
-            f"--engine {case.engine}: the run's checkpoint is one of engine {identity.get('engine')}, which alone reads it"
-        )
+        saved = f"the run's checkpoint is one of engine {identity.get('engine')}"
+        raise UsageError(f"--engine {case.engine}: {saved}, which alone can read it")
     return Chosen(case, checkpoint)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from clipbench.runs.runner import list_missing
 from clipbench.suites.fetch_command import fetch_command
 from clipbench.suites.plan import ModelPlan, plan_model
 from clipbench.training.batches import worker_count
+from clipbench.training.encoding import FeatureEncoder
 from clipbench.training.hardware import Hardware
 from clipbench.training.stop import StopRequest
 
@@ -66,13 +68,9 @@ class Encoder:
         """
         before = self.tokenizer.truncated
         cleaned = map(clean_caption, texts) if self.case.dataset.clean_captions else texts
-        tokens = self.tokenizer.encode(list(cleaned))
-        # Texts of like length share a batch: a batch is as long as its longest.
-        order = np.argsort((tokens != 0).sum(axis=1), kind="stable")
-        features = []
-        for batch in self._batches("texts", order, self.case.eval.text_batch):
-            features.append(self.learner.encode_texts(tokens[batch]))
-        return self.learner.gather(features)[np.argsort(order)], self.tokenizer.truncated - before
+        features = self._features.texts(self.learner, self.tokenizer.encode(list(cleaned)))
+        assert features is not None  # there is one rank
+        return features, self.tokenizer.truncated - before
 
     def pictures(self, source: PictureSource) -> tuple[np.ndarray, dict[int, str]]:
         """Return the features of pictures, float32 (n, d), and why some could not be read, by index.
@@ -80,25 +78,27 @@ class Encoder:
         Features of such a picture mean nothing.
         """
         workers = worker_count(self.case.train.workers) if len(source) > FEW else 0
-        batches = self._batches("images", np.arange(len(source)), self.case.eval.image_batch)
         loader = self.hardware.engine.loader(PictureFetch(source, self.plan.config), workers, self.hardware.device)
-        features, problems, done = [], dict[int, str](), 0
+        reasons: list[str] = []
+
+        def pixels(batches: Sequence[np.ndarray]) -> Iterator[Any]:
+            for batch, why in loader.batches([batch.tolist() for batch in batches]):
+                reasons.extend(map(reason_of, np.asarray(why)))
+                yield batch
+
         try:
-            for pixels, reasons in loader.batches([batch.tolist() for batch in batches]):
-                features.append(self.learner.encode_images(pixels))
-                for index, reason in enumerate(map(reason_of, np.asarray(reasons)), done):
-                    if reason:
-                        problems[index] = reason
-                done += len(pixels)
-                self.reporter.tell("images", "", done, len(source))
+            features = self._features.images(self.learner, len(source), pixels)
         finally:
             loader.close()
-        return self.learner.gather(features), problems
+        assert features is not None  # there is one rank
+        return features, {index: why for index, why in enumerate(reasons) if why}
 
-    def _batches(self, stage: events.Stage, indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
-        for start in range(0, len(indices), size):
-            self.reporter.tell(stage, "", start, len(indices))
-            yield indices[start : start + size]
+    @property
+    def _features(self) -> FeatureEncoder:
+        def tell(stage: Literal["images", "texts"], done: int, total: int) -> None:
+            self.reporter.tell(stage, "", done, total)
+
+        return FeatureEncoder(self.hardware, self.case.eval, tell)
 
 
 @contextmanager

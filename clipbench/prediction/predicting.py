@@ -12,7 +12,7 @@ from clipbench.prediction.choosing import Wanted, choose
 from clipbench.prediction.encoder import ModelUsed, Tell, open_encoder
 from clipbench.prediction.pictures import find_pictures
 from clipbench.prediction.texts import gather_texts
-from clipbench.training.retrieval import Floats, cosines
+from clipbench.training.retrieval import Floats, normalised
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,7 +45,7 @@ class Predictions:
     """The predictions in the order of the pictures; iterating gives them.
 
     ``problems`` name what could not be read and was left out. Of the texts, ``cut`` were cut to the model's context,
-    ``blank`` and ``repeated`` ones were left out; ``others`` are the files of folders that are not called like pictures.
+    ``blank`` and ``repeated`` ones left out; so were ``others``, files in folders that are not called like pictures.
     """
 
     model: ModelUsed
@@ -84,10 +84,11 @@ def predict(
         scale = encoder.learner.logit_scale()
         used = encoder.used
     kept = [index for index in range(len(pictures)) if index not in unreadable]
-    scores = cosines(image_features[kept], text_features)
+    images = normalised(image_features[kept], "image", np.float64)
+    candidates = normalised(text_features, "text", np.float64)
     predictions = [
-        Prediction(pictures.name(index), _best_first(given.texts, row, probabilities(row, scale), top))
-        for index, row in zip(kept, scores, strict=True)
+        Prediction(pictures.name(index), _best_first(given.texts, candidates @ image, scale, top))
+        for index, image in zip(kept, images, strict=True)
     ]
     problems = (*pictures.problems, *(f"{pictures.name(index)}: {why}" for index, why in unreadable.items()))
     left_out = (given.blank, given.repeated, pictures.others)
@@ -95,14 +96,14 @@ def predict(
 
 
 def probabilities(cosines: Floats, logit_scale: float) -> Floats:
-    """Return the softmax, over the last axis, of exp(``logit_scale``) x cosine, in float64. Source: openai/CLIP."""
-    logits = np.exp(logit_scale) * cosines.astype(np.float64)
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)  # type: ignore[no-any-return]
+    """Return the softmax of exp(``logit_scale``) x cosine. Source: openai/CLIP."""
+    logits = np.exp(logit_scale) * cosines
+    shares = np.exp(logits - logits.max())
+    normalised_shares: Floats = shares / shares.sum()
+    return normalised_shares
 
 
-def _best_first(
-    texts: tuple[str, ...], cosines: Floats, probabilities: Floats, top: int | None
-) -> tuple[TextScore, ...]:
+def _best_first(texts: tuple[str, ...], cosines: Floats, logit_scale: float, top: int | None) -> tuple[TextScore, ...]:
+    shares = probabilities(cosines, logit_scale)
     order = np.argsort(-cosines, kind="stable")[:top]
-    return tuple(TextScore(texts[i], float(probabilities[i]), float(cosines[i])) for i in order)
+    return tuple(TextScore(texts[i], float(shares[i]), float(cosines[i])) for i in order)

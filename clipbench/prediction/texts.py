@@ -41,6 +41,7 @@ def _lines(path: Path) -> list[str]:
             raise UsageError(f"{path}: larger than {MAX_BYTES:,} bytes; expected texts, one a line")
         return path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); expected texts, one a line") from None
+        why = f"not UTF-8 ({error.reason} at byte {error.start})"
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); expected texts, one a line") from None
+        why = f"cannot be read ({error.strerror})"
+    raise UsageError(f"{path}: {why}; expected texts, one a line")
