@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # loader processes import this module and need none of these
 
 _SUFFIXES = tuple(ending for endings in PICTURE_SUFFIXES.values() for ending in endings)
 # Bytes in which a fetch says why a picture cannot be read; arrays of one shape go through shared memory.
-_REASON_BYTES = 480
+_REASON_BYTES = 960
 
 
 class PictureSource(Protocol):

@@ -160,7 +160,7 @@ def _split(case: Case, registry: Registry, name: SplitName) -> _Corpus:
     split: Split = plan.dataset.train() if name == "train" else plan.dataset.val()
     check_split(split, f"dataset '{case.dataset.name}': split {name}")
     captions, offsets = read_captions(split, clean=False)
-    return _Corpus(split, lambda index: f"picture {index} of {split.fingerprint.split}", captions, offsets)
+    return _Corpus(split, lambda index: f"picture {index} of {name}", captions, offsets)
 
 
 def _check(queries: Queries, corpus: _Corpus, by_text: bool, by_picture: bool) -> None:

@@ -30,7 +30,7 @@ def gather_texts(texts: Iterable[str], files: Iterable[Path] = ()) -> Texts:
     known = [text for text in given if text]
     kept = tuple(dict.fromkeys(known))
     if not kept:
-        blank = f"; the {len(given)} given are blank" if given else ""
+        blank = "; all that were given are blank" if given else ""
         raise UsageError(f"no texts{blank}; give one with --text, or a file with one a line with --texts")
     return Texts(kept, len(given) - len(known), len(known) - len(kept))
 
