@@ -129,7 +129,7 @@ class Measurement:
 class LearnerJob:
     """Everything an engine needs to build a Learner; ``weights`` None means OpenAI's initialisation from ``seed``.
 
-    ``device`` is selected, seeded and tuned; ``tuning`` is what its ``tune`` returned. ``cache`` is the user's folder
+    ``device`` is selected and tuned; ``tuning`` is what its ``tune`` returned. ``cache`` is the user's folder
     for what can be made again: an engine may keep there, in a folder of its name, what it has compiled.
     """
 

@@ -77,7 +77,7 @@ class Device(Protocol):
     """All that the core asks of an accelerator; nothing outside a device plugin tests for a device's name.
 
     A device belongs to an engine, which may ask more of it: for torch see ``clipbench_torch.device.TorchDevice``.
-    The core calls ``select``, ``seed`` and ``tune``, in this order, before a learner is built.
+    The core calls ``select`` and ``tune``, in this order, before a learner is built.
     """
 
     name: str
@@ -93,9 +93,6 @@ class Device(Protocol):
 
     def select(self, local_rank: int) -> None:
         """Make device ``local_rank`` this process's own."""
-
-    def seed(self, seed: int) -> None:
-        """Seed the framework's generators, the device's included."""
 
     def tune(self, earlier: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """Turn on what is fast and exact here (attention kernels, product back ends); return what was turned on.
@@ -231,7 +228,7 @@ class Engine(Protocol):
         Called after ``device.select`` and before ``learner``, where there are several ranks.
         """
 
-    def probe(self, device: Device, precision: data.Precision, local_rank: int) -> Sequence[data.Probe]:
+    def probe(self, device: Device, precision: data.Precision) -> Sequence[data.Probe]:
         """Test, before anything is timed, whether the device computes and waits as it says.
 
         Called after ``device.select`` and ``device.tune``.

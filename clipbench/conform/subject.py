@@ -82,10 +82,9 @@ class Subject:
 
     @cached_property
     def device(self) -> Device:
-        """Return the device, selected, seeded and tuned; raise NotReadyError if it cannot be used here."""
+        """Return the device, selected and tuned; raise NotReadyError if it cannot be used here."""
         device = self.unselected_device()
         device.select(0)
-        device.seed(0)
         device.tune()
         return device
 

@@ -111,7 +111,6 @@ def open_device(rank: Rank) -> Hardware:
     precision = pick_precision(device, case.precision)
     reporter.tell("device", device.name)
     device.select(world.local_rank)
-    device.seed(case.seed + world.rank)
     tuning = tune(engine, device, rank.job.tuning)
     info = device.info()
     section = {"requested": case.device, "kind": device.name, "world_size": case.world_size, "precision": precision}
@@ -125,7 +124,7 @@ def open_device(rank: Rank) -> Hardware:
         reporter.joined(group)
     hosts = tuple(gather_values(group, socket.gethostname()))
     reporter.tell("probes", device.name)
-    probes = tuple(engine.probe(device, precision, world.local_rank))
+    probes = tuple(engine.probe(device, precision))
     reporter.emit(events.DeviceProbed(probes))
     peak_flops, unreliable = device.peak_flops(precision), check_probes(probes, device.name)
     telemetry = start_sampler(rank.registry, device.name, world.local_rank)

@@ -90,7 +90,7 @@ def test_calls_go_through_the_door_and_other_plugins_get_the_object_itself():
         def problem(self):
             raise SystemExit(0)
 
-        def probe(self, device, precision, local_rank):
+        def probe(self, device, precision):
             return [] if device is self else None
 
         def launcher(self, world_size, report):
