@@ -10,6 +10,7 @@ import numpy as np
 
 from clipbench.clip.captions import clean_caption
 from clipbench.clip.transforms import Augment, eval_transform, train_transform
+from clipbench.errors import UsageError
 from clipbench.results.environment import usable_cores
 from clipbench.training.sampling import Stream, draw_caption, rng
 
@@ -45,8 +46,13 @@ class CaptionTokens:
 
 
 def tokenise(split: Split, tokenizer: Tokenizer, clean: bool) -> CaptionTokens:
-    """Return every caption of ``split`` as tokens; ``clean`` deletes punctuation first, as the recipe does."""
+    """Return every caption of a training split as tokens; ``clean`` deletes punctuation first, as the recipe does.
+
+    Raises UsageError where there is none.
+    """
     texts, offsets = read_captions(split, clean)
+    if not texts:
+        raise UsageError("train.epochs: the dataset has no captions to learn from; only evaluate: train.epochs=0")
     return CaptionTokens(tokenizer.encode(texts), offsets)
 
 

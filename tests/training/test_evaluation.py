@@ -1,4 +1,4 @@
-"""Evaluation by several ranks is evaluation by one, to the last query; images are transformed once, whatever is asked."""
+"""Evaluation by several ranks is evaluation by one, to the last query; images are transformed once for all."""
 
 import threading
 from dataclasses import replace
@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clipbench.api import Classes, EvaluatedSplit, EvaluationSpec, Measurement, World
+from clipbench.api import Classes, EvaluatedSplit, EvaluationSpec, World
 from clipbench.errors import CaseFailedError
 from clipbench.training import encoding
 from clipbench.training.batches import CaptionTokens
-from clipbench.training.collectives import SingleRank
 from clipbench.training.classification import Classification
+from clipbench.training.collectives import SingleRank
 from clipbench.training.evaluation import Asked, Evaluator, check_not_collapsed
 from clipbench.training.image_cache import ImageCache
 from clipbench.training.retrieval import Retrieval, contrastive_loss
