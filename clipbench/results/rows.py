@@ -1,17 +1,18 @@
 """Results as rows of a table: one for each case, epoch or query. Rows come one by one, whatever results come from."""
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
-from clipbench.api import EpochRecord, QueryRanks, Result, leaves, to_plain, value_at
+from clipbench.api import EpochRecord, Result, leaves, to_plain, value_at
 
 Row = dict[str, str | int | float | bool | None]
 RowKind = Literal["case", "epoch", "query"]
 ROW_KINDS: tuple[RowKind, ...] = get_args(RowKind)
 
-# Fields of an epoch that are no columns: lists, why a value is missing, and recalls, which have names of their own.
-_NOT_COLUMNS = ("windows", "per_rank", "reasons", "recall")
+# Fields of an epoch that are no columns: lists, why a value is missing, and metrics, which have names of their own.
+_NOT_COLUMNS = ("windows", "per_rank", "reasons", "recall", "metrics")
 
 
 def rows_of(results: Iterable[Result], kind: RowKind) -> Iterator[Row]:
@@ -72,7 +73,8 @@ def _epochs(result: Result) -> Iterator[Row]:
     """Yield a row for each epoch: every single figure of its record, nested ones by their dotted path."""
     run = _run(result)
     for record in result.epochs:
-        yield {**run, **_figures(record), **(record.recall or {})}
+        metrics = {name: metric.value for name, metric in record.metrics.items()}
+        yield {**run, **_figures(record), **(record.recall or {}), **metrics}
 
 
 def _figures(record: EpochRecord) -> Row:
@@ -84,19 +86,23 @@ def _figures(record: EpochRecord) -> Row:
 
 
 def _queries(result: Result) -> Iterator[Row]:
-    """Yield a row for each query: its side, its number, the image that it belongs to, the rank of the right answer."""
-    ranks, run = result.query_ranks, _run(result)
-    if ranks is None:
+    """Yield a row for each query of the last evaluation: by what it was evaluated, its number, what was kept of it.
+
+    Of retrieval: the side, the image that the query belongs to, and the rank, from 0, of the right answer.
+    """
+    ranks, others, run = result.query_ranks, result.per_query, _run(result)
+    if ranks is not None:
+        common = {**run, "epoch": ranks.epoch, "evaluation": "retrieval"}
+        for query, rank in enumerate(ranks.text):
+            yield {**common, "query": query, "side": "text", "image": query, "rank": rank}
+        for query, (rank, image) in enumerate(itertools.zip_longest(ranks.image, ranks.image_of_text)):
+            yield {**common, "query": query, "side": "image", "image": image, "rank": rank}
+    if others is None:
         return
-    for side, query, image, rank in _ranks(ranks):
-        yield {**run, "epoch": ranks.epoch, "side": side, "query": query, "image": image, "rank": rank}
-
-
-def _ranks(ranks: QueryRanks) -> Iterator[tuple[str, int, int | None, int]]:
-    for index, rank in enumerate(ranks.text):
-        yield "text", index, index, rank
-    for index, rank in enumerate(ranks.image):
-        yield "image", index, ranks.image_of_text[index] if ranks.image_of_text else None, rank
+    for evaluation, columns in others.values.items():
+        for query, values in enumerate(itertools.zip_longest(*columns.values())):
+            kept = dict(zip(columns, values, strict=True))
+            yield {**run, "epoch": others.epoch, "evaluation": evaluation, "query": query, **kept}
 
 
 def _single(value: Any) -> Any:  # noqa: ANN401

@@ -9,6 +9,7 @@ import pandas
 import pytest
 from click.testing import CliRunner
 
+from clipbench.api.result import Metric, PerQuery
 from clipbench.cli import main
 from clipbench.files import rows_file
 from clipbench.results.result import write_result
@@ -56,6 +57,18 @@ def test_an_epoch_has_every_figure_of_its_record_by_name(results):
         assert row[name] == getattr(record, name)
     assert row["text_recall@1"] == record.recall["text_recall@1"]
     assert row["step_seconds.p95"] == record.step_seconds["p95"] and row["seconds.train"] == record.seconds.train
+
+
+def test_what_other_evaluations_measure_and_keep_is_there(results):
+    """A classification's accuracy is a column of its epoch, the rank of each picture's class a row."""
+    result = replace(
+        changed(results[0], "epochs.1.metrics", {"acc1": Metric(50.0, "percent", "higher")}),
+        per_query=PerQuery(2, {"classification": {"rank": [0, 3], "label": [1, 0]}}),
+    )
+    assert [row.get("acc1") for row in rows_of([result], "epoch")] == [None, 50.0]
+    *_, first, last = rows_of([result], "query")
+    assert (first["evaluation"], first["query"], first["rank"], first["label"]) == ("classification", 0, 0, 1)
+    assert (last["query"], last["rank"], last["label"], last["epoch"]) == (1, 3, 0, 2)
 
 
 def test_rows_of_endless_results_come_one_by_one(results):
