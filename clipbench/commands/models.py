@@ -18,7 +18,9 @@ FILE = click.Path(path_type=Path)
 TEXT = repeatable("--text", "texts", metavar="TEXT", help="A text. Repeatable.")
 TEXT_FILES = repeatable("--texts", "files", type=FILE, metavar="FILE", help="A file of texts, one a line. Repeatable.")
 MODEL_OPTIONS = (
-    click.option("--suite", shell_complete=suite_names, help="Model, weights and dataset of this suite."),
+    click.option(
+        "--suite", metavar="SUITE", shell_complete=suite_names, help="Model, weights and dataset of this suite."
+    ),
     click.option("--run", metavar="RUN", help="What a run has learnt: its id, its result, its folder or a checkpoint."),
     click.option("--results", type=click.Path(path_type=Path), default=Path("results"), help="Where --run finds ids."),
     click.option("--model", metavar="NAME", help="Model (see clipbench list models)."),

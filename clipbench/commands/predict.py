@@ -33,7 +33,7 @@ def predict(
 
     \b
     Examples:
-      clipbench predict photo.jpg --text "a photo of a dog" --text "a photo of a cat"
+      clipbench predict photo.jpg --text "a dog" --text "a cat" --text "a car"
       clipbench predict photos --texts names.txt --top 5 --run results/RUN_ID.json
     """
     from clipbench.api.text import printable_data

@@ -31,7 +31,7 @@ def retrieve(
     form: str,
     **rest: Any,  # noqa: ANN401
 ) -> int:
-    """Find the best pictures for a text and the best captions for a picture.
+    """Find pictures for a text, and captions for a picture.
 
     Searched is a split of the dataset of the suite or run, or what --pictures and --captions name. The captions that
     belong to a picture of the split are marked.
