@@ -131,7 +131,7 @@ class Loader(Protocol):
         """Yield one batch for each list of keys, in order: what ``fetch`` gives, stacked along a new first axis."""
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers; a second call does nothing."""
 
 
 class Learner(Protocol):

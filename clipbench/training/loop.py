@@ -125,6 +125,8 @@ class Loop:
                 barrier(group)
                 timer.restart()
         self.hardware.telemetry.end()
+        if self.state.steps_done >= (self.plan.steps or 0):
+            self.loader.close()  # its memory is free for the evaluation
         progress.seconds = time.perf_counter() - self._epoch_started
         self.checkpointer.check_parameters(learner, f" after epoch {epoch + 1}")
 
