@@ -25,7 +25,7 @@ from clipbench.runs.job import Checks, Job
 from clipbench.runs.reporter import Reporter
 from clipbench.runs.runner import list_missing
 from clipbench.suites.fetch_command import fetch_command
-from clipbench.suites.plan import ModelPlan, plan_model
+from clipbench.suites.plan import ModelPlan, plan_model, published_warnings
 from clipbench.training.batches import worker_count
 from clipbench.training.encoding import FeatureEncoder
 from clipbench.training.hardware import Hardware
@@ -139,8 +139,10 @@ def _device_of(plan: ModelPlan, registry: Registry, tell: Tell) -> str:
             tell(events.Notice(f"warning: {warning}"))
         found = find_device(registry, plan.case.engine, choice.device)
         missing += [choices.complete(found)] if isinstance(found, Missing) else []
-    if not missing:
+    if not missing and plan.weights:
         tell(events.Progress("weights"))
+        for warning in published_warnings(plan.weights):
+            tell(events.Notice(f"warning: {warning}"))
         missing += filter(None, (unfitting(registry, check) for check in weights_checks([plan])))
     if missing:
         raise NotReadyError(list_missing(missing, fetch_command([plan])))

@@ -77,8 +77,8 @@ def predict(
 
     A picture that cannot be read is named in ``problems``, and the rest is done.
     """
-    chosen, given, pictures = choose(wanted), gather_texts(texts, files), find_pictures(places)
-    with open_encoder(chosen, registry, tell) as encoder:
+    given, pictures = gather_texts(texts, files), find_pictures(places)
+    with open_encoder(choose(wanted), registry, tell) as encoder:
         text_features, cut = encoder.texts(given.texts)
         image_features, unreadable = encoder.pictures(pictures)
         scale = encoder.learner.logit_scale()

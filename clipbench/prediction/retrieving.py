@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from clipbench.api import Case, Split, UsageError
+from clipbench.api import Case, Split, UsageError, events
 from clipbench.api.guarded import check_split
 from clipbench.api.registry import Registry
 from clipbench.errors import NotReadyError
@@ -130,7 +130,7 @@ def retrieve(
     if not (texts.texts or len(pictures) or queries.indices):
         raise UsageError("nothing to search by; give --text, --texts, --image or --index")
     in_files = searched.pictures or searched.captions
-    corpus = _files(searched) if in_files else _split(chosen.case, registry, searched.split)
+    corpus = _files(searched) if in_files else _split(chosen.case, registry, searched.split, tell)
     _check(queries, corpus, bool(texts.texts), bool(len(pictures) or queries.indices))
     with open_encoder(chosen, registry, tell) as encoder:
         search = _Search(encoder, corpus, top)
@@ -147,7 +147,7 @@ def _files(searched: Searched) -> _Corpus:
     return _Corpus(pictures, pictures.name, captions, problems=pictures.problems)
 
 
-def _split(case: Case, registry: Registry, name: SplitName) -> _Corpus:
+def _split(case: Case, registry: Registry, name: SplitName, tell: Tell) -> _Corpus:
     """Return the pictures and captions of a split of the case's dataset; raise NotReadyError where it is not there."""
     if name == "train" and not case.train.epochs:
         raise UsageError("--split train: the suite trains nothing; search another file: --set dataset.val=FILE")
@@ -156,6 +156,9 @@ def _split(case: Case, registry: Registry, name: SplitName) -> _Corpus:
     plan = make_plan(replace(case, train=train, numerics=None, model=replace(case.model, weights=None)), registry)
     if plan.missing:
         raise NotReadyError(list_missing(plan.missing, fetch_command([plan])))
+    for warning in plan.warnings:
+        tell(events.Notice(f"warning: {warning}"))
+    tell(events.Progress("pictures", case.dataset.name))
     plan.dataset.prepare()
     split: Split = plan.dataset.train() if name == "train" else plan.dataset.val()
     check_split(split, f"dataset '{case.dataset.name}': split {name}")

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clipbench.api import events
+from clipbench.api.text import printable
 from clipbench.prediction.encoder import ModelUsed
 from clipbench.prediction.predicting import Predictions
 from clipbench.prediction.retrieving import Answer, Answers, Hit
@@ -29,11 +30,11 @@ class Working:
         now = time.monotonic()
         match event:
             case events.Notice(text):
-                print(text, file=sys.stderr, flush=True)
+                print(printable(text, lines=True), file=sys.stderr, flush=True)
             case events.Progress(stage, _subject, done, total) if now - self._last >= QUIET_SECONDS:
                 self._last = now
                 words = f"{STAGES[stage]}, {done:,} of {total:,}" if stage in STAGES else doing(event)
-                print(words, file=sys.stderr, flush=True)
+                print(printable(words), file=sys.stderr, flush=True)
 
 
 def print_predictions(found: Predictions) -> None:

@@ -106,7 +106,7 @@ def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
         train_images=train_images,
         val_images=val_images,
         learning_rates=tuple(rates),
-        warnings=() if checked or train_images is None else _warnings(dataset, model.weights),
+        warnings=() if checked or train_images is None else (*dataset.warnings(), *published_warnings(model.weights)),
     )
 
 
@@ -246,11 +246,10 @@ def _find_weights(case: Case, root: Path) -> _Located:
     return _locate(names, root, f"weights {name} for {case.model.name}", source, required, fetch, find_weight_file)
 
 
-def _warnings(dataset: Dataset, weights: Path | None) -> tuple[str, ...]:
-    """Return what is odd about the data, and about weights that are called like published ones and are others."""
-    warnings = tuple(dataset.warnings())
+def published_warnings(weights: Path | None) -> tuple[str, ...]:
+    """Return a warning for weights that are called like published ones and are others."""
     # Hashed only where the name makes a claim: it takes a second.
     if weights is None or weights.name not in {file for _, file, _ in PUBLISHED}:
-        return warnings
+        return ()
     warning = published_warning(weights.name, sha256_of(weights))
-    return (*warnings, warning) if warning else warnings
+    return (warning,) if warning else ()
