@@ -15,13 +15,13 @@ from clipbench.prediction.predicting import Predictions
 from clipbench.prediction.retrieving import Answer, Answers, Hit
 from clipbench.report.doing import doing
 
-# What takes less is not worth a line.
-QUIET_SECONDS = 2.0
+# What takes less than that is not worth a line.
+QUIET_SECONDS = 5.0
 STAGES = {"images": "encoding pictures", "texts": "encoding texts"}
 
 
 class Working:
-    """Says on standard error what is being done: where that takes more than two seconds, a line every two."""
+    """Says on standard error what is being done: where it takes long, a line every five seconds."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -38,31 +38,25 @@ class Working:
 
 
 def print_predictions(found: Predictions) -> None:
-    """Print a row for each picture and text, and what computed them."""
-    table = _table()
-    for name, justify in (("picture", "left"), ("probability", "right"), ("cosine", "right"), ("text", "left")):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    """Print a block for each picture, a row for each text, and what computed them."""
     for prediction in found:
-        for place, score in enumerate(prediction.texts):
-            name = "" if place else prediction.picture
-            share = Text(f"{score.probability:.2%}", "" if place else "bold")
-            table.add_row(Text(name), share, f"{score.cosine:.4f}", Text(score.text))
-    _print(table, found.model)
+        table = _table("probability", "cosine", prediction.picture)
+        for score in prediction.texts:
+            table.add_row(f"{score.probability:.2%}", f"{score.cosine:.4f}", Text(score.text))
+        _print(table, Text())
+    _print(_what_computed(found.model))
 
 
 def print_answers(found: Answers) -> None:
     """Print a block for each query: what it found, the best first, a picture's own captions marked."""
     for answer in found.answers:
-        table = _table()
-        table.add_column("cosine", justify="right")
-        table.add_column(
-            f"{'captions' if answer.kind == 'picture' else 'pictures'} for {answer.query}", overflow="fold"
-        )
+        what = "captions" if answer.kind == "picture" else "pictures"
+        table = _table("cosine", f"{what} for {answer.query}")
         for hit in answer.hits:
             table.add_row(f"{hit.cosine:.4f}", _hit(answer, hit))
-        Console(highlight=False).print(table, crop=False)
-        print()
-    _print(Text(f"searched {found.pictures:,} pictures and {found.captions:,} captions", "dim"), found.model)
+        _print(table, Text())
+    searched = f"searched {found.pictures:,} pictures and {found.captions:,} captions"
+    _print(Text(searched, "dim"), _what_computed(found.model))
 
 
 def _hit(answer: Answer, hit: Hit) -> Text:
@@ -71,15 +65,25 @@ def _hit(answer: Answer, hit: Hit) -> Text:
     return Text(hit.found, "bold" if hit.is_own else "").append("  (its own)" if hit.is_own else "")
 
 
-def _table() -> Table:
-    return Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+def _table(*columns: str) -> Table:
+    """Return a table of figures, and of texts in the last column."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    *figures, texts = columns
+    for name in figures:
+        table.add_column(name, justify="right", header_style="dim")
+    table.add_column(Text(texts), overflow="fold", header_style="bold")
+    return table
 
 
-def _print(shown: Table | Text, model: ModelUsed) -> None:
-    where = f"{model.name} with {model.weights} on {model.device} ({model.device_name}), {model.precision}"
+def _what_computed(model: ModelUsed) -> Text:
+    words = f"{model.name} with {model.weights} on {model.device} ({model.device_name}), {model.precision}"
+    return Text(words, "dim", overflow="fold")
+
+
+def _print(*shown: Table | Text) -> None:
     console = Console(highlight=False)
-    console.print(shown, crop=False)
-    console.print(Text(where, "dim", overflow="fold"))
+    for one in shown:
+        console.print(one, crop=False)
 
 
 def left_out(found: Predictions | Answers) -> Sequence[str]:

@@ -75,7 +75,7 @@ def test_what_a_run_has_learnt_is_named_in_four_ways(named, run, learnt, tmp_pat
     assert data["model"]["weights"].endswith(checkpoint.name) and data["model"]["device"] == "abacus"
 
 
-def test_a_table_has_a_row_for_each_text_of_each_picture(run, tmp_path, command):
+def test_a_table_for_each_picture_has_a_row_for_each_text(run, tmp_path, command):
     for name in ("one.png", "two.png"):
         flat(tmp_path / name, "red", "red")
     done = command("predict", tmp_path, *asked(TEXTS), "--run", run, "--top", "2", "--device", "paper")
