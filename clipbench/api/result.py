@@ -190,7 +190,7 @@ class DatasetUsed:
 
 @dataclass(frozen=True)
 class WeightsUsed:
-    """Where the initial weights come from: a file's name and hash, or ``random``; ``published`` names OpenAI's file."""
+    """Where the initial weights come from: a file's name and hash, or ``random``; ``published`` is a published name."""
 
     source: str
     sha256: str | None

@@ -38,7 +38,7 @@ def retrieve(
 
     \b
     Examples:
-      clipbench retrieve --suite flickr8k_zeroshot --text "two dogs play in snow"
+      clipbench retrieve --text "two dogs play" --model clip-vit-b32
       clipbench retrieve --run RUN_ID --index 0
       clipbench retrieve --pictures photos --text "a red car"
     """

@@ -11,7 +11,7 @@ from typing import Any
 from clipbench.api import Case, Dataset, DatasetRequest, Missing, ModelSpec, UsageError
 from clipbench.api.registry import Registry
 from clipbench.clip.config import OPENAI_VOCABULARY, ClipConfig
-from clipbench.clip.openai_weights import FETCHED, PUBLISHED, archive_name, published_warning
+from clipbench.clip.openai_weights import FETCHED, archive_name, claims_to_be_published, published_warning
 from clipbench.errors import PluginError
 from clipbench.files.hashing import sha256_of
 from clipbench.suites.schedule import learning_rates
@@ -249,7 +249,7 @@ def _find_weights(case: Case, root: Path) -> _Located:
 def published_warnings(weights: Path | None) -> tuple[str, ...]:
     """Return a warning for weights that are called like published ones and are others."""
     # Hashed only where the name makes a claim: it takes a second.
-    if weights is None or weights.name not in {file for _, file, _ in PUBLISHED}:
+    if weights is None or not claims_to_be_published(weights.name):
         return ()
     warning = published_warning(weights.name, sha256_of(weights))
     return (warning,) if warning else ()

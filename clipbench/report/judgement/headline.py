@@ -6,7 +6,7 @@ from clipbench.compare.verdicts import WORST_FIRST, Comparison, Judgement, Numer
 from clipbench.report.judgement import wording
 from clipbench.report.metric_words import metric_words
 from clipbench.report.quantity import amount
-from clipbench.results.metrics import BEST_METRIC, RECALL_NAMES, THROUGHPUT
+from clipbench.results.metrics import ACCURACY_NAMES, BEST_METRIC, RECALL_NAMES, THROUGHPUT
 
 VERBS = {"fail": "fail", "inconclusive": "are inconclusive", "better": "are better", "warn": "are a warning"}
 
@@ -60,14 +60,16 @@ def _verb(label: str, count: int) -> str:
 
 def _weight(verdict: Verdict) -> tuple[bool, float, bool, float]:
     """Return what sorts: a figure before none, what takes most runs to decide, recall and throughput, how far off."""
-    aim = verdict.metric in RECALL_NAMES or verdict.metric == THROUGHPUT
+    aim = verdict.metric in (*RECALL_NAMES, *ACCURACY_NAMES, THROUGHPUT)
     difference, tolerance = abs(verdict.difference or 0.0), verdict.tolerance or 0.0
     return verdict.value is not None, verdict.runs_needed or 0.0, aim, difference / max(tolerance, 1e-12)
 
 
 def _passes(verdicts: Sequence[Verdict]) -> str:
     gated = [verdict for verdict in verdicts if verdict.status == "pass"]
-    known = [v for name in (BEST_METRIC, THROUGHPUT) for v in verdicts if v.metric == name and v.value is not None]
+    measured = {verdict.metric: verdict for verdict in verdicts if verdict.value is not None}
+    best = BEST_METRIC if BEST_METRIC in measured else ACCURACY_NAMES[0]
+    known = [measured[name] for name in (best, THROUGHPUT) if name in measured]
     if all(isinstance(verdict.evidence, NumericsSteps) for verdict in gated):
         known = gated  # recall and throughput have not decided
     values = ", ".join(f"{metric_words(verdict.metric)} {amount(verdict.value, verdict.unit)}" for verdict in known)

@@ -116,7 +116,7 @@ class Photographs:
                 f"{self.what} {Path(name).name}",
                 str(locate(self._request.root, name)),
                 collection.source,
-                collection.fetch,
+                collection.fetch or collection.fetch_lists,
             )
             for name, split in splits.items()
             if split is None

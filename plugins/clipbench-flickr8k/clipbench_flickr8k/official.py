@@ -41,7 +41,7 @@ class Collection:
 
     ``folders`` are where its images are looked for, relative to the data root. ``most_captions`` is how many captions
     of an image are used. ``source`` says where it comes from and how a data root may look, ``fetch`` what
-    ``clipbench fetch`` calls it.
+    ``clipbench fetch`` calls it, ``fetch_lists`` what it calls the annotation files where it has no images.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Collection:
     source: str
     most_captions: int | None = None
     fetch: str = ""
+    fetch_lists: str = ""
 
     def official(self, stem: str) -> OfficialSplit | None:
         """Return the official split that a name means: train, val, dev, test, or one of these after a prefix."""
@@ -156,9 +157,11 @@ def flickr30k() -> Collection:
         "Flickr30k",
         _sized_splits("flickr30k", train=29_000, dev=1_014, test=1_000),
         ("flickr30k-images", "flickr30k_images", "flickr30k_images/flickr30k_images", "Images", "images", "."),
-        "dataset_flickr30k.json of Karpathy's caption_datasets.zip with the photographs in flickr30k-images/, on "
-        "application to the publisher; point at the folder with CLIPBENCH_DATA or --set dataset.root=FOLDER",
+        "dataset_flickr30k.json of Karpathy's caption_datasets.zip (`clipbench fetch karpathy-splits`) with the "
+        "photographs in flickr30k-images/, on application to the publisher; point at the folder with CLIPBENCH_DATA or "
+        "--set dataset.root=FOLDER",
         most_captions=5,
+        fetch_lists="karpathy-splits",
     )
 
 
@@ -170,9 +173,11 @@ def coco() -> Collection:
         "COCO",
         _sized_splits("coco", train=113_287, dev=5_000, test=5_000),
         (".", "images", "coco", "Images"),
-        "dataset_coco.json of Karpathy's caption_datasets.zip with train2014/ and val2014/ of COCO; point at the "
-        "folder with CLIPBENCH_DATA or --set dataset.root=FOLDER",
+        "dataset_coco.json of Karpathy's caption_datasets.zip (`clipbench fetch karpathy-splits`) with train2014/ and "
+        "val2014/ of COCO, from cocodataset.org (the test split needs val2014/ alone); point at the folder with "
+        "CLIPBENCH_DATA or --set dataset.root=FOLDER",
         most_captions=5,
+        fetch_lists="karpathy-splits",
     )
 
 

@@ -296,6 +296,10 @@ def test_published_weights_are_known_by_their_hash():
         assert published_warning(file, sha256) is None and len(sha256) == 64
         assert model in published_warning(file, "0" * 64)
     assert published_warning("ViT-B-16-OpenAI.pth", "0" * 64) is None
+    # open_clip writes the first digits of the hash into the name.
+    name, laion = "vit_b_16-laion400m_e32-55e67d44.pt", "55e67d44" + "0" * 56
+    assert published_name(laion) == "open_clip ViT-B-16 laion400m_e32" and published_warning(name, laion) is None
+    assert "open_clip's ViT-B-16 laion400m_e32" in published_warning(name, "0" * 64)
 
 
 def test_a_checkpoint_of_a_run_serves_as_weights(tmp_path):
