@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     )
     from clipbench.clip.flops import training_flops
     from clipbench.clip.initial_weights import initial_weights, parameter_shapes
+    from clipbench.clip.pictures import (
+        PICTURE_SUFFIXES, PictureError, open_picture, read_picture, strict_pictures,
+    )
     from clipbench.errors import (
         CaseFailedError, ClipbenchError, ExitCode, InvalidFileError, NotReadyError, UsageError, did_you_mean
     )
@@ -47,19 +50,20 @@ hookimpl = pluggy.HookimplMarker("clipbench")
 _MODULES = (
     "api.specs", "errors", "clip.config", "api.config", "api.data", "api.result", "api.plain", "api.processes",
     "api.heartbeat", "api.protocols", "api.loader", "clip.flops", "clip.initial_weights",
+    "clip.pictures",
 )  # fmt: skip
 
 __all__ = [
-    "ABSENT", "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336", "VARIANTS", "Batch",
-    "Case", "CaseFailedError", "Classes", "ClassifiedSplit", "ClipConfig", "ClipbenchError", "DataFinding",
-    "Dataset", "DatasetRequest", "DatasetSpec", "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine",
-    "EngineSpec", "EpochRecord", "EvaluatedSplit", "Evaluation", "EvaluationSpec", "ExitCode", "Fingerprint",
+    "ABSENT", "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336", "PICTURE_SUFFIXES",
+    "VARIANTS", "Batch", "Case", "CaseFailedError", "Classes", "ClassifiedSplit", "ClipConfig", "ClipbenchError",
+    "DataFinding", "Dataset", "DatasetRequest", "DatasetSpec", "Device", "DeviceInfo", "DeviceSpec", "Direction",
+    "Engine", "EngineSpec", "EpochRecord", "EvaluatedSplit", "Evaluation", "EvaluationSpec", "ExitCode", "Fingerprint",
     "Group", "InvalidFileError", "Learner", "LearnerJob", "LearnerState", "Loader", "LossConfig", "Measurement",
     "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec",
-    "OptimizerConfig", "PerQuery", "Precision", "Probe", "ProcessLoader", "QueryRanks", "Reading", "Result",
-    "Split", "StepReport", "TensorRef", "UsageError", "WatchedGroup", "Window", "World", "did_you_mean", "events",
-    "exit_with_parent", "finite", "from_plain", "hookimpl", "initial_weights", "leaves", "package_missing",
-    "parameter_shapes", "to_plain", "training_flops", "value_at",
+    "OptimizerConfig", "PerQuery", "PictureError", "Precision", "Probe", "ProcessLoader", "QueryRanks", "Reading",
+    "Result", "Split", "StepReport", "TensorRef", "UsageError", "WatchedGroup", "Window", "World", "did_you_mean",
+    "events", "exit_with_parent", "finite", "from_plain", "hookimpl", "initial_weights", "leaves", "open_picture",
+    "package_missing", "parameter_shapes", "read_picture", "strict_pictures", "to_plain", "training_flops", "value_at",
 ]  # fmt: skip
 
 

@@ -2,13 +2,13 @@
 
 import json
 import math
-import os
 import re
 from pathlib import Path
 from typing import Any, NoReturn
 
 from clipbench.api.text import is_shown
 from clipbench.errors import InvalidFileError
+from clipbench.files.replacing import replaced
 
 MAX_BYTES = 512_000_000
 
@@ -59,19 +59,10 @@ def json_files(folder: Path) -> list[Path]:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write under a temporary name in the same folder, sync, then rename: readers see the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file; readers see the whole of it or none."""
     text = json_text(data) + "\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replaced(path) as file:
+        file.write(text.encode())
 
 
 def json_text(data: object) -> str:

@@ -38,7 +38,7 @@ from clipbench.runs.devices.opening import find_device, pick_precision
 from clipbench.runs.devices.tuning import tune
 from clipbench.runs.job import RANK_LOCK, Job
 from clipbench.runs.reporter import Reporter
-from clipbench.suites.plan import Plan, cache_folder, make_plan
+from clipbench.suites.plan import ModelPlan, Plan, cache_folder, make_plan
 from clipbench.training import checkpoints
 from clipbench.training.batches import CaptionTokens, EvalFetch, TrainFetch, read_captions, tokenise, worker_count
 from clipbench.training.checkpointing import Checkpointer, saved_run
@@ -238,7 +238,7 @@ def build_learner(rank: Rank, hardware: Hardware, plan: Plan) -> Learner:
     return learner
 
 
-def learner_job(plan: Plan, device: Device, precision: Precision, tuning: Mapping[str, Any]) -> LearnerJob:
+def learner_job(plan: ModelPlan, device: Device, precision: Precision, tuning: Mapping[str, Any]) -> LearnerJob:
     """Return what the case's learner is built from, for a single rank on ``device``."""
     case, train = plan.case, plan.case.train
     return LearnerJob(

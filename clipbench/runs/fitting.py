@@ -7,10 +7,10 @@ from clipbench.api import Missing, NotReadyError
 from clipbench.api.registry import Registry
 from clipbench.clip.tokenizer import Tokenizer
 from clipbench.runs.job import WeightsCheck
-from clipbench.suites.plan import Plan
+from clipbench.suites.plan import ModelPlan
 
 
-def weights_checks(plans: Iterable[Plan]) -> tuple[WeightsCheck, ...]:
+def weights_checks(plans: Iterable[ModelPlan]) -> tuple[WeightsCheck, ...]:
     """Return what there is to check in ``plans``, each pair of weights and model once; what is missing is left out."""
     return tuple(
         dict.fromkeys(

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from clipbench.api.config import Case
 from clipbench.files.bundled import shipped_suites
 from clipbench.suites.loading import load_suite
-from clipbench.suites.plan import Plan, default_root
+from clipbench.suites.plan import ModelPlan, default_root
 
 
-def fetch_command(plans: Sequence[Plan]) -> str:
+def fetch_command(plans: Sequence[ModelPlan]) -> str:
     """Return the command that gets the files that the cases lack, as far as it can; empty where it can get none.
 
     It names the suite where that ships and these cases need the same files as its own, else each thing by its name.

@@ -19,22 +19,31 @@ from clipbench.suites.weight_files import NAMES, cached_model, find_weight_file,
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One case, resolved against plugins and files; no framework is imported for it.
+class ModelPlan:
+    """The model of a case, resolved against plugins and files; no framework is imported for it.
 
-    ``weights`` is None for random weights; ``looked_for`` maps ``vocabulary`` and ``weights`` to the places searched.
-    Sizes and steps are None while the data is missing. ``learning_rates`` has one value for each epoch.
+    ``root`` is the data root. ``weights`` is None for random weights; ``looked_for`` maps ``vocabulary`` and
+    ``weights`` to the places searched.
     """
 
     case: Case
     model: ModelSpec
     config: ClipConfig
-    dataset: Dataset
     root: Path
     vocabulary: Path
     weights: Path | None
     looked_for: Mapping[str, tuple[str, ...]]
     missing: tuple[Missing, ...]
+
+
+@dataclass(frozen=True)
+class Plan(ModelPlan):
+    """One case, resolved against plugins and files.
+
+    Sizes and steps are None while the data is missing. ``learning_rates`` has one value for each epoch.
+    """
+
+    dataset: Dataset
     train_images: int | None
     val_images: int | None
     learning_rates: tuple[float, ...]
@@ -79,35 +88,45 @@ def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
     ``checked`` tells the dataset that another process of the run has looked at every file already.
     Raises UsageError for what is wrong in the suite.
     """
-    model = _choose_model(case, registry)
+    model = plan_model(case, registry)
     for name in case.eval.evaluations:
         registry.evaluations.get(name, "eval.evaluations")
-    root = data_root(case)
     if case.numerics and not case.train.epochs:
         raise UsageError("numerics: it takes steps of training, but train.epochs is 0; leave it out: numerics=null")
-    dataset = _open_dataset(case, registry, root, checked)
+    dataset = _open_dataset(case, registry, model.root, checked)
     missing = dataset.missing()
     train_images, val_images = (None, None) if missing else dataset.sizes()
     _check_sizes(case, train_images, val_images)
-    vocabulary, weights = _find_vocabulary(case, model, root), _find_weights(case, root)
     _check_batch(case, train_images)
     train = case.train
     rates = learning_rates(train.schedule, lr=train.lr, batch_size=train.batch_size, epochs=train.epochs)
-    chosen: dict[str, Any] = {"text_activation": case.model.text_activation, "eval_resize": case.eval.resize}
     return Plan(
+        **{**vars(model), "missing": (*missing, *model.missing)},
+        dataset=dataset,
+        train_images=train_images,
+        val_images=val_images,
+        learning_rates=tuple(rates),
+        warnings=() if checked or train_images is None else (*dataset.warnings(), *published_warnings(model.weights)),
+    )
+
+
+def plan_model(case: Case, registry: Registry) -> ModelPlan:
+    """Return the plan of a case's model alone: all that encoding takes. ``missing`` lists what the machine lacks.
+
+    Raises UsageError where engine, device and model do not belong together.
+    """
+    model, root = _choose_model(case, registry), data_root(case)
+    vocabulary, weights = _find_vocabulary(case, model, root), _find_weights(case, root)
+    chosen: dict[str, Any] = {"text_activation": case.model.text_activation, "eval_resize": case.eval.resize}
+    return ModelPlan(
         case=case,
         model=model,
         config=replace(model.config, **{name: value for name, value in chosen.items() if value}),
-        dataset=dataset,
         root=root,
         vocabulary=vocabulary.path or Path(vocabulary.looked_in[0]),
         weights=weights.path,
         looked_for={"vocabulary": vocabulary.looked_in, "weights": weights.looked_in},
-        missing=(*missing, *vocabulary.missing, *weights.missing),
-        train_images=train_images,
-        val_images=val_images,
-        learning_rates=tuple(rates),
-        warnings=() if checked or train_images is None else _warnings(dataset, weights.path),
+        missing=(*vocabulary.missing, *weights.missing),
     )
 
 
@@ -227,11 +246,10 @@ def _find_weights(case: Case, root: Path) -> _Located:
     return _locate(names, root, f"weights {name} for {case.model.name}", source, required, fetch, find_weight_file)
 
 
-def _warnings(dataset: Dataset, weights: Path | None) -> tuple[str, ...]:
-    """Return what is odd about the data, and about weights that are called like published ones and are others."""
-    warnings = tuple(dataset.warnings())
+def published_warnings(weights: Path | None) -> tuple[str, ...]:
+    """Return a warning for weights that are called like published ones and are others."""
     # Hashed only where the name makes a claim: it takes a second.
     if weights is None or not claims_to_be_published(weights.name):
-        return warnings
+        return ()
     warning = published_warning(weights.name, sha256_of(weights))
-    return (*warnings, warning) if warning else warnings
+    return (warning,) if warning else ()

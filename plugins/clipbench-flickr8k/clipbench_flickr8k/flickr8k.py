@@ -9,7 +9,16 @@ from typing import Any
 
 from PIL import Image
 
-from clipbench.api import CaseFailedError, DatasetRequest, Fingerprint, Missing, NotReadyError, UsageError
+from clipbench.api import (
+    CaseFailedError,
+    DatasetRequest,
+    Fingerprint,
+    Missing,
+    NotReadyError,
+    PictureError,
+    UsageError,
+    open_picture,
+)
 from clipbench_flickr8k.annotations import Annotations
 from clipbench_flickr8k.checking import (
     Pictures,
@@ -22,7 +31,6 @@ from clipbench_flickr8k.checking import (
 )
 from clipbench_flickr8k.layouts import DataRoot, locate
 from clipbench_flickr8k.official import Collection, coco, flickr8k, flickr30k
-from clipbench_flickr8k.pictures import PictureError, open_picture
 
 _REMEDY = (
     "restore these files, take their entries out, or leave them out of the run with --set dataset.on_bad_image=skip, "
