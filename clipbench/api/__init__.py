@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from clipbench.api.loader import ProcessLoader
     from clipbench.api.plain import ABSENT, finite, from_plain, leaves, to_plain, value_at
     from clipbench.api.processes import exit_with_parent
-    from clipbench.api.protocols import Dataset, Device, Engine, Group, Learner, Loader, Meter, Observer, Split
+    from clipbench.api.protocols import (
+        Dataset, Device, Engine, Group, Learner, Loader, Meter, Observer, Split, Tokenizer,
+    )
     from clipbench.api.result import Direction, EpochRecord, Metric, QueryRanks, Result, Window
     from clipbench.api.specs import (
         DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec, package_missing,
     )
     from clipbench.clip.config import (
-        CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, VARIANTS, ClipConfig,
+        BERT_VARIANTS, BPE, CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, VARIANTS, WORDPIECE,
+        ClipConfig, TokenizerSpec,
     )
     from clipbench.clip.flops import training_flops
     from clipbench.clip.initial_weights import initial_weights, parameter_shapes
@@ -47,15 +50,15 @@ _MODULES = (
 )  # fmt: skip
 
 __all__ = [
-    "ABSENT", "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336", "VARIANTS", "Batch",
-    "Case", "CaseFailedError", "ClipConfig", "ClipbenchError", "DataFinding", "Dataset", "DatasetRequest",
-    "DatasetSpec", "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine", "EngineSpec", "EpochRecord",
-    "ExitCode", "Fingerprint", "Group", "InvalidFileError", "Learner", "LearnerJob", "LearnerState", "Loader",
-    "LossConfig", "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec",
-    "OptimizerConfig", "Precision", "Probe", "ProcessLoader", "QueryRanks", "Reading", "Result", "Split",
-    "StepReport", "TensorRef", "UsageError", "WatchedGroup", "Window", "World", "did_you_mean", "events",
-    "exit_with_parent", "finite", "from_plain", "hookimpl", "initial_weights", "leaves", "package_missing",
-    "parameter_shapes", "to_plain", "training_flops", "value_at",
+    "ABSENT", "BERT_VARIANTS", "BPE", "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336",
+    "VARIANTS", "WORDPIECE", "Batch", "Case", "CaseFailedError", "ClipConfig", "ClipbenchError", "DataFinding",
+    "Dataset", "DatasetRequest", "DatasetSpec", "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine",
+    "EngineSpec", "EpochRecord", "ExitCode", "Fingerprint", "Group", "InvalidFileError", "Learner", "LearnerJob",
+    "LearnerState", "Loader", "LossConfig", "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError",
+    "Observer", "ObserverSpec", "OptimizerConfig", "Precision", "Probe", "ProcessLoader", "QueryRanks", "Reading",
+    "Result", "Split", "StepReport", "TensorRef", "Tokenizer", "TokenizerSpec", "UsageError", "WatchedGroup", "Window",
+    "World", "did_you_mean", "events", "exit_with_parent", "finite", "from_plain", "hookimpl", "initial_weights",
+    "leaves", "package_missing", "parameter_shapes", "to_plain", "training_flops", "value_at",
 ]  # fmt: skip
 
 

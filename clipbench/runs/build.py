@@ -8,14 +8,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clipbench import __version__
-from clipbench.api import Case, Device, Engine, Group, Learner, LearnerJob, Loader, Missing, Probe, Split, events
+from clipbench.api import (
+    Case,
+    Device,
+    Engine,
+    Group,
+    Learner,
+    LearnerJob,
+    Loader,
+    Missing,
+    Probe,
+    Split,
+    Tokenizer,
+    events,
+)
 from clipbench.api.data import Precision
 from clipbench.api.guarded import check_split
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.api.registry import Registry
 from clipbench.api.result import Attempt, BadImages, DatasetUsed, WeightsUsed
 from clipbench.clip.openai_weights import published_name
-from clipbench.clip.tokenizer import Tokenizer
 from clipbench.errors import NotReadyError, UsageError
 from clipbench.files.hashing import sha256_of
 from clipbench.files.lock import lock_for_life
@@ -25,7 +37,7 @@ from clipbench.runs.devices.opening import find_device, pick_precision
 from clipbench.runs.devices.tuning import tune
 from clipbench.runs.job import RANK_LOCK, Job
 from clipbench.runs.reporter import Reporter
-from clipbench.suites.plan import Plan, cache_folder, make_plan
+from clipbench.suites.plan import Plan, cache_folder, make_plan, open_tokenizer
 from clipbench.training import checkpoints
 from clipbench.training.batches import EvalFetch, TrainFetch, tokenise, worker_count
 from clipbench.training.checkpointing import Checkpointer, saved_run
@@ -167,8 +179,7 @@ def open_data(rank: Rank, hardware: Hardware) -> OpenedData:
     plan.dataset.prepare()
     rank.check_stop()
     rank.reporter.tell("captions", case.dataset.name)
-    tokenizer = Tokenizer(plan.vocabulary, plan.config.context_length)
-    plan = replace(plan, config=replace(plan.config, vocab_size=tokenizer.vocab_size))
+    plan, tokenizer = open_tokenizer(plan, rank.registry)
     val = _checked(plan.dataset.val(), case, "val")
     # Where no second evaluation follows, nothing is read from the cache.
     cache_mb = case.eval.cache_mb if evaluation_count(plan) > 1 else 0

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from clipbench.api import Missing, NotReadyError
 from clipbench.api.registry import Registry
-from clipbench.clip.tokenizer import Tokenizer
 from clipbench.runs.job import WeightsCheck
 from clipbench.suites.plan import Plan
 
@@ -30,8 +29,8 @@ def unfitting(registry: Registry, check: WeightsCheck) -> Missing | None:
     if engine.problem():
         return None
     try:
-        vocab_size = Tokenizer(check.vocabulary, check.config.context_length).vocab_size
         model = registry.models.get(check.model, "model.name", check.engine)
+        vocab_size = registry.open_tokenizer(model, check.config, check.vocabulary).vocab_size
         engine.check_weights(model, replace(check.config, vocab_size=vocab_size), check.weights)
     except NotReadyError as error:
         return Missing(f"weights that fit model {check.model}", str(check.weights), str(error))

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import Case, Dataset, DatasetRequest, Missing, ModelSpec, UsageError
+from clipbench.api import Case, Dataset, DatasetRequest, Missing, ModelSpec, Tokenizer, UsageError
 from clipbench.api.registry import Registry
 from clipbench.clip.config import OPENAI_VOCABULARY, ClipConfig
 from clipbench.clip.openai_weights import FETCHED, PUBLISHED, archive_name, published_warning
@@ -107,6 +107,15 @@ def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
         learning_rates=tuple(rates),
         warnings=() if checked or train_images is None else _warnings(dataset, weights.path),
     )
+
+
+def open_tokenizer(plan: Plan, registry: Registry) -> tuple[Plan, Tokenizer]:
+    """Return the plan with the vocabulary in its ``config`` as large as its file, and the model's tokenizer.
+
+    Raises NotReadyError where the vocabulary cannot be used.
+    """
+    tokenizer = registry.open_tokenizer(plan.model, plan.config, plan.vocabulary)
+    return replace(plan, config=replace(plan.config, vocab_size=tokenizer.vocab_size)), tokenizer
 
 
 def _choose_model(case: Case, registry: Registry) -> ModelSpec:
