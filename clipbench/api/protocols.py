@@ -246,9 +246,12 @@ class Engine(Protocol):
         Called after ``device.select`` and ``device.tune``.
         """
 
-    def check_weights(self, model: ModelSpec, config: ClipConfig, weights: Path) -> None:
+    def check_weights(
+        self, model: ModelSpec, config: ClipConfig, weights: Path | None, text_weights: Path | None = None
+    ) -> None:
         """Raise NotReadyError where a learner of ``model`` with ``config`` could not be given the file ``weights``.
 
+        ``text_weights`` are of the text tower alone; only an engine that has a model with a BERT is given them.
         Names, shapes and values are checked without building the model or touching a device.
         """
 

@@ -2,7 +2,7 @@
 
 from pathlib import PurePath
 
-from clipbench.clip.config import OPENAI_VOCABULARY
+from clipbench.clip.config import BERT_CHINESE_VOCABULARY, OPENAI_VOCABULARY
 
 # Model, file name, sha256.
 PUBLISHED = (
@@ -17,13 +17,14 @@ PUBLISHED = (
     ("ViT-L/14@336px", "ViT-L-14-336px.pt", "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"),
 )
 
-# What `clipbench fetch` calls the archives that it gets, and the vocabulary.
+# What `clipbench fetch` calls the archives that it gets, and the vocabularies.
 FETCHED = {
     "ViT-B-16.pt": "clip-vit-b16",
     "ViT-B-32.pt": "clip-vit-b32",
     "ViT-L-14.pt": "clip-vit-l14",
     "ViT-L-14-336px.pt": "clip-vit-l14-336",
     OPENAI_VOCABULARY: "clip-vocabulary",
+    BERT_CHINESE_VOCABULARY: "bert-chinese-vocabulary",
 }
 
 

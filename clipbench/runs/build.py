@@ -5,6 +5,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from clipbench import __version__
@@ -26,7 +27,7 @@ from clipbench.api.data import Precision
 from clipbench.api.guarded import check_split
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.api.registry import Registry
-from clipbench.api.result import Attempt, BadImages, DatasetUsed, WeightsUsed
+from clipbench.api.result import Attempt, BadImages, DatasetUsed, VocabularyUsed, WeightsUsed
 from clipbench.clip.openai_weights import published_name
 from clipbench.errors import NotReadyError, UsageError
 from clipbench.files.hashing import sha256_of
@@ -193,7 +194,14 @@ def open_data(rank: Rank, hardware: Hardware) -> OpenedData:
     used = DatasetUsed(case.dataset.name, train.fingerprint if train else None, val.fingerprint)
     skipped = (train.skipped if train else 0, val.skipped)
     bad_images = BadImages(sum(skipped), *skipped) if any(skipped) else None
-    inputs = events.InputsRead(used, _weights(plan), tokenizer.truncated, bad_images)
+    inputs = events.InputsRead(
+        used,
+        _weights(plan.weights),
+        tokenizer.truncated,
+        bad_images,
+        _weights(plan.text_weights) if case.model.text_weights else None,
+        VocabularyUsed(plan.vocabulary.name, sha256_of(plan.vocabulary)),
+    )
     rank.reporter.emit(inputs)
     return OpenedData(plan, inputs, loader, evaluator)
 
@@ -212,11 +220,11 @@ def _train_loader(rank: Rank, hardware: Hardware, plan: Plan, train: Split, toke
     return loader
 
 
-def _weights(plan: Plan) -> WeightsUsed:
-    if plan.weights is None:
+def _weights(path: Path | None) -> WeightsUsed:
+    if path is None:
         return WeightsUsed("random", None)
-    sha256 = sha256_of(plan.weights)
-    return WeightsUsed(plan.weights.name, sha256, published_name(sha256))
+    sha256 = sha256_of(path)
+    return WeightsUsed(path.name, sha256, published_name(sha256))
 
 
 # --- learner and state ----------------------------------------------------------------------------------------------
@@ -251,6 +259,7 @@ def learner_job(plan: Plan, device: Device, precision: Precision, tuning: Mappin
         compile=train.compile,
         tuning=copy.deepcopy(dict(tuning)),
         cache=cache_folder(),
+        text_weights=plan.text_weights,
     )
 
 
@@ -292,6 +301,8 @@ def _identity(rank: Rank, hardware: Hardware, inputs: events.InputsRead) -> Mapp
         "suite": rank.case.identity(),
         "dataset": to_plain(inputs.dataset),
         "weights": to_plain(inputs.weights),
+        "text_weights": to_plain(inputs.text_weights),
+        "vocabulary": to_plain(inputs.vocabulary),
         "clipbench": {"version": __version__, "commit": environment.source_version()[0]},
         "packages": dict(hardware.engine.versions()),
         "device": {key: hardware.section[key] for key in ("kind", "name", "precision", "tuning")},

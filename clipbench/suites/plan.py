@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,15 @@ from clipbench.clip.openai_weights import FETCHED, PUBLISHED, archive_name, publ
 from clipbench.errors import PluginError
 from clipbench.files.hashing import sha256_of
 from clipbench.suites.schedule import learning_rates
-from clipbench.suites.weight_files import NAMES, cached_model, find_weight_file, hub_name
+from clipbench.suites.weight_files import NAMES, cached_model, find_model_file, find_weight_file, hub_name
 
 
 @dataclass(frozen=True)
 class Plan:
     """One case, resolved against plugins and files; no framework is imported for it.
 
-    ``weights`` is None for random weights; ``looked_for`` maps ``vocabulary`` and ``weights`` to the places searched.
+    ``weights`` is None for random weights, ``text_weights`` where the texts have no file of their own or it is not
+    there; ``looked_for`` maps ``vocabulary``, ``weights`` and ``text_weights`` to the places searched.
     Sizes and steps are None while the data is missing. ``learning_rates`` has one value for each epoch.
     """
 
@@ -39,6 +41,12 @@ class Plan:
     val_images: int | None
     learning_rates: tuple[float, ...]
     warnings: tuple[str, ...] = ()
+    text_weights: Path | None = None
+
+    @property
+    def weight_files(self) -> str:
+        """The files of weights, in words; empty where all are random."""
+        return " and ".join(str(path) for path in (self.weights, self.text_weights) if path)
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -87,7 +95,7 @@ def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
     missing = dataset.missing()
     train_images, val_images = (None, None) if missing else dataset.sizes()
     _check_sizes(case, train_images, val_images)
-    vocabulary, weights = _find_vocabulary(case, model, root), _find_weights(case, root)
+    vocabulary, weights, text_weights = (find(case, model, root) for find in _FINDERS)
     _check_batch(case, train_images)
     train = case.train
     rates = learning_rates(train.schedule, lr=train.lr, batch_size=train.batch_size, epochs=train.epochs)
@@ -100,12 +108,17 @@ def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
         root=root,
         vocabulary=vocabulary.path or Path(vocabulary.looked_in[0]),
         weights=weights.path,
-        looked_for={"vocabulary": vocabulary.looked_in, "weights": weights.looked_in},
-        missing=(*missing, *vocabulary.missing, *weights.missing),
+        looked_for={
+            "vocabulary": vocabulary.looked_in,
+            "weights": weights.looked_in,
+            "text_weights": text_weights.looked_in,
+        },
+        missing=(*missing, *vocabulary.missing, *weights.missing, *text_weights.missing),
         train_images=train_images,
         val_images=val_images,
         learning_rates=tuple(rates),
         warnings=() if checked or train_images is None else _warnings(dataset, weights.path),
+        text_weights=text_weights.path,
     )
 
 
@@ -211,13 +224,41 @@ def _find_vocabulary(case: Case, model: ModelSpec, root: Path) -> _Located:
     if colon and case.model.vocabulary is None:  # a file of the plugin's own package
         path = Path(str(resources.files(package).joinpath(inside)))
         return _Located(path, (str(path),))
-    source = "a byte-level BPE vocabulary in the format of OpenAI's; see model.vocabulary"
+    tokenizer = model.config.tokenizer
+    source = tokenizer.source
     if name == OPENAI_VOCABULARY:
         source = "take the file of that name from OpenAI's CLIP repository (folder clip/) and put it into the data root"
-    return _locate([name], root, f"BPE vocabulary {name}", source, fetch=FETCHED.get(name, ""))
+    names, (folder, _, file) = [name], name.rpartition("/")
+    if hub_name(folder):
+        names.append(str(cached_model(folder)))
+        source = f"the file {file} of the model {folder} on the Hugging Face hub"
+    find = partial(find_model_file, name=file)
+    return _locate(names, root, f"{tokenizer.file} {name}", source, fetch=FETCHED.get(name, ""), find=find)
 
 
-def _find_weights(case: Case, root: Path) -> _Located:
+def _find_text_weights(case: Case, model: ModelSpec, root: Path) -> _Located:
+    """Find the weights of the text tower alone; raise UsageError for a model whose texts have none of their own."""
+    name = case.model.text_weights
+    if name is None:
+        return _Located(None)
+    if model.config.text_tower != "bert":
+        raise UsageError(
+            f"model.text_weights: '{name}': only a model with a BERT for its texts has a file for them; "
+            f"the texts of {model.name} are in model.weights: leave it out"
+        )
+    source = (
+        "weights of transformers' BertModel: a file, a folder with "
+        f"{' or '.join(file for file in NAMES if 'open_clip' not in file)}, or ORG/NAME in the hub's local cache "
+        "(`hf download ORG/NAME` puts it there); point at it with --set model.text_weights=PLACE"
+    )
+    names = [name, *([str(cached_model(hub))] if (hub := hub_name(name)) else [])]
+    required = case.model.weights_missing == "error"
+    return _locate(
+        names, root, f"weights {name} for the texts of {model.name}", source, required, find=find_weight_file
+    )
+
+
+def _find_weights(case: Case, model: ModelSpec, root: Path) -> _Located:
     name = case.model.weights
     if name is None:
         return _Located(None)
@@ -228,10 +269,13 @@ def _find_weights(case: Case, root: Path) -> _Located:
     required = case.model.weights_missing == "error"
     archive = archive_name(name)  # the file that clipbench fetch gets
     names = [name, str(Path(name).with_name(archive))] if archive else [name]
-    if model := hub_name(name):
-        names.append(str(cached_model(model)))
+    if hub := hub_name(name):
+        names.append(str(cached_model(hub)))
     fetch = FETCHED.get(archive or "", "")
     return _locate(names, root, f"weights {name} for {case.model.name}", source, required, fetch, find_weight_file)
+
+
+_FINDERS = (_find_vocabulary, _find_weights, _find_text_weights)
 
 
 def _warnings(dataset: Dataset, weights: Path | None) -> tuple[str, ...]:

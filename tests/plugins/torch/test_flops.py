@@ -11,7 +11,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from clipbench.api import LossConfig
 from clipbench.clip import config as variants
 from clipbench.clip.flops import image_flops, text_flops, training_flops
-from clipbench_torch.inputs import longest
 from clipbench_torch.learner import TorchLearner
 from clipbench_torch.model import Clip
 from tests.support.torch_jobs import SMALL, make_batch, make_job
@@ -84,5 +83,5 @@ def test_work_done_twice_is_counted_once():
 
 def test_longer_captions_take_more():
     tokens = torch.from_numpy(make_batch()[1])
-    assert longest(tokens) == max(row.argmax() + 1 for row in tokens.numpy())
+    assert Clip.text_length(tokens) == max(row.argmax() + 1 for row in tokens.numpy())
     assert text_flops(SMALL, 16) > 2 * text_flops(SMALL, 7)
