@@ -20,8 +20,8 @@ from clipbench_flickr8k.checking import (
     repeats_in_words,
     skipped_pictures,
 )
-from clipbench_flickr8k.layouts import DataRoot, locate
-from clipbench_flickr8k.official import Collection, coco, flickr8k, flickr30k
+from clipbench_flickr8k.data_root import DataRoot, has_folder, locate
+from clipbench_flickr8k.official import Collection, coco, flickr8k, flickr8k_cn, flickr30k
 from clipbench_flickr8k.pictures import PictureError, open_picture
 
 _REMEDY = (
@@ -106,11 +106,14 @@ class Photographs:
                 f"annotation file {Path(name).name}",
                 str(locate(self._request.root, name)),
                 collection.source,
-                collection.fetch,
+                collection.fetch_captions or collection.fetch,
             )
             for name, split in splits.items()
             if split is None
         ]
+        if missing and collection.fetch_captions and not has_folder(self._request.root, collection):
+            where = str(self._request.root / collection.folders[0])
+            missing.append(Missing(f"photographs of {collection.title}", where, collection.source, collection.fetch))
         pictures = allowed_pictures(self._request, [split.annotations for split in splits.values() if split])
         if not self._request.checked:
             pictures.look(deep=False)
@@ -195,6 +198,13 @@ class Flickr8k(Photographs):
 
     def __init__(self, request: DatasetRequest) -> None:
         super().__init__(request, flickr8k())
+
+
+class Flickr8kCn(Photographs):
+    """Flickr8k-CN, or any data in the published layout or Chinese-CLIP's."""
+
+    def __init__(self, request: DatasetRequest) -> None:
+        super().__init__(request, flickr8k_cn())
 
 
 class Flickr30k(Photographs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import warnings
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
+
+from clipbench_flickr8k.packed import is_packed, read_packed
 
 # Pillow reads more formats, some of them with other programs (EPS); photographs have these.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -91,13 +94,14 @@ def _look(path: str, deep: bool) -> Look:
         return Look(problem=str(error))
     if animated:
         return Look(oddity=ANIMATED)
-    return Look(oddity=None if path.lower().endswith(SUFFIXES.get(image.format or "", ())) else MISNAMED)
+    named_so = is_packed(path) or path.lower().endswith(SUFFIXES.get(image.format or "", ()))
+    return Look(oddity=None if named_so else MISNAMED)
 
 
 def _read(path: str, deep: bool) -> tuple[Image.Image, bool]:
     """Return the picture, decoded if ``deep``, and whether it is animated."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 -- by the thousand, and Paths are slow to make
+        with _open_file(path) as file:
             image = _open(file)
             # A camera's second view (MPO) is no animation. Read before decoding, from the open file.
             animated = image.format not in ("JPEG", "MPO") and bool(getattr(image, "is_animated", False))
@@ -109,6 +113,13 @@ def _read(path: str, deep: bool) -> tuple[Image.Image, bool]:
     except Exception as error:  # Pillow's readers raise anything on damaged files
         raise PictureError(_in_words(error)) from error
     return image, animated
+
+
+def _open_file(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")  # noqa: PTH123 -- by the thousand, and Paths are slow to make
+    except NotADirectoryError:
+        return io.BytesIO(read_packed(path))
 
 
 def _open(file: BinaryIO) -> Image.Image:
