@@ -80,9 +80,7 @@ def read_bert_description(path: Path) -> Iterator[Description]:
     if (kind := data.get("model_type", "bert")) != "bert":
         raise NotReadyError(f"{described}: describes a model of type {kind!r:.60}; expected transformers' 'bert'")
     if (eps := data.get("layer_norm_eps", _BERT_NORM_EPS)) != _BERT_NORM_EPS:
-        raise NotReadyError(
-            f"{described}: layer_norm_eps is {eps!r:.60}; the text tower's layers have {_BERT_NORM_EPS}"
-        )
+        raise NotReadyError(f"{described}: layer_norm_eps is {eps!r:.60}; the model's BERT has {_BERT_NORM_EPS}")
     values = {
         "text_heads": data.get("num_attention_heads", 12),
         "text_activation": _activation(data.get("hidden_act", "gelu")),

@@ -99,6 +99,9 @@ def _remedy(
     if differing.keys() == {"vocab_size"}:
         return "Name the vocabulary that belongs to these weights with model.vocabulary."
     fitting = [name for name, config in models.items() if not _differing(values, config)]
+    if differing.get("text_tower") == "clip":  # and the model's is a BERT
+        other = f", or use --set model.name={fitting[0]}" if fitting else ""
+        return f"To have its vision tower alone, name a BERT's weights for the texts with model.text_weights{other}."
     if own_name in fitting:  # the tensors, which count last, are of this model
         return "The tensors are of this model and the description is of another: one of the two files is a wrong one."
     if fitting:
