@@ -206,7 +206,7 @@ def test_a_run_in_both_layouts_is_the_same_run(tmp_path, pictures):
         suite["train"] |= {"batch_size": 2, "workers": 1}
         (place / "s.yaml").write_text(json.dumps(suite))
         done = clipbench("run", place / "s.yaml", cwd=place)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         found += results(place)
     published, packed = found
     assert (published.dataset.val.split, packed.dataset.val.split) == ("own cn_val", "own valid")
