@@ -10,7 +10,7 @@ import numpy as np
 
 from clipbench.clip.captions import clean_caption
 from clipbench.clip.transforms import Augment, eval_transform, train_transform
-from clipbench.errors import NotReadyError
+from clipbench.errors import NotReadyError, UsageError
 from clipbench.results.environment import usable_cores
 from clipbench.training.sampling import Stream, draw_caption, rng
 
@@ -48,15 +48,21 @@ class CaptionTokens:
 
 
 def tokenise(split: Split, tokenizer: Tokenizer, clean: bool) -> CaptionTokens:
-    """Return every caption of ``split`` as tokens; ``clean`` deletes punctuation first, as the recipe does.
+    """Return every caption of a training split as tokens; ``clean`` deletes punctuation first, as the recipe does.
+
+    Raises UsageError where there is none.
+    """
+    texts, offsets = read_captions(split, clean)
+    if not texts:
+        raise UsageError("train.epochs: the dataset has no captions to learn from; only evaluate: train.epochs=0")
+    return encode_captions(split, texts, offsets, tokenizer)
+
+
+def encode_captions(split: Split, texts: list[str], offsets: np.ndarray, tokenizer: Tokenizer) -> CaptionTokens:
+    """Return what ``read_captions`` gave of ``split`` as tokens.
 
     Raises NotReadyError where the vocabulary knows so few of them that it cannot be that of their language.
     """
-    texts: list[str] = []
-    offsets = [0]
-    for index in range(len(split)):
-        texts.extend(clean_caption(text) if clean else text for text in split.captions(index))
-        offsets.append(len(texts))
     tokens = tokenizer.encode(texts)
     if (unknown := tokenizer.unknown_share()) > MOST_UNKNOWN:
         raise NotReadyError(
@@ -64,7 +70,20 @@ def tokenise(split: Split, tokenizer: Tokenizer, clean: bool) -> CaptionTokens:
             f"'{split.fingerprint.split}', the first of which is {texts[0][:60]!r}; expected one of their language, "
             "the one that the model's weights were trained with"
         )
-    return CaptionTokens(tokens, np.asarray(offsets, dtype=np.int64))
+    return CaptionTokens(tokens, offsets)
+
+
+def read_captions(split: Split, clean: bool) -> tuple[list[str], np.ndarray]:
+    """Return every caption of ``split`` as the model gets it, and where those of each image begin: int64 (images + 1,).
+
+    ``clean`` deletes punctuation, as the recipe does.
+    """
+    texts: list[str] = []
+    offsets = [0]
+    for index in range(len(split)):
+        texts.extend(clean_caption(text) if clean else text for text in split.captions(index))
+        offsets.append(len(texts))
+    return texts, np.asarray(offsets, dtype=np.int64)
 
 
 @dataclass(frozen=True)
