@@ -66,7 +66,7 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which model, its weights and its vocabulary."""
+    """Which model, its weights and its vocabulary; ``text_weights`` are of a BERT's text tower alone."""
 
     name: str
     weights: str | None
@@ -74,6 +74,7 @@ class ModelConfig:
     vocabulary: str | None
     text_activation: str | None
     autocast_text: bool
+    text_weights: str | None = None
 
 
 @dataclass(frozen=True)

@@ -130,12 +130,17 @@ class DeviceProbed(Event):
 
 @dataclass(frozen=True)
 class InputsRead(Event):
-    """Data and weights are there; ``text_truncated`` counts captions cut to the context length."""
+    """Data and weights are there; ``text_truncated`` counts captions cut to the context length.
+
+    ``text_weights`` are of the text tower alone, where it has a file of its own.
+    """
 
     dataset: results.DatasetUsed
     weights: results.WeightsUsed
     text_truncated: int
     bad_images: results.BadImages | None = None
+    text_weights: results.WeightsUsed | None = None
+    vocabulary: results.VocabularyUsed | None = None
 
 
 @dataclass(frozen=True)

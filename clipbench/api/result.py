@@ -198,6 +198,14 @@ class WeightsUsed:
 
 
 @dataclass(frozen=True)
+class VocabularyUsed:
+    """The file of the model's tokenizer, by name and hash."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class BadImages:
     """How many images could not be read and were left out, in all and of each split."""
 
@@ -294,6 +302,8 @@ class Result:
     probes: tuple[Probe, ...] | None = None
     bad_images: BadImages | None = None
     numerics: Numerics | None = None
+    text_weights: WeightsUsed | None = None
+    vocabulary: VocabularyUsed | None = None
     warnings: tuple[str, ...] = field(default=())
     invocation: str | None = None
     per_query: PerQuery | None = None

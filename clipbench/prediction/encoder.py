@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from clipbench.api import Case, Learner, Missing, NotReadyError, World, events
+from clipbench.api import Case, Learner, Missing, NotReadyError, Tokenizer, World, events
 from clipbench.api.registry import Registry
 from clipbench.clip.captions import clean_caption
-from clipbench.clip.tokenizer import Tokenizer
 from clipbench.prediction.choosing import Chosen
 from clipbench.prediction.pictures import PictureFetch, PictureSource, reason_of
 from clipbench.runs.build import Rank, learner_job, open_device
@@ -25,7 +24,7 @@ from clipbench.runs.job import Checks, Job
 from clipbench.runs.reporter import Reporter
 from clipbench.runs.runner import list_missing
 from clipbench.suites.fetch_command import fetch_command
-from clipbench.suites.plan import ModelPlan, plan_model, published_warnings
+from clipbench.suites.plan import ModelPlan, open_tokenizer, plan_model, published_warnings
 from clipbench.training.batches import worker_count
 from clipbench.training.encoding import FeatureEncoder
 from clipbench.training.hardware import Hardware
@@ -115,8 +114,7 @@ def open_encoder(chosen: Chosen, registry: Registry, tell: Tell) -> Iterator[Enc
         job = Job(folder, os.getpid(), Checks(()), case, device=device)
         reporter = Reporter(World(), tell)
         hardware = open_device(Rank(job, case, registry, reporter, StopRequest(folder / "stop"), resources))
-        tokenizer = Tokenizer(plan.vocabulary, plan.config.context_length)
-        plan = replace(plan, config=replace(plan.config, vocab_size=tokenizer.vocab_size))
+        plan, tokenizer = open_tokenizer(plan, registry)
         weights = checkpoint.folder if checkpoint else plan.weights
         assert weights is not None  # random ones were refused
         reporter.tell("model", weights.name)

@@ -23,7 +23,7 @@ from clipbench.results.metrics import summarise
 # Fields of a result that an event reports under the same name.
 REPORTED = (
     *("environment", "probes", "dataset", "weights", "text_truncated", "bad_images", "numerics", "model"),
-    *("query_ranks", "per_query"),
+    *("query_ranks", "per_query", "text_weights", "vocabulary"),
 )
 
 

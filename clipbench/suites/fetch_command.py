@@ -33,4 +33,5 @@ def _is_shipped(name: str, cases: Sequence[Case]) -> bool:
 
 
 def _files(cases: Iterable[Case]) -> set[tuple[str, ...]]:
-    return {(case.dataset.name, str(case.model.weights), str(case.model.vocabulary)) for case in cases}
+    models = [(case.dataset.name, case.model) for case in cases]
+    return {(name, str(model.weights), str(model.text_weights), str(model.vocabulary)) for name, model in models}

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from clipbench.clip.bpe import BpeTokenizer
 from clipbench.clip.config import CLIP_TINY
-from clipbench.clip.tokenizer import Tokenizer
 from tests.support.numpy_runs import COLOURS
 from tests.support.weight_folders import CONFIG, save_transformers
 
@@ -50,7 +50,7 @@ def test_probabilities_are_those_of_transformers(place, command):
     processor = CLIPImageProcessor(size={"shortest_edge": size}, crop_size={"height": size, "width": size}, resample=3)
     pixels = processor([Image.open(path) for path in paths], return_tensors="pt")["pixel_values"]
     package, _, inside = CLIP_TINY.vocabulary.partition(":")
-    tokens = Tokenizer(resources.files(package).joinpath(inside)).encode(texts)
+    tokens = BpeTokenizer(resources.files(package).joinpath(inside)).encode(texts)
     with torch.no_grad():
         logits = model(input_ids=torch.from_numpy(tokens).long(), pixel_values=pixels).logits_per_image
     expected = logits.softmax(dim=-1).numpy()

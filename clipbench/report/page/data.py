@@ -74,6 +74,8 @@ def facts(result: Result) -> Iterator[tuple[tuple[str, str], str]]:
         "Host": {key: value for key, value in environment.items() if key not in ENVIRONMENT},
         "Data": to_plain(result.dataset),
         "Weights": to_plain(result.weights),
+        "Text weights": to_plain(result.text_weights),
+        "Vocabulary": to_plain(result.vocabulary),
         "Model": result.model,
         "Configuration": {k: v for k, v in result.config.items() if k not in ("name", "suite", "seed")},
     }

@@ -1,4 +1,4 @@
-"""Data for clipbench: ``flickr8k``, ``flickr30k``, ``coco``, ``imagefolder``, and the generated ``shapes``.
+"""Data for clipbench: ``flickr8k``, ``flickr8k_cn``, ``flickr30k``, ``coco``, ``imagefolder``, generated ``shapes``.
 
 Hooks only: what reads or draws pictures is imported when a case needs it, not when plugins are listed.
 """
@@ -24,6 +24,18 @@ def clipbench_datasets() -> list[DatasetSpec]:
                 "flickr8k_*_karpathy.txt",
             ),
             check="clipbench_flickr8k.validating:check_flickr8k",
+        ),
+        DatasetSpec(
+            "flickr8k_cn",
+            "Flickr8k-CN, or any data in the published layout or Chinese-CLIP's",
+            "clipbench_flickr8k.flickr8k:Flickr8kCn",
+            layouts=(
+                "datasets/cn_*.json",
+                "flickr8kzhc.caption.txt",
+                "flickr8kcn/data/flickr8kzhc.caption.txt",
+                "*_texts.jsonl",
+            ),
+            check="clipbench_flickr8k.validating:check_flickr8k_cn",
         ),
         DatasetSpec(
             "flickr30k",

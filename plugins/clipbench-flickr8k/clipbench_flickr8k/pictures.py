@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from clipbench.api import PICTURE_SUFFIXES, PictureError, read_picture, strict_pictures
+from clipbench_flickr8k.packed import is_packed, open_file
 
 ANIMATED, MISNAMED = "animated", "misnamed"
 
@@ -56,9 +57,10 @@ def _look_at_chunk(paths: Sequence[str], deep: bool) -> list[Look]:
 
 def _look(path: str, deep: bool) -> Look:
     try:
-        image, animated = read_picture(path, deep)
+        image, animated = read_picture(path, deep, open_file)
     except PictureError as error:
         return Look(problem=str(error))
     if animated:
         return Look(oddity=ANIMATED)
-    return Look(oddity=None if path.lower().endswith(PICTURE_SUFFIXES.get(image.format or "", ())) else MISNAMED)
+    named_so = is_packed(path) or path.lower().endswith(PICTURE_SUFFIXES.get(image.format or "", ()))
+    return Look(oddity=None if named_so else MISNAMED)

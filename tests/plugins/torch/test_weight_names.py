@@ -403,7 +403,7 @@ def test_tensors_of_absurd_shapes_are_refused_not_described(tmp_path):
 def test_a_model_with_transformers_names_of_its_own_keeps_them(tmp_path):
     theirs = save_transformers(tmp_path)
     again = transformers.CLIPModel(transformers_config())
-    load_weights(again, make_job(CONFIG), tmp_path / "model.safetensors")
+    load_weights(again, make_job(CONFIG, weights=tmp_path / "model.safetensors"))
     assert_equal_models(again, theirs)
     assert has_transformers_names(read_weights(tmp_path / "model.safetensors"))
 
