@@ -31,14 +31,15 @@ def quantity(value: float | None, sign: str = "", width: int = 12, small: float 
 def figure(value: float | None, unit: str = "", sign: str = "") -> str:
     """Return a number with the decimals of its unit; a dash for None.
 
-    A unit that is not known has four digits that count, and a number that would be rounded to zero has two.
+    A unit that is not known has four digits that count. A number that would be rounded to zero has two, unless it has a
+    ``sign``: a difference that small is none.
     """
     if value is None:
         return "–"
     decimals = DECIMALS.get(unit, 0 if abs(value) >= 1000 else None)
     if decimals is None or abs(value) >= 1e12:
         text = f"{value:{sign}.4g}"
-    elif value and round(value, decimals) == 0 and unit != "percent":
+    elif value and round(value, decimals) == 0 and unit != "percent" and not sign:
         text = f"{value:{sign}.2g}"
     else:
         text = f"{round(value, decimals) + 0.0:{sign},.{decimals}f}"  # no "-0.00"

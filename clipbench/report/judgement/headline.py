@@ -25,7 +25,7 @@ def headline(judgement: Judgement) -> str:
         of = f" of {worst.suite}" if len({one.suite for one in alike}) == 1 else ""
         return f"PASS {len(_runs(alike))} runs{of}: every gated metric is within what is allowed"
     of_suite = [one for one in judgement.comparisons if one.suite == worst.suite]
-    alone = worst.unjudged or 1 in (len(of_suite), len(_runs(of_suite)))
+    alone = 1 in (len(of_suite), len(_runs(of_suite)))
     found = [worst] if alone else [one for one in alike if one.suite == worst.suite]
     said = comparison_headline(worst) if alone else _finding(found, of_suite)
     more = len(alike) - len(found)
@@ -34,11 +34,13 @@ def headline(judgement: Judgement) -> str:
 
 def _finding(found: Sequence[Comparison], of_suite: Sequence[Comparison]) -> str:
     """Return what was found in some of the results of a suite, in how many, and what these have in common."""
+    where = f"on {len(_runs(found))} of {len(_runs(of_suite))} runs{_in_common(found, of_suite)}"
+    subject = f"{found[0].label.upper()} {found[0].suite}"
+    if found[0].unjudged:
+        return f"{subject} {where}: {_why(found[0])}"
     pairs = [(_lead(one), one) for one in found]
     lead, comparison = max(pairs, key=lambda pair: _weight(pair[0]))
     lost = [verdict for verdict, _ in pairs if verdict.metric == lead.metric and verdict.difference is not None]
-    where = f"on {len(_runs(found))} of {len(_runs(of_suite))} runs{_in_common(found, of_suite)}"
-    subject = f"{comparison.label.upper()} {comparison.suite}"
     # What fails by these is no difference of two figures.
     if lead.cause is not Cause.TOLERANCE or isinstance(lead.evidence, CurveMatch | NumericsSteps):
         return f"{subject} {where}: {wording.of_metric(lead, comparison)}"

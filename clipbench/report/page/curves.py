@@ -13,7 +13,8 @@ from clipbench.results.timing import measure
 
 MOST_POINTS = 150  # of a curve over steps or time: neighbours are taken together
 MEGABYTE = 1e6
-LINE, MORE = 2.0, 3.5  # width of a line, and what each line that lies under others is wider
+# Width of a line, what one that lies under another is wider, and how wide the lowest of many is.
+LINE, MORE, WIDEST = 2.0, 3.5, 10.0
 Row = dict[str, Any]
 Point = tuple[float, Mapping[str, Any]]
 # ``x`` and, by the key of each curve, as many values.
@@ -79,8 +80,9 @@ def widths(count: int, groups: Sequence[Sequence[int]]) -> list[float]:
     """Return how wide each of ``count`` runs is drawn: of those with the same curves, each leaves the others' edges."""
     wide = [LINE] * count
     for group in groups:
+        more = min(MORE, (WIDEST - LINE) / (len(group) - 1))
         for place, index in enumerate(reversed(group)):
-            wide[index] = LINE + MORE * place
+            wide[index] = LINE + more * place
     return wide
 
 

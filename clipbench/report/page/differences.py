@@ -55,8 +55,8 @@ def _extent(verdicts: Sequence[Verdict]) -> tuple[float, float] | None:
         return None
     inside = [value for value in values if -far <= value <= far]
     ends = min((*inside, -max(passing), 0.0)), max((*inside, 0.0))
-    room = 0.35 * (ends[1] - ends[0]) or far
-    return ends[0] - room * (min(values) < -far), ends[1] + room * (max(values) > far)
+    room, margin = (share * ((ends[1] - ends[0]) or far) for share in (0.35, 0.03))
+    return ends[0] - (room if min(values) < -far else margin), ends[1] + (room if max(values) > far else margin)
 
 
 def _row(label: str, verdict: Verdict, extent: tuple[float, float] | None) -> Row:

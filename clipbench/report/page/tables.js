@@ -34,7 +34,12 @@ const tables = (() => {
 
   function sortRows(table) {
     const rows = [...table.tBodies[0].rows];
-    const value = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
+    // Of a figure, what stands before its difference or spread.
+    const figure = (text) => String(parseFloat(text.replace(/[^-−.\d±+e]/g, "").replace("−", "-"))).replace("NaN", "");
+    const value = ({ cells }, column) => {
+      const text = cells[column].textContent.trim();
+      return cells[column].classList.contains("n") ? figure(text) : text;
+    };
     sortable(table, (column, sign) => {
       const sorted = sign ? [...rows].sort((a, b) => compare(value(a, column), value(b, column), sign)) : rows;
       table.tBodies[0].append(...sorted);

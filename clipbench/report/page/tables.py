@@ -129,8 +129,15 @@ def _suite_table(suite: str, pairs: Sequence[tuple[Point, Mapping[str, str]]]) -
         )
         for (traits, group), found in zip(groups.items(), means, strict=True)
     ]
-    rows.sort(key=lambda row: [row.traits.get(key, "") for key in ordered_keys])
+    rows.sort(key=lambda row: [_numbers_first(row.traits.get(key, "")) for key in ordered_keys])
     return SuiteTable(suite, ordered_keys, columns, tuple(rows))
+
+
+def _numbers_first(value: str) -> tuple[bool, float, str]:
+    try:
+        return False, float(value), ""
+    except ValueError:
+        return True, 0.0, value
 
 
 def _values(group: Iterable[Point], column: Column) -> list[float]:

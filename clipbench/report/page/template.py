@@ -24,6 +24,7 @@ def render(page: Mapping[str, Any], code: str) -> str:
         "key_words": key_words,
         "machine": lambda result: wording.machine(result.device_name, result.precision, result.world_size),
         "figure": figure,
+        "spread": lambda value, unit: figure(value, unit, "+").removeprefix("+"),
         "difference": lambda verdict: difference_text(verdict, functools.partial(figure, unit=verdict.unit)),
         "allowed": lambda verdict: allowed_text(verdict, functools.partial(figure, unit=verdict.unit), MINUS),
     }

@@ -121,6 +121,13 @@ def test_what_is_no_loss_is_told_by_its_reason():
     assert headline(judgement(missing, other)) == ("FAIL mine on 1 of 2 runs: validation loss is missing: not measured")
 
 
+def test_what_could_not_be_judged_is_counted_too():
+    unlike = [comparison(status="not comparable", runs=(run,), case="mine@seed=9") for run in ("a", "b")]
+    assert headline(judgement(*unlike, comparison(runs=("c",)))) == (
+        "NOT COMPARABLE mine on 2 of 3 runs, all with seed=9: dataset.name is mine, the reference has theirs"
+    )
+
+
 @pytest.mark.parametrize("form", ["table", "markdown", "github"])
 def test_every_output_begins_with_it(form):
     said = of(verdict("text_recall@1", **LOST))
