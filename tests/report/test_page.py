@@ -119,6 +119,13 @@ def test_nothing_is_loaded_from_elsewhere(page):
     assert policy["content"].startswith("default-src 'none'") and "http" not in policy["content"]
 
 
+def test_nothing_moves_for_whoever_asked_for_that(page):
+    style = re.search(r"<style>(.*?)</style>", page.source, re.DOTALL)[1]
+    smooth = "@media (prefers-reduced-motion: no-preference) { html { scroll-behavior: smooth; } }"
+    assert style.count(smooth) == style.count("scroll-behavior") == 1
+    assert "transition" not in style and "animation" not in style
+
+
 def test_the_libraries_are_there_once(page):
     assert page.source.count("window.vegaEmbed") == 1
 

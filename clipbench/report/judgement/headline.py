@@ -14,22 +14,23 @@ VERBS = {"fail": "fail", "inconclusive": "are inconclusive", "better": "are bett
 def headline(judgement: Judgement) -> str:
     """Return the sentence about the worst that was found."""
     if judgement.problems:
-        count = len(judgement.problems)
-        more = f" (and {count - 1} more refused)" if count > 1 else ""
-        return f"REFUSED {judgement.problems[0]}{more}"
+        return f"REFUSED {judgement.problems[0]}{_and_more(len(judgement.problems) - 1, 'refused')}"
     if not judgement.comparisons:
         return "NO RESULT: there is nothing to judge"
     worst = min(judgement.comparisons, key=_rank)
     alike = [one for one in judgement.comparisons if one.label == worst.label]
     if worst.label == "pass" and len(alike) > 1:
-        of = f" of {worst.suite}" if len({one.suite for one in alike}) == 1 else ""
+        of = f" of {worst.suite}" if {one.suite for one in alike} == {worst.suite} else ""
         return f"PASS {len(_runs(alike))} runs{of}: every gated metric is within what is allowed"
     of_suite = [one for one in judgement.comparisons if one.suite == worst.suite]
-    alone = 1 in (len(of_suite), len(_runs(of_suite)))
-    found = [worst] if alone else [one for one in alike if one.suite == worst.suite]
-    said = comparison_headline(worst) if alone else _finding(found, of_suite)
-    more = len(alike) - len(found)
-    return said + (f" (and {more} more: {worst.label})" if more else "")
+    if 1 in (len(of_suite), len(_runs(of_suite))):
+        return comparison_headline(worst) + _and_more(len(alike) - 1, worst.label)
+    found = [one for one in alike if one in of_suite]
+    return _finding(found, of_suite) + _and_more(len(alike) - len(found), worst.label)
+
+
+def _and_more(count: int, label: str) -> str:
+    return f" (and {count} more: {label})" if count else ""
 
 
 def _finding(found: Sequence[Comparison], of_suite: Sequence[Comparison]) -> str:

@@ -8,7 +8,7 @@ from clipbench.api.plain import finite, value_at
 from clipbench.api.result import EpochRecord, Result, Window
 from clipbench.report.metric_words import metric_words
 from clipbench.report.page.charts import CHARTS, MOST_CURVES, Chart
-from clipbench.results.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS, metrics_of
+from clipbench.results.metrics import RECALL_NAMES, metrics_of
 from clipbench.results.timing import measure
 
 MOST_POINTS = 150  # of a curve over steps or time: neighbours are taken together
@@ -30,26 +30,21 @@ def lines_of(result: Result, chart: Chart) -> Lines:
 
 def charts_of(results: Sequence[Result]) -> list[Chart]:
     """Return the charts: those of every page, and those of the evaluations whose metrics are on none of them."""
-    there = {name: metric.unit for r in results for record in r.epochs for name, metric in metrics_of(record).items()}
-    known = {*RECALL_NAMES, *UNITS_AND_DIRECTIONS.keys(), *(key for chart in CHARTS for key in chart.curves)}
-    by_unit: dict[str, list[str]] = {}
-    for name, unit in there.items():
+    known = {*RECALL_NAMES, *(key for chart in CHARTS for key in chart.curves)}
+    by_unit: dict[str, dict[str, str]] = {}
+    for name, metric in (pair for r in results for record in r.epochs for pair in metrics_of(record).items()):
         if name not in known:
-            by_unit.setdefault(unit, []).append(name)
-    more = [
-        Chart(
-            name=f"evaluations_{number}",
-            title=" and ".join(metric_words(name) for name in some),
-            unit=unit,
-            curves={name: metric_words(name) for name in some},
-        )
-        for number, (unit, some) in enumerate(
-            (unit, found[at : at + MOST_CURVES])
-            for unit, found in by_unit.items()
-            for at in range(0, len(found), MOST_CURVES)
-        )
-    ]
-    return [*CHARTS[:2], *more, *CHARTS[2:]]
+            by_unit.setdefault(metric.unit, {})[name] = metric_words(name)
+    more = [(unit, curves) for unit, words in by_unit.items() for curves in _as_many_as_differ(words)]
+    titles = [", ".join(curves.values()) for _, curves in more]
+    evaluations = [Chart(f"evaluation_{n}", titles[n], *unit_and_curves) for n, unit_and_curves in enumerate(more)]
+    return [*CHARTS[:2], *evaluations, *CHARTS[2:]]
+
+
+def _as_many_as_differ(curves: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Yield the curves, as many together as can be told apart in one chart."""
+    pairs = list(curves.items())
+    return (dict(pairs[at : at + MOST_CURVES]) for at in range(0, len(pairs), MOST_CURVES))
 
 
 def alike(lines: Sequence[Lines]) -> list[list[int]]:
@@ -135,7 +130,7 @@ def _first_steps(result: Result) -> Iterator[Point]:
     parts = {name: getattr(check, name) for name in ("fixed_batch", "float32", "trusted") if getattr(check, name, None)}
     longest = max((len(steps.losses) for steps in parts.values()), default=0)
     for index in range(longest):
-        values = {}
+        values: dict[str, float | None] = {}
         for name, steps in parts.items():
             values |= {f"{name}_loss": _at(steps.losses, index), f"{name}_norm": _at(steps.grad_norms, index)}
         yield index + 1, values

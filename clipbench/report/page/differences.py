@@ -14,6 +14,8 @@ from clipbench.report.quantity import figure
 
 # The axis goes this far at least: times the half of all differences, and times what passes.
 MEDIANS, TOLERANCES = 4.0, 3.0
+# Beside what is drawn in its place, as shares of the axis: with figures at the edge, and without.
+ROOM, MARGIN = 0.35, 0.03
 Row = dict[str, Any]
 
 
@@ -49,14 +51,14 @@ def _is_in_points(verdict: Verdict) -> bool:
 def _extent(verdicts: Sequence[Verdict]) -> tuple[float, float] | None:
     """Return the ends of an axis on which most differences and all tolerances are seen; None where all are anyway."""
     values = [verdict.difference or 0.0 for verdict in verdicts]
-    passing = [verdict.tolerance or 0.0 for verdict in verdicts]
-    far = max(MEDIANS * statistics.median(map(abs, values)), TOLERANCES * max(passing)) if values else 0.0
-    if not far or all(-far <= value <= far for value in values):
+    passing = max((verdict.tolerance or 0.0 for verdict in verdicts), default=0.0)
+    far = max(MEDIANS * statistics.median(map(abs, values or [0.0])), TOLERANCES * passing)
+    inside = [value for value in values if abs(value) <= far]
+    if not far or len(inside) == len(values):
         return None
-    inside = [value for value in values if -far <= value <= far]
-    ends = min((*inside, -max(passing), 0.0)), max((*inside, 0.0))
-    room, margin = (share * ((ends[1] - ends[0]) or far) for share in (0.35, 0.03))
-    return ends[0] - (room if min(values) < -far else margin), ends[1] + (room if max(values) > far else margin)
+    low, high = min(*inside, -passing, 0.0), max(*inside, 0.0)
+    span = (high - low) or far
+    return low - span * (ROOM if min(values) < -far else MARGIN), high + span * (ROOM if max(values) > far else MARGIN)
 
 
 def _row(label: str, verdict: Verdict, extent: tuple[float, float] | None) -> Row:

@@ -112,22 +112,15 @@ def _suite_table(suite: str, pairs: Sequence[tuple[Point, Mapping[str, str]]]) -
     keys = dict.fromkeys(key for _, traits in pairs for key in traits)
     ordered_keys = (*(key for key in TRAITS if key in keys), *(key for key in keys if key not in TRAITS))
     columns = columns_of(point for point, _ in pairs)
-    values = {traits: {column.metric: _values(group, column) for column in columns} for traits, group in groups.items()}
-    means = [{name: statistics.fmean(some) for name, some in found.items() if some} for found in values.values()]
-    best = {column.metric: _best(column, [found.get(column.metric) for found in means]) for column in columns}
+    by_column = {column.metric: _cells(column, groups.values()) for column in columns}
     rows = [
         Configuration(
             dict(traits),
             len(group),
             worst(point.status for point in group),
-            {
-                name: Cell(
-                    mean, statistics.stdev(some) if len(some := values[traits][name]) > 1 else None, mean == best[name]
-                )
-                for name, mean in found.items()
-            },
+            {name: cell for name, cells in by_column.items() if (cell := cells[place])},
         )
-        for (traits, group), found in zip(groups.items(), means, strict=True)
+        for place, (traits, group) in enumerate(groups.items())
     ]
     rows.sort(key=lambda row: [_numbers_first(row.traits.get(key, "")) for key in ordered_keys])
     return SuiteTable(suite, ordered_keys, columns, tuple(rows))
@@ -140,14 +133,17 @@ def _numbers_first(value: str) -> tuple[bool, float, str]:
         return True, 0.0, value
 
 
-def _values(group: Iterable[Point], column: Column) -> list[float]:
-    verdicts = (point.verdicts.get(column.metric) for point in group)
-    return [verdict.value for verdict in verdicts if verdict and verdict.value is not None]
-
-
-def _best(column: Column, means: Iterable[float | None]) -> float | None:
-    """Return the best of several means; None where there is one alone, or all are the same."""
+def _cells(column: Column, groups: Iterable[Iterable[Point]]) -> list[Cell | None]:
+    """Return what each group of runs came to in one metric; None where no run of it has a value."""
+    values = [
+        [v.value for point in group if (v := point.verdicts.get(column.metric)) and v.value is not None]
+        for group in groups
+    ]
+    means = [statistics.fmean(some) if some else None for some in values]
     known = {mean for mean in means if mean is not None}
-    if len(known) < 2:
-        return None
-    return max(known) if column.direction == "higher" else min(known)
+    # Of one alone, or of several that are the same, none is best.
+    best = (max if column.direction == "higher" else min)(known) if len(known) > 1 else None
+    return [
+        None if mean is None else Cell(mean, statistics.stdev(some) if len(some) > 1 else None, mean == best)
+        for mean, some in zip(means, values, strict=True)
+    ]

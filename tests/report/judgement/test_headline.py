@@ -71,7 +71,7 @@ def test_of_several_results_the_worst_is_told():
     assert headline(two) == "PASS 2 runs of mine: every gated metric is within what is allowed"
     other = comparison(runs=("b",), suite="other")
     assert headline(judgement(passes, other)) == "PASS 2 runs: every gated metric is within what is allowed"
-    assert headline(judgement(fails, problems=["x.json: a", "y"])) == "REFUSED x.json: a (and 1 more refused)"
+    assert headline(judgement(fails, problems=["x.json: a", "y"])) == "REFUSED x.json: a (and 1 more: refused)"
     assert headline(judgement()) == "NO RESULT: there is nothing to judge"
 
 
