@@ -77,10 +77,10 @@ def test_the_check_of_numerics_is_drawn_step_by_step():
     }
 
 
-def test_the_metrics_of_other_evaluations_have_charts_of_their_own(monkeypatch):
+def test_the_metrics_of_other_evaluations_have_charts_of_their_own():
     metrics = {f"acc{k}": Metric(50.0, "percent", "higher") for k in range(5)} | {"ece": Metric(0.1, "share", "lower")}
-    monkeypatch.setattr("clipbench.report.page.curves.metrics_of", lambda record: metrics)
     result = make_result(0, epochs=1)
+    result = replace(result, epochs=(replace(result.epochs[0], metrics=metrics),))
     more = [chart for chart in charts_of([result]) if chart not in CHARTS]
     assert [list(chart.curves) for chart in more] == [["acc0", "acc1", "acc2", "acc3"], ["acc4"], ["ece"]]
     assert lines_of(result, more[2])["ece"] == [0.1]

@@ -58,10 +58,10 @@ def test_one_configuration_is_no_table():
 
 
 def test_a_metric_that_nobody_foresaw_is_a_column():
-    made = with_metric(dated(0), "acc1", value=71.5, unit="percent", direction="higher")
+    made = with_metric(dated(0), "acc@3", value=71.5, unit="percent", direction="higher")
     points = history(made).newest
     columns = {column.metric: column for column in columns_of(points)}
-    assert list(columns)[:2] == ["recall_mean", "throughput"] and columns["acc1"].unit == "percent"
+    assert list(columns)[:2] == ["recall_mean", "throughput"] and columns["acc@3"].unit == "percent"
     assert "text_recall@1" not in columns
 
 

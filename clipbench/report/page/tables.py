@@ -10,7 +10,7 @@ from clipbench.compare.history import History, Point
 from clipbench.compare.trend import age
 from clipbench.compare.verdicts import ComparisonStatus, worst
 from clipbench.report.page.naming import TRAITS, differing_traits, names
-from clipbench.results.metrics import BEST_METRIC, THROUGHPUT
+from clipbench.results.metrics import BEST_METRIC, RECALL_NAMES, THROUGHPUT
 
 MOST_ROWS = 200  # of runs; all are in the history
 MOST_TILES = 4
@@ -76,7 +76,7 @@ def columns_of(points: Iterable[Point]) -> tuple[Column, ...]:
         for verdict in point.verdicts.values()
         if verdict.value is not None
     }
-    whole = [name for name in ordered(there) if "@" not in name]
+    whole = [name for name in ordered(there) if name not in RECALL_NAMES or "@" not in name]
     first = [name for name in (BEST_METRIC, THROUGHPUT) if name in there]
     return tuple(there[name] for name in dict.fromkeys([*first, *whole]))
 
