@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from clipbench.api.result import Direction
+from clipbench.api.specs import Direction
 from clipbench.compare.comparing import ordered
 from clipbench.compare.history import History, Point
 from clipbench.compare.trend import age
