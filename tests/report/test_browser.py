@@ -251,6 +251,8 @@ def test_print_is_light_and_has_the_charts(show, report):
     assert contrast(behind, "rgb(255,255,255)") == 1
     assert count(page, "#chart-epoch_loss .mark-line path") == 12
     assert page.execute_script("return getComputedStyle(document.querySelector('nav')).display") == "none"
+    # The right side of what does not fit is lost on paper.
+    assert page.execute_script("return document.documentElement.scrollWidth") <= 794
 
 
 def test_runs_differ_in_more_than_colour(desktop):
