@@ -15,7 +15,7 @@ from clipbench.errors import UsageError
     "--out", required=True, type=click.Path(path_type=Path), help="Folder for index.html and an image of each chart."
 )
 @click.option("--title", default="CLIP training benchmark", help="Heading of the page.")
-@repeatable("--run", "runs", metavar="RUN_ID", help="Show this run in full, not the newest six. Repeatable.")
+@repeatable("--run", "runs", metavar="RUN_ID", help="Show this run in full; else the page chooses six. Repeatable.")
 @REFERENCES
 @click.option(
     "--baseline", metavar="WHICH", help="Compare the newest results with earlier runs too; takes what compare takes."
