@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -32,19 +32,24 @@ class PictureError(ValueError):
     """A picture cannot be used; the message says why, without the file's name."""
 
 
+def open_file(path: str) -> BinaryIO:
+    """Return a file to read bytes from."""
+    return open(path, "rb")  # noqa: PTH123 -- by the thousand, and Paths are slow to make
+
+
 def open_picture(path: Path) -> Image.Image:
     """Return the picture, decoded, in the mode its file has; raise PictureError for every reason not to."""
     with strict_pictures():
         return read_picture(str(path), deep=True)[0]
 
 
-def read_picture(path: str, deep: bool) -> tuple[Image.Image, bool]:
+def read_picture(path: str, deep: bool, opened: Callable[[str], BinaryIO] = open_file) -> tuple[Image.Image, bool]:
     """Return the picture, decoded if ``deep``, and whether it is animated; called within ``strict_pictures``.
 
-    Raises PictureError for every reason not to.
+    ``opened`` opens what ``path`` names, where that is no file of its own. Raises PictureError for every reason not to.
     """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 -- by the thousand, and Paths are slow to make
+        with opened(path) as file:
             image = _open(file)
             # A camera's second view (MPO) is no animation. Read before decoding, from the open file.
             animated = image.format not in ("JPEG", "MPO") and bool(getattr(image, "is_animated", False))
