@@ -27,22 +27,23 @@ MAX_PIXELS = 80_000_000
 # Resized to a short side of 224, a picture of this shape still fits into some 30 MB.
 MAX_ASPECT = 200
 
-Opened = Callable[[str], BinaryIO]
-
 
 class PictureError(ValueError):
     """A picture cannot be used; the message says why, without the file's name."""
 
 
 def open_file(path: str) -> BinaryIO:
-    """Return a picture's file, opened."""
+    """Return a file to read bytes from."""
     return open(path, "rb")  # noqa: PTH123 -- by the thousand, and Paths are slow to make
+
+
+Opened = Callable[[str], BinaryIO]
 
 
 def open_picture(path: Path, opened: Opened = open_file) -> Image.Image:
     """Return the picture, decoded, in the mode its file has; raise PictureError for every reason not to.
 
-    ``opened`` opens the file, where pictures have no files of their own.
+    ``opened`` opens what ``path`` names, where that is no file of its own.
     """
     with strict_pictures():
         return read_picture(str(path), True, opened)[0]

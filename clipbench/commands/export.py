@@ -40,8 +40,9 @@ def export(paths: tuple[Path, ...], form: "TableForm | None", kind: "RowKind", o
     """
     from clipbench.api.text import printable
     from clipbench.files.disk import writing
-    from clipbench.files.replacing import check_replaceable, replaced
+    from clipbench.files.replacing import check_replaceable
     from clipbench.files.rows_file import write_rows
+    from clipbench.files.whole import whole_file
     from clipbench.results.collect import collect
     from clipbench.results.rows import rows_of
 
@@ -54,7 +55,7 @@ def export(paths: tuple[Path, ...], form: "TableForm | None", kind: "RowKind", o
         write_rows(rows, form, sys.stdout.buffer)
     else:
         check_replaceable(out, "run_id", found.files, f"--out {out}")
-        with writing("the table", out, 0), replaced(out) as file:
+        with writing("the table", out, 0), whole_file(out) as file:
             count = write_rows(rows, form, file)
         click.echo(f"{out}: {count:,} rows of {len(found.results):,} results", err=True)
     for problem in found.problems:

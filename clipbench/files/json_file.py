@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from clipbench.api.text import is_shown
 from clipbench.errors import InvalidFileError
-from clipbench.files.replacing import replaced
+from clipbench.files.whole import whole_file
 
 MAX_BYTES = 512_000_000
 
@@ -59,9 +59,9 @@ def json_files(folder: Path) -> list[Path]:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write a file; readers see the whole of it or none."""
+    """Write plain data as JSON: readers see the whole file or none."""
     text = json_text(data) + "\n"
-    with replaced(path) as file:
+    with whole_file(path) as file:
         file.write(text.encode())
 
 

@@ -1,10 +1,8 @@
-"""Files that a command may replace: its own earlier ones, and no other; and how they are."""
+"""Files that a command may replace: its own earlier ones, and no other."""
 
 import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
-from typing import BinaryIO
 
 from clipbench.errors import UsageError
 
@@ -24,19 +22,3 @@ def check_replaceable(path: Path, mark: str, inputs: Collection[Path], option: s
         return
     if mark not in text:
         raise UsageError(f"{option}: there is a file of another kind; choose another file, or remove it")
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[BinaryIO]:
-    """Give a file under a temporary name in the same folder; sync and rename it at the end: whole, or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

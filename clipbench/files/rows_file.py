@@ -16,7 +16,7 @@ TableForm = Literal["csv", "jsonl", "parquet"]
 TABLE_FORMS: tuple[TableForm, ...] = get_args(TableForm)
 Row = Mapping[str, str | int | float | bool | None]
 
-_ROWS_AT_ONCE = 10_000
+_ROWS_AT_ONCE = 2_000
 # What spreadsheets take for a formula at the start of a text.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

@@ -98,6 +98,14 @@ def test_one_unreadable_picture_among_a_hundred_is_named_and_the_rest_done(run, 
     assert {prediction["texts"][0]["text"] for prediction in data["predictions"]} == {"green beside white"}
 
 
+def test_pictures_none_of_which_can_be_read_are_named(run, tmp_path, command):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    done = command("predict", tmp_path / "a.jpg", tmp_path / "empty", *asked(TEXTS), "--run", run, "--format", "json")
+    assert done.exit_code == 3 and json.loads(done.stdout)["predictions"] == []
+    assert "a.jpg: an empty file" in done.stderr and "empty: no pictures in this folder" in done.stderr
+
+
 def test_texts_of_a_file_are_taken_line_by_line(run, tmp_path, command):
     (tmp_path / "texts.txt").write_bytes(b"\xef\xbb\xbfred beside red\r\n\n  blue beside blue \nred beside red\n")
     long = "red " * 200
