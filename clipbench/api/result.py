@@ -152,6 +152,14 @@ class QueryRanks:
 
 
 @dataclass(frozen=True)
+class RetrievedFile:
+    """The file with what the last evaluation retrieved: it lies beside the result, as ``<run id>.retrieved.zip``."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class SourceVersion:
     """The clipbench that wrote a result; ``commit`` and ``dirty`` are None for an installed package."""
 
@@ -277,6 +285,7 @@ class Result:
     numerics: Numerics | None = None
     warnings: tuple[str, ...] = field(default=())
     invocation: str | None = None
+    retrieved: RetrievedFile | None = None
 
     def metric(self, name: str) -> Metric | None:
         """Return a metric of the last evaluation, or None where there is none of that name."""

@@ -24,13 +24,18 @@ COLLAPSED = 1e-5
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Recalls in percent, the loss (None with ``loss_reason``), the ``seconds`` taken, and the rank of every query."""
+    """Recalls in percent, the loss (None with ``loss_reason``), the ``seconds`` taken, and the rank of every query.
+
+    ``images`` and ``texts`` are the features that it is of, not normalised: (images, d), (captions, d).
+    """
 
     recall: dict[str, float]
     loss: float | None
     loss_reason: str | None
     seconds: float
     query_ranks: QueryRanks
+    images: np.ndarray
+    texts: np.ndarray
 
 
 @dataclass
@@ -70,7 +75,7 @@ class Evaluator:
         recall = recall_metrics(text_ranks, image_ranks)
         seconds = time.perf_counter() - started
         query_ranks = QueryRanks(epoch, text_ranks.tolist(), image_ranks.tolist(), image_of_text.tolist())
-        return Evaluation(recall, loss, reason, seconds, query_ranks)
+        return Evaluation(recall, loss, reason, seconds, query_ranks, images, texts)
 
     def _encode(
         self, learner: Learner, what: Literal["images", "texts"], own: Iterable[Any], batches: Sequence[np.ndarray]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clipbench.api.plain import leaves
-from clipbench.api.result import Attempt, EpochRecord, QueryRanks, Window
+from clipbench.api.result import Attempt, EpochRecord, QueryRanks, RetrievedFile, Window
 
 
 @dataclass
@@ -34,7 +34,8 @@ class EpochProgress:
 class RunState:
     """The epochs that are done, the one under way, the query ranks of the last evaluation, and every start of the run.
 
-    ``skipped_in_a_row`` counts the steps, up to the last one, that the gradient scaler has withheld.
+    ``retrieved`` is the file that was kept of the last evaluation. ``skipped_in_a_row`` counts the steps, up to the
+    last one, that the gradient scaler has withheld.
     """
 
     epochs: list[EpochRecord] = field(default_factory=list)
@@ -42,6 +43,7 @@ class RunState:
     query_ranks: QueryRanks | None = None
     skipped_in_a_row: int = 0
     attempts: list[Attempt] = field(default_factory=list)
+    retrieved: RetrievedFile | None = None
 
     @property
     def steps_done(self) -> int:
