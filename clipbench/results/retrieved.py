@@ -140,24 +140,33 @@ class RetrievedReader:
                 raise InvalidFileError(f"{path}: larger than {MOST_BYTES:,} bytes; expected what a run retrieved")
             content = path.read_bytes()
             if expected is not None and hashlib.sha256(content).hexdigest() != expected.sha256:
-                raise InvalidFileError(f"{path}: is not the file that its result names (sha256 differs); restore it")
+                raise InvalidFileError(
+                    f"{path}: is not the file that its result names (sha256 differs); restore the file"
+                )
             packed = zipfile.ZipFile(io.BytesIO(content))
             data = parse_json(_entry(packed, DATA, MOST_DATA_BYTES).decode())
         except (JsonError, *_BROKEN) as error:
-            raise InvalidFileError(f"{path}: not a file of what a run retrieved ({error}); restore it") from None
+            raise InvalidFileError(f"{path}: not a file of what a run retrieved ({error}); restore the file") from None
         return cls(path, _parsed(data, path), packed)
+
+    def check_pictures(self) -> None:
+        """Raise InvalidFileError where there is anything else than small pictures beside the data."""
+        for name in self._packed.namelist():
+            if name != DATA:
+                self._small_picture(name)
 
     def picture(self, index: int) -> bytes | None:
         """Return the JPEG of a picture, None where there is none; raise InvalidFileError for anything else."""
-        if _name(index) not in self._packed.NameToInfo:
-            return None
+        return self._small_picture(name) if (name := _name(index)) in self._packed.NameToInfo else None
+
+    def _small_picture(self, name: str) -> bytes:
         try:
-            content = _entry(self._packed, _name(index), MOST_PICTURE_BYTES)
+            content = _entry(self._packed, name, MOST_PICTURE_BYTES)
             with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
                 if max(image.size) > MOST_SIDE:
                     raise ValueError(f"larger than {MOST_SIDE} pixels")
         except (Image.DecompressionBombError, *_BROKEN) as error:
-            raise InvalidFileError(f"{self.path}: {_name(index)}: not a small picture ({error}); restore it") from None
+            raise InvalidFileError(f"{self.path}: {name}: not a small picture ({error}); restore the file") from None
         return content
 
 
@@ -203,6 +212,8 @@ def _parsed(data: Any, path: Path) -> Retrieved:  # noqa: ANN401
         found = itertools.chain(queries.own, *queries.top)
         if not (is_even and _are_indices(queries.query, count) and _are_indices(found, answers)):
             raise InvalidFileError(f"{path}: {DATA}: {side} does not agree with itself; restore the file")
+    if len(set(map(len, retrieved.matrix))) != 1:
+        raise InvalidFileError(f"{path}: {DATA}: matrix: expected rows of one length; restore the file")
     return retrieved
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -34,8 +34,8 @@ class Evaluation:
     loss_reason: str | None
     seconds: float
     query_ranks: QueryRanks
-    images: np.ndarray
-    texts: np.ndarray
+    images: np.ndarray = field(repr=False, compare=False)
+    texts: np.ndarray = field(repr=False, compare=False)
 
 
 @dataclass

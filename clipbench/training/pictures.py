@@ -26,7 +26,7 @@ TOP, BINS, BLOCKS = 5, 400, 100
 MOST_QUERIES, MOST_PICTURES = 50_000, 1_000
 CHOSEN = 40  # of each group; three groups of two sides show at most 120 * (1 + 6) pictures
 MOST_SCORES = 10**9
-LONGEST_CAPTION = 300
+LONGEST_CAPTION, LONGEST_NAME, LONGEST_TERMS = 300, 200, 2_000  # characters
 SIDE, QUALITY = 96, 60  # of a small picture: pixels, JPEG's scale
 
 
@@ -68,8 +68,10 @@ class PictureKeeper:
         kept = {str(index): captions[index][:LONGEST_CAPTION] for index in sorted(needed)}
         false, true = counts.reshape(BINS, 2).T.tolist()
         matrix = _block_means(images, texts, owner)
-        where = (ranks.epoch, self.dataset, fingerprint.split, self.terms, len(images), len(texts))
-        return Retrieved(*where, text, image, kept, Histogram(true, false), matrix), shown
+        names = self.dataset[:LONGEST_NAME], fingerprint.split[:LONGEST_NAME], self.terms[:LONGEST_TERMS]
+        return Retrieved(
+            ranks.epoch, *names, len(images), len(texts), text, image, kept, Histogram(true, false), matrix
+        ), shown
 
     def _small_pictures(self, shown: list[int]) -> Iterator[tuple[int, bytes]]:
         for done, index in enumerate(shown):

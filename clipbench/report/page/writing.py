@@ -3,7 +3,7 @@
 import gc
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from clipbench.compare.verdicts import WORST_FIRST, Comparison, Judgement
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.files.replacing import check_replaceable
 from clipbench.report.extra import check_extra
+from clipbench.report.gallery.section import Gallery, gallery
 from clipbench.report.judgement.headline import comparison_headline, headline
 from clipbench.report.judgement.wording import changes, comparison_reasons, kind_of, of_metric, sentence
 from clipbench.report.page.charts import EPOCH_CHARTS, Chart, comparison_chart, epoch_chart, history_chart
@@ -26,12 +27,14 @@ from clipbench.report.page.stills import write_stills
 from clipbench.report.page.template import libraries, render
 
 
-def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = ()) -> ExitCode:
+def run_report(
+    request: Request, out: Path, title: str, wanted: Sequence[str] = (), with_pictures: bool = True
+) -> ExitCode:
     """Write ``index.html`` and the pictures into ``out``, and print where they are; return the exit code.
 
-    ``wanted`` are ids of runs to show in full. 0: all files could be read; 3: a file was refused, and the page says
-    which; 4: there is no result, and nothing is written. Raises NotReadyError without the extra ``report``, and where
-    ``out`` cannot be written.
+    ``wanted`` are ids of runs to show in full; ``with_pictures`` also shows what they retrieved. 0: all files could be
+    read; 3: a file was refused, and the page says which; 4: there is no result, and nothing is written. Raises
+    NotReadyError without the extra ``report``, and where ``out`` cannot be written.
     """
     check_extra()
     if out.exists() and not out.is_dir():
@@ -41,9 +44,10 @@ def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = 
     with ThreadPoolExecutor(max_workers=1) as beside:
         # It takes two seconds, outside Python: results are read meanwhile.
         code = beside.submit(libraries)
-        runs, history = _judge(request, wanted)
-        written = _write(out, title, runs, history, code) if runs else []
-    problems = history.judgement.problems
+        runs, history, places = _judge(request, wanted)
+        found = gallery([(run.label, run.result) for run in runs], places) if with_pictures else Gallery()
+        written = _write(out, title, runs, history, code, found) if runs else []
+    problems = (*history.judgement.problems, *found.problems)
     for problem in problems:
         print(printable(f"refused: {problem}", lines=True), file=sys.stderr)
     if written:
@@ -64,18 +68,21 @@ def _check_pictures(out: Path) -> None:
             raise UsageError(f"--out {out}: there is {path.name} of another origin; choose another folder")
 
 
-def _judge(request: Request, wanted: Sequence[str]) -> tuple[list[Run], History]:
+def _judge(request: Request, wanted: Sequence[str]) -> tuple[list[Run], History, Mapping[str, Sequence[Path]]]:
+    """Return the runs to show in full, all results judged, and the files of each result."""
     gc.disable()  # JSON has no cycles, and searching millions of its objects for some takes a fifth of the time
     try:
         inputs = load(request)
         chosen = choose(inputs.results, wanted)
         history = judge_history(inputs, chosen)
-        return runs_in_full(chosen, inputs.results, history), history
+        return runs_in_full(chosen, inputs.results, history), history, inputs.places
     finally:
         gc.enable()
 
 
-def _write(out: Path, title: str, runs: Sequence[Run], history: History, code: Future[str]) -> list[Path]:
+def _write(
+    out: Path, title: str, runs: Sequence[Run], history: History, code: Future[str], found: Gallery
+) -> list[Path]:
     """Return the files that were written, the page first; ``code`` has the page's libraries when they are ready."""
     data = history_data(history)
     page = out / "index.html"
@@ -83,7 +90,8 @@ def _write(out: Path, title: str, runs: Sequence[Run], history: History, code: F
         out.mkdir(parents=True, exist_ok=True)
         pictures = write_stills(out, runs, data)
         context = {**page_data(title, runs, history, data), "pictures": [path.name for path in pictures]}
-        page.write_text(render(context, code.result()), encoding="utf-8")
+        context |= {"gallery": found.section, "refused_galleries": found.problems}
+        page.write_text(found.complete(render(context, code.result())), encoding="utf-8")
     except OSError as error:
         raise NotReadyError(f"{out}: the report cannot be written ({error.strerror}); make room there") from None
     return [page, *pictures]
