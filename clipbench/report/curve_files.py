@@ -12,6 +12,7 @@ from clipbench.compare.gate import Request, load
 from clipbench.errors import ExitCode, UsageError
 from clipbench.files.disk import writing
 from clipbench.report.extra import check_extra
+from clipbench.report.page.stills import SCALE, fewer_colours
 from clipbench.results.metrics import RECALL_AT
 
 Row = dict[str, Any]
@@ -21,7 +22,6 @@ SIDES = {"text": "image to text", "image": "text to image"}
 COLOURS = ("#0b63b5", "#c2410c", "#0f7b55", "#6b4fbb")
 DASHES = ([1, 0], [6, 3])
 INK, GRID = "#1c2430", "#e3e7ec"
-SCALE = 2
 
 
 def run_curves(request: Request, folder: Path, wanted: Sequence[str] = ()) -> ExitCode:
@@ -64,7 +64,7 @@ def write_curves(folder: Path, results: Sequence[Result]) -> list[Path]:
         for name, spec in _curves(result):
             path = folder / f"{result.run_id}.{name}.png"
             # A control character in a title would end the process that draws.
-            path.write_bytes(vl_convert.vegalite_to_png(printable_data(spec), scale=SCALE))
+            path.write_bytes(fewer_colours(vl_convert.vegalite_to_png(printable_data(spec), scale=SCALE)))
             written.append(path)
     return written
 
@@ -99,14 +99,19 @@ def _recall_rows(record: EpochRecord) -> Iterator[Row]:
 def _spec(title: str, unit: str, rows: Sequence[Row], domains: dict[str, list[str]]) -> Row:
     """Return a line chart over the epochs; ``domains`` has the values that colours, and dashes, stand for."""
     legend = {"orient": "bottom", "title": None, "symbolType": "stroke", "symbolSize": 500, "labelFontSize": 12}
-    epoch_axis = {"title": "epoch", "format": "d", "tickMinStep": 1, "grid": False}
+    epoch_axis = {"title": "epoch", "format": "d", "tickMinStep": 1, "grid": False, "labelFlush": False}
     encoding: Row = {
-        "x": {"field": "epoch", "type": "quantitative", "axis": epoch_axis, "scale": {"zero": False, "nice": False}},
+        "x": {
+            "field": "epoch",
+            "type": "quantitative",
+            "axis": epoch_axis,
+            "scale": {"zero": False, "nice": False, "padding": 12},
+        },
         "y": {"field": "value", "type": "quantitative", "axis": {"title": unit}, "scale": {"zero": False}},
         "color": _channel("colour", domains["colour"], COLOURS, legend),
     }
     if "dash" in domains:
-        encoding["strokeDash"] = _channel("dash", domains["dash"], DASHES, legend)
+        encoding["strokeDash"] = _channel("dash", domains["dash"], DASHES, {**legend, "symbolStrokeColor": INK})
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": 640,
