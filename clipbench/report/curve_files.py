@@ -110,8 +110,7 @@ def _spec(title: str, unit: str, rows: Sequence[Row], domains: dict[str, list[st
         "y": {"field": "value", "type": "quantitative", "axis": {"title": unit}, "scale": {"zero": False}},
         "color": _channel("colour", domains["colour"], COLOURS, legend),
     }
-    if "dash" in domains:
-        encoding["strokeDash"] = _channel("dash", domains["dash"], DASHES, {**legend, "symbolStrokeColor": INK})
+    dashes = {"strokeDash": _channel("dash", domains["dash"], DASHES, legend)} if "dash" in domains else {}
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": 640,
@@ -122,11 +121,15 @@ def _spec(title: str, unit: str, rows: Sequence[Row], domains: dict[str, list[st
         "config": {
             "font": "Liberation Sans, Arial, sans-serif",
             "view": {"stroke": None},
+            "legend": {"symbolStrokeColor": INK},
             "axis": {"gridColor": GRID, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
         },
         "data": {"values": list(rows)},
-        "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 30}},
         "encoding": encoding,
+        "layer": [
+            {"mark": {"type": "line", "strokeWidth": 2}, "encoding": dashes},
+            {"mark": {"type": "point", "filled": True, "opacity": 1, "size": 30}},
+        ],
     }
 
 
