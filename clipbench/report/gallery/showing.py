@@ -9,7 +9,7 @@ from pathlib import Path
 from clipbench.api.result import QueryRanks, Result
 from clipbench.errors import InvalidFileError
 from clipbench.report.gallery.thumbnails import Thumbnails
-from clipbench.results.result import retrieved_path
+from clipbench.results.result import RETRIEVED_ENDING
 from clipbench.results.retrieved import Queries, RetrievedReader, check_retrieved, groups
 
 EACH = 6  # queries of a group
@@ -148,7 +148,7 @@ def pictured(label: str, result: Result, files: Sequence[Path], thumbnails: Thum
             problem = error
     if problem:
         raise problem
-    return None, f"{retrieved_path(Path(), result.run_id)} is not beside the result"
+    return None, f"{result.run_id}{RETRIEVED_ENDING} is not beside the result"
 
 
 def changed(runs: Sequence[Pictured]) -> Iterator[Changed]:
