@@ -18,7 +18,7 @@ def ending(outcomes: Sequence[Outcome]) -> str:
         lines.append(f"result: {outcome.path}")
         if outcome.result.retrieved is not None:
             pictures = retrieved_path(outcome.path, outcome.result.run_id)
-            lines.append(f"pictures, for `clipbench report`; the terms of the data are theirs too: {pictures}")
+            lines.append(f"pictures for `clipbench report` (the terms of the data apply): {pictures}")
         error, folder = outcome.result.error, outcome.folder
         if folder is not None and (folder / "checkpoints").is_dir():
             lines.append(f"checkpoints: {folder / 'checkpoints'}")

@@ -10,6 +10,7 @@ import pytest
 from clipbench.report.gallery import thumbnails
 from clipbench.report.gallery.drawing import histogram_drawing, matrix_png
 from clipbench.results.retrieved import Histogram
+from tests.report.test_browser import PHONE, browser, said, settle, show  # noqa: F401 -- fixtures among them
 from tests.report.test_page import Page
 from tests.support.made_retrieved import TERMS, write_with_retrieved
 from tests.support.report_results import HOSTILE, make_result
@@ -157,3 +158,20 @@ def test_the_histogram_is_drawn_where_cosines_are():
 def test_nothing_counted_and_a_matrix_of_one_value_are_drawn_too():
     assert histogram_drawing(Histogram([0] * 400, [0] * 400)).pairs == (0, 0)
     assert matrix_png([[0.5]])[1:] == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_shows_every_picture_and_a_phone_scrolls_down_only(show, two, scheme):  # noqa: F811
+    page = show(two, PHONE, scheme)
+    page.execute_script("for (const box of document.querySelectorAll('#pictures details')) box.open = true")
+    settle(page)
+    missing = "return [...document.querySelectorAll('#pictures use')].filter((e) => !e.getBBox().width).length"
+    assert page.execute_script("return document.querySelectorAll('#pictures use').length") > 50
+    assert page.execute_script(missing) == 0
+    assert page.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
+    wide = """return [...document.querySelectorAll('#pictures *')].filter((e) => {
+        const box = e.getBoundingClientRect();
+        return box.width && box.right > innerWidth + 1 && !e.closest('svg');
+    }).map((e) => e.tagName + '.' + e.className)"""
+    assert page.execute_script(wide) == []
+    assert said(page) == []

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import random
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -121,3 +123,14 @@ def test_what_is_no_small_picture_is_refused(path, content):
         reader.picture(0)
     with pytest.raises(InvalidFileError, match=r"pictures/0.jpg: not a small picture"):
         reader.check_pictures()
+
+
+def test_a_file_damaged_anywhere_is_refused_or_read_and_never_anything_else(path):
+    content, draws = path.read_bytes(), random.Random(0)
+    for _ in range(150):
+        damaged = bytearray(content)
+        at = draws.randrange(len(content))
+        damaged[at : at + draws.randrange(1, 9)] = draws.randbytes(draws.randrange(9))
+        path.write_bytes(damaged)
+        with suppress(InvalidFileError):
+            RetrievedReader.open(path).check_pictures()

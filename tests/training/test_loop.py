@@ -1,10 +1,12 @@
-"""How often a run evaluates: what decides whether transformed images are kept for a later evaluation."""
+"""How often a run evaluates, which decides whether transformed images are kept; and what it does not fail for."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from clipbench.training.loop import evaluation_count
+from clipbench.api import events
+from clipbench.files.disk import DiskError
+from clipbench.training.loop import Loop, evaluation_count
 
 
 @pytest.mark.parametrize(
@@ -14,3 +16,14 @@ from clipbench.training.loop import evaluation_count
 def test_evaluations_of_a_run_are_counted(steps, every, count):
     case = SimpleNamespace(eval=SimpleNamespace(every=every))
     assert evaluation_count(SimpleNamespace(case=case, steps=steps, steps_per_epoch=10)) == count
+
+
+@pytest.mark.parametrize("error", [DiskError("the disk is full"), OSError(5, "the disk fails")])
+def test_a_run_does_not_fail_for_pictures_that_cannot_be_kept(error):
+    def keep(_evaluation):
+        raise error
+
+    reported = []
+    assert Loop._keep(SimpleNamespace(emit=reported.append), SimpleNamespace(keep=keep), None) is None
+    (warned,) = reported
+    assert isinstance(warned, events.Warned) and "the disk" in warned.text
