@@ -58,7 +58,7 @@ def main() -> None:
     record, config = Record("encode", options), MODELS[options.model]
     device = make_device(options.device)
     learner = make_learner(options.model, device, "float32")
-    place = device.torch_device(0)
+    place = device.torch_device
     model = peer_of(learner, config, place).eval()
     pixels, tokens = make_pixels(config, options.images), make_tokens(config, CAPTIONS * options.images)
     order = np.argsort((tokens != 0).sum(axis=1), kind="stable")

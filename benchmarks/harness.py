@@ -269,7 +269,7 @@ def _product_rate(device: TorchDevice, precision: str) -> Callable[[], float]:
 
     size = 2048 if device.name == "cpu" else 8192
     generator = torch.Generator().manual_seed(0)
-    left = torch.randn(size, size, generator=generator).to(device.torch_device(0), getattr(torch, precision))
+    left = torch.randn(size, size, generator=generator).to(device.torch_device, getattr(torch, precision))
     right = left.t().contiguous()
 
     def run() -> float:

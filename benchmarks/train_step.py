@@ -46,7 +46,7 @@ def measure(options: argparse.Namespace, device: TorchDevice, batch: int) -> dic
     """Take steps on ``batch`` pairs in every way, in turns; return times, ratios, and shares of the limit."""
     config, precisions = MODELS[options.model], options.precision
     pixels, tokens = make_batch(options.model, batch)
-    place = device.torch_device(0)
+    place = device.torch_device
     learners = {p: make_learner(options.model, device, p, compile=options.compile) for p in precisions}
     first = learners[precisions[0]]
     step = with_default_products(PeerStep(peer_of(first, config, place)))

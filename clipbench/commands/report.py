@@ -51,9 +51,11 @@ def report(
     from clipbench.report.curve_files import run_curves
     from clipbench.report.page.writing import run_report
 
-    if out is None and (leaderboard or png is None):
-        raise UsageError("--out: is missing; expected the folder to write to (or --png, for curves alone)")
-    if leaderboard and out is not None:
+    if out is None:
+        if leaderboard or png is None:
+            raise UsageError("--out: is missing; expected the folder to write to (or --png, for curves alone)")
+        return run_curves(Request(**asked), png, runs)
+    if leaderboard:
         from clipbench.report.leaderboard.writing import run_leaderboard
 
         if runs or asked["baseline"]:
@@ -64,9 +66,8 @@ def report(
     if prices:
         raise UsageError("--price: is shown in a leaderboard; add --leaderboard")
     request = Request(**asked)
-    drawn = run_curves(request, png, runs) if png is not None else None
-    page = run_report(request, out, title, runs, with_pictures=not no_pictures) if out is not None else None
-    return max(code for code in (drawn, page) if code is not None)
+    drawn = run_curves(request, png, runs) if png else 0
+    return max(drawn, run_report(request, out, title, runs, with_pictures=not no_pictures))
 
 
 def _parse_price(text: str) -> tuple[str, str]:

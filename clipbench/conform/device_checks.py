@@ -84,13 +84,12 @@ def _tune(subject: Subject) -> None:
     expect(dict(given) == dict(first), f"tune({dict(first)}) returned {dict(given)}")
 
 
-@DEVICE.add("seed", "`seed` takes any integer of 32 bits, and one seed gives one run.")
+@DEVICE.add("seed", "A run takes any seed of 32 bits, and one seed gives one run.")
 def _seed(subject: Subject) -> str:
     runs = []
     for seed in (0, 2**32 - 1, 0):
-        subject.device.seed(seed)
         batches = [random_pairs(subject.model.config)] * STEPS
-        runs.append(losses_of(make_learner(subject), batches))
+        runs.append(losses_of(make_learner(subject, seed=seed), batches))
     difference = relative_difference(runs[2], runs[0])
     expect(difference <= AGREEMENT, f"two runs of one seed differ by {difference:.1e} of the loss after {STEPS} steps")
     return "bit for bit" if runs[0] == runs[2] else f"to {difference:.1e} of the loss, not bit for bit"
@@ -212,7 +211,7 @@ def _probes(subject: Subject, refuses: str) -> str:
     """Run the engine's probes in every precision; return what those that refuse the ``run`` or its ``timing`` found."""
     device, texts = subject.device, []
     for precision in device.precisions():
-        probes = subject.engine.probe(device, precision, 0)
+        probes = subject.engine.probe(device, precision)
         expect(all(isinstance(probe, Probe) for probe in probes), f"probe() returned {probes!r}; expected Probes")
         chosen = [probe for probe in probes if probe.refuses == refuses]
         if not chosen:

@@ -44,7 +44,7 @@ def _versions(subject: Subject) -> str:
 
 @ENGINE.add("probe", "`probe` returns a Probe for each test, and draws nothing from the run's random numbers.")
 def _probe(subject: Subject) -> str:
-    probes = subject.engine.probe(subject.device, "float32", 0)
+    probes = subject.engine.probe(subject.device, "float32")
     expect(all(isinstance(probe, Probe) for probe in probes), f"probe() returned {probes!r}; expected Probes")
     return ", ".join(probe.name for probe in probes)
 
@@ -74,6 +74,7 @@ def _loader(subject: Subject) -> str:
             batches = [tuple(np.asarray(array) for array in batch) for batch in loader.batches(keys)]
         finally:
             loader.close()
+            loader.close()  # as in a run
         same = len(batches) == len(expected) and all(
             a.dtype == b.dtype and np.array_equal(a, b)
             for batch, right in zip(batches, expected, strict=True)

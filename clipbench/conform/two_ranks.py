@@ -24,7 +24,6 @@ def main(path: Path) -> None:
         subject = Subject("engine", job["engine"], load_registry(), Path(scratch), device_name=job["device"])
         device = subject.unselected_device()
         device.select(world.local_rank)
-        device.seed(world.rank)
         tuning = device.tune()
         group = subject.engine.join(device, world, SECONDS)
         changes = {"device": device, "world": world, "tuning": tuning, "loss": LossConfig("sum", "global")}

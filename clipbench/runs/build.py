@@ -8,9 +8,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clipbench import __version__
-from clipbench.api import Case, Device, Engine, Group, Learner, LearnerJob, Loader, Missing, Probe, Split, events
+from clipbench.api import (
+    Case,
+    Device,
+    Engine,
+    EvaluatedSplit,
+    Group,
+    Learner,
+    LearnerJob,
+    Loader,
+    Missing,
+    Probe,
+    Split,
+    events,
+)
 from clipbench.api.data import Precision
-from clipbench.api.guarded import check_split
+from clipbench.api.guarded import check_split, classes_of
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.api.registry import Registry
 from clipbench.api.result import Attempt, BadImages, DatasetUsed, WeightsUsed
@@ -27,10 +40,10 @@ from clipbench.runs.job import RANK_LOCK, RETRIEVED, Job
 from clipbench.runs.reporter import Reporter
 from clipbench.suites.plan import Plan, cache_folder, make_plan
 from clipbench.training import checkpoints
-from clipbench.training.batches import EvalFetch, TrainFetch, tokenise, worker_count
+from clipbench.training.batches import CaptionTokens, EvalFetch, TrainFetch, read_captions, tokenise, worker_count
 from clipbench.training.checkpointing import Checkpointer, saved_run
 from clipbench.training.collectives import SingleRank, barrier, gather_values
-from clipbench.training.evaluation import Evaluator
+from clipbench.training.evaluation import Evaluator, ask
 from clipbench.training.hardware import Hardware
 from clipbench.training.image_cache import ImageCache
 from clipbench.training.loop import Loop, evaluation_count
@@ -100,7 +113,6 @@ def open_device(rank: Rank) -> Hardware:
     precision = pick_precision(device, case.precision)
     reporter.tell("device", device.name)
     device.select(world.local_rank)
-    device.seed(case.seed + world.rank)
     tuning = tune(engine, device, rank.job.tuning)
     info = device.info()
     section = {"requested": case.device, "kind": device.name, "world_size": case.world_size, "precision": precision}
@@ -114,7 +126,7 @@ def open_device(rank: Rank) -> Hardware:
         reporter.joined(group)
     hosts = tuple(gather_values(group, socket.gethostname()))
     reporter.tell("probes", device.name)
-    probes = tuple(engine.probe(device, precision, world.local_rank))
+    probes = tuple(engine.probe(device, precision))
     reporter.emit(events.DeviceProbed(probes))
     peak_flops, unreliable = device.peak_flops(precision), check_probes(probes, device.name)
     telemetry = start_sampler(rank.registry, device.name, world.local_rank)
@@ -176,8 +188,12 @@ def open_data(rank: Rank, hardware: Hardware) -> OpenedData:
     cache_mb = case.eval.cache_mb if evaluation_count(plan) > 1 else 0
     cache = ImageCache(cache_mb * 1_000_000, rank.job.folder)
     rank.resources.callback(cache.drop)
-    captions = tokenise(val, tokenizer, case.dataset.clean_captions)
-    evaluator = Evaluator(hardware, EvalFetch(val, plan.config), captions, case, cache, rank.evaluating)
+    texts, offsets = read_captions(val, case.dataset.clean_captions)
+    captions = CaptionTokens(tokenizer.encode(texts), offsets)
+    classes = classes_of(val, f"dataset '{case.dataset.name}': split val")
+    split = EvaluatedSplit(case.dataset.name, len(val), texts, captions.image_of_text, classes)
+    asked = ask(rank.registry, case.eval.evaluations, split, tokenizer.encode)
+    evaluator = Evaluator(hardware, EvalFetch(val, plan.config), captions, split, asked, case, cache, rank.evaluating)
     train = _checked(plan.dataset.train(), case, "train") if plan.steps else None
     # Before the learner, so that the loader's processes start while the model is built.
     loader = _train_loader(rank, hardware, plan, train, tokenizer) if train else None

@@ -49,7 +49,6 @@ class Check:
 
         report(0)
         device.select(local_rank)
-        device.seed(job.seed)
         tuning = device.tune(job.tuning or None)
         # The batch is small: as one micro-batch, it has the same negatives whatever the case's accumulation.
         learner = self.engine.learner(replace(job, tuning=tuning, world=World(local_rank=local_rank), accumulate=1))

@@ -16,7 +16,6 @@ from clipbench.clip.transforms import to_rgb
 from clipbench.errors import CaseFailedError
 from clipbench.files.disk import writing
 from clipbench.results.retrieved import Histogram, Queries, Retrieved, groups, write_retrieved
-from clipbench.training.evaluation import Evaluation
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -43,12 +42,14 @@ class PictureKeeper:
     terms: str
     tell: Callable[[Literal["thumbnails"], int, int], None]
 
-    def keep(self, evaluation: Evaluation) -> RetrievedFile:
-        """Write the file, whole or not at all. Raises ClipbenchError where that cannot be done."""
-        images, texts, ranks = _unit(evaluation.images), _unit(evaluation.texts), evaluation.query_ranks
+    def keep(self, images: npt.NDArray[Any], texts: npt.NDArray[Any], ranks: QueryRanks) -> RetrievedFile:
+        """Write the file, whole or not at all, from features (images, d) and (captions, d), and what they came to.
+
+        Raises ClipbenchError where that cannot be done.
+        """
         if len(images) * len(texts) > MOST_SCORES:
             raise CaseFailedError(f"{len(images):,} images and {len(texts):,} captions are too many for it")
-        retrieved, shown = self._retrieved(images, texts, ranks)
+        retrieved, shown = self._retrieved(_unit(images), _unit(texts), ranks)
         with writing("what was retrieved", self.path, 2_000 * len(shown)):
             return write_retrieved(self.path, retrieved, self._small_pictures(shown))
 

@@ -12,6 +12,6 @@ def make_learner(config=SMALL, **changes):
 
 
 def make_job(config=SMALL, device=None, **changes):
-    """A job on the processor, selected, seeded and tuned; nothing compiled is kept."""
+    """A job on the processor, selected and tuned; nothing compiled is kept."""
     spec = ModelSpec("test", "jax", "for tests", config, "clipbench_jax.learner:JaxLearner")
     return torch_jobs.make_job(config, device or CpuDevice(), model=spec, **changes)

@@ -1,7 +1,6 @@
 """What a made-up result retrieved, from features drawn at random, written as a run writes it."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
@@ -38,8 +37,7 @@ def keep(path, ranks, split, seed=0, width=8, terms=TERMS, tell=lambda *_: None)
     draws = np.random.default_rng(seed)
     images, texts = (draws.standard_normal((len(side), width)) for side in (ranks.text, ranks.image))
     texts += images[np.asarray(ranks.image_of_text)]  # so that some of them are found
-    evaluation = SimpleNamespace(images=images, texts=texts, query_ranks=ranks)
-    return PictureKeeper(path, split, "made", terms, tell).keep(evaluation)
+    return PictureKeeper(path, split, "made", terms, tell).keep(images, texts, ranks)
 
 
 def write_with_retrieved(folder, result, seed=0, captions=None, terms=TERMS):

@@ -15,10 +15,9 @@ SMALL = replace(
 
 
 def make_job(config=SMALL, device=None, seed=0, world=None, **changes):
-    """A job on ``device`` (the processor's by default), selected, seeded and tuned."""
+    """A job on ``device`` (the processor's by default), selected and tuned."""
     device, world = device or CpuDevice(), world or World()
     device.select(world.local_rank)
-    device.seed(seed)
     spec = ModelSpec("test", "torch", "for tests", config, "clipbench_torch.model:Clip")
     job = LearnerJob(
         model=spec,

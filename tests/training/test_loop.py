@@ -2,11 +2,15 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from clipbench.api import events
+from clipbench.api import QueryRanks, events
 from clipbench.files.disk import DiskError
+from clipbench.training.evaluation import Evaluated
 from clipbench.training.loop import Loop, evaluation_count
+
+ONE = np.ones((1, 4))
 
 
 @pytest.mark.parametrize(
@@ -20,10 +24,12 @@ def test_evaluations_of_a_run_are_counted(steps, every, count):
 
 @pytest.mark.parametrize("error", [DiskError("the disk is full"), OSError(5, "the disk fails")])
 def test_a_run_does_not_fail_for_pictures_that_cannot_be_kept(error):
-    def keep(_evaluation):
+    def keep(*_):
         raise error
 
     reported = []
-    assert Loop._keep(SimpleNamespace(emit=reported.append), SimpleNamespace(keep=keep), None) is None
+    loop = SimpleNamespace(emit=reported.append, pictures=SimpleNamespace(keep=keep))
+    evaluation = Evaluated(None, None, None, 0.0, QueryRanks(1, [0], [0], [0]), images=ONE, captions=ONE)
+    assert Loop._keep(loop, evaluation) is None
     (warned,) = reported
     assert isinstance(warned, events.Warned) and "the disk" in warned.text

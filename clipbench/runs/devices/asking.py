@@ -192,7 +192,7 @@ def _ask(check: DeviceCheck, precisions: Sequence[str]) -> Iterator[tuple[Device
             check = replace(check, refused=(*check.refused, str(error)))
             continue
         yield check, f"its probes in {precision}"
-        probes = (PrecisionProbe(**vars(probe), precision=precision) for probe in engine.probe(device, precision, 0))
+        probes = (PrecisionProbe(**vars(probe), precision=precision) for probe in engine.probe(device, precision))
         check = replace(check, probes=(*check.probes, *probes))
     yield check, ""
 

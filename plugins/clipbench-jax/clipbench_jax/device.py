@@ -60,9 +60,6 @@ class JaxDevice:
         self._local_rank = local_rank
         jax.config.update("jax_default_device", self.jax_device())
 
-    def seed(self, seed: int) -> None:
-        """Do nothing: JAX has no generators with a state, and the model draws nothing."""
-
     def tune(self, earlier: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """Have float32 products computed in float32; by default TPUs use bfloat16 and NVIDIA GPUs TF32."""
         jax.config.update("jax_default_matmul_precision", "highest")

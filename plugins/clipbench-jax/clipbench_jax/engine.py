@@ -47,7 +47,7 @@ class JaxEngine:
         """Return the versions that a result records, by package."""
         return {name: version(name) for name in ("jax", "jaxlib", "optax", "numpy")}
 
-    def probe(self, device: JaxDevice, precision: Precision, local_rank: int) -> Sequence[Probe]:
+    def probe(self, device: JaxDevice, precision: Precision) -> Sequence[Probe]:
         """Test whether the device computes and waits as it says; see clipbench_jax.probes."""
         from clipbench_jax.probes import probe_device
 

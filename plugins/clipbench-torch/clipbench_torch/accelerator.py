@@ -47,15 +47,15 @@ class Accelerator(TorchDevice):
     devices_per_card: int = 1
 
     def __init__(self) -> None:
-        self._local_rank = 0
         self._unknown: dict[str, str] = {}
 
     @property
     def torch_type(self) -> str:
         return self.name
 
-    def torch_device(self, local_rank: int) -> torch.device:
-        return torch.device(self.torch_type, local_rank)
+    @property
+    def torch_device(self) -> torch.device:
+        return torch.device(self.torch_type, self._local_rank)
 
     @property
     def pin_memory(self) -> bool:  # type: ignore[override]
@@ -138,7 +138,7 @@ class Accelerator(TorchDevice):
 
     def select(self, local_rank: int) -> None:
         self.load()
-        self._local_rank = local_rank
+        super().select(local_rank)
         set_device = self.find("set_device", "set_device_index")
         if set_device is not None:
             set_device(local_rank)
@@ -242,7 +242,7 @@ class Accelerator(TorchDevice):
         before = self.peak_memory()
         if before is None:
             return
-        block = torch.ones(TESTED_BYTES // 4, device=self.torch_device(self._local_rank))
+        block = torch.ones(TESTED_BYTES // 4, device=self.torch_device)
         with_block = self.peak_memory() or 0
         del block
         self.reset_peak_memory()

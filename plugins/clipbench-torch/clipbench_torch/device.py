@@ -46,15 +46,21 @@ class TorchDevice:
     """
 
     name: str
+    _local_rank: int = 0
     pin_memory: bool = False
     float32_hint: str = ""
     compile_backend: str | Callable[..., Any] = "inductor"
 
     # --- what the engine asks of its devices ------------------------------------------------------------------------
 
-    def torch_device(self, local_rank: int) -> torch.device:
-        """Return where rank ``local_rank`` of this machine computes."""
-        return torch.device(self.name, local_rank)
+    @property
+    def torch_device(self) -> torch.device:
+        """Return the device that was selected."""
+        return torch.device(self.name, self._local_rank)
+
+    def seed(self, seed: int) -> None:
+        """Seed torch's generators, the device's included, for models that draw random numbers."""
+        torch.manual_seed(seed)
 
     def synchronize(self) -> None:
         """Return when all work given to the device has been done."""
@@ -64,11 +70,11 @@ class TorchDevice:
         """Return a context in which products are computed in ``precision``."""
         if precision == "float32":
             return nullcontext()
-        return torch.autocast(self.torch_device(0).type, dtype=DTYPES[precision])
+        return torch.autocast(self.torch_device.type, dtype=DTYPES[precision])
 
     def grad_scaler(self, precision: Precision) -> Any:  # noqa: ANN401 -- vendors bring scalers of their own
         """Return a gradient scaler for ``precision``, or None where none is needed."""
-        return torch.amp.GradScaler(self.torch_device(0).type) if precision == "float16" else None
+        return torch.amp.GradScaler(self.torch_device.type) if precision == "float16" else None
 
     def collective_backend(self) -> str:
         """Return the back end of torch.distributed that connects these devices."""
@@ -93,11 +99,8 @@ class TorchDevice:
         return None
 
     def select(self, local_rank: int) -> None:
-        """Make device ``local_rank`` this process's own; do nothing where there is one device."""
-
-    def seed(self, seed: int) -> None:
-        """Seed torch's generators, the device's included."""
-        torch.manual_seed(seed)
+        """Make device ``local_rank`` this process's own."""
+        self._local_rank = local_rank
 
     def tune(self, earlier: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """Turn on what is fast and exact here, as in ``earlier`` if given; return what was turned on."""
@@ -151,7 +154,8 @@ class CpuDevice(TorchDevice):
     def collective_backend(self) -> str:
         return "gloo"
 
-    def torch_device(self, local_rank: int) -> torch.device:
+    @property
+    def torch_device(self) -> torch.device:
         return torch.device("cpu")
 
     def precisions(self) -> Sequence[Precision]:

@@ -56,11 +56,11 @@ class TorchEngine:
 
         return {"torch": str(torch.__version__), "numpy": version("numpy")}
 
-    def probe(self, device: TorchDevice, precision: Precision, local_rank: int) -> Sequence[Probe]:
+    def probe(self, device: TorchDevice, precision: Precision) -> Sequence[Probe]:
         """Test whether the device computes and waits as it says; see clipbench_torch.probes."""
         from clipbench_torch.probes import probe_device
 
-        return probe_device(device, precision, local_rank)
+        return probe_device(device, precision)
 
     def check_weights(self, model: ModelSpec, config: ClipConfig, weights: Path) -> None:
         """Raise NotReadyError where a learner of this model could not be given these weights."""

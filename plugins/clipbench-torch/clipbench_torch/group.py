@@ -20,7 +20,7 @@ class TorchGroup(WatchedGroup):
 
     def __init__(self, device: TorchDevice, world: World, store: dist.Store) -> None:
         super().__init__(world, store)
-        self._torch_device = device.torch_device(world.local_rank)
+        self._torch_device = device.torch_device
 
     def gather_words(self, words: np.ndarray) -> list[np.ndarray]:
         """Return every rank's int32 array (n,), in rank order; ``n`` is the same on all of them."""

@@ -35,7 +35,8 @@ class TorchLearner:
     def __init__(self, job: LearnerJob) -> None:
         device: TorchDevice = job.device  # type: ignore[assignment]  # the registry pairs devices with their engine
         self._job, self._device = job, device
-        self._torch_device = device.torch_device(job.world.local_rank)
+        self._torch_device = device.torch_device
+        device.seed(job.seed + job.world.rank)
         freed_memory = "kept" if keep_freed_memory() else "the system's choice"
         self._model = build_model(job, self._torch_device)
         # A compiler has attention of its own.

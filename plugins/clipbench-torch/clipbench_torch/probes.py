@@ -33,9 +33,9 @@ SMALLEST_PRODUCT, LARGEST_PRODUCT, MOST_PRODUCTS = 256, 4096, 100
 Results = tuple[Tensor, ...]
 
 
-def probe_device(device: TorchDevice, precision: Precision, local_rank: int) -> list[Probe]:
-    """Return all probes of device ``local_rank`` for a run in ``precision``; one that raises has failed."""
-    torch_device = device.torch_device(local_rank)
+def probe_device(device: TorchDevice, precision: Precision) -> list[Probe]:
+    """Return all probes of the selected device for a run in ``precision``; one that raises has failed."""
+    torch_device = device.torch_device
     return [
         _probe("autocast", "run", lambda: probe_autocast(device, precision, torch_device)),
         _probe("matmul", "run", lambda: probe_matmul(device, precision, torch_device)),

@@ -37,7 +37,7 @@ def test_rocm_is_what_torch_calls_cuda(monkeypatch, tmp_path):
     (tmp_path / "rocm-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     device = load_object(SPECS["rocm"].load)()
-    assert (device.name, device.torch_device(1)) == ("rocm", torch.device("cuda", 1))
+    assert (device.name, device.torch_device) == ("rocm", torch.device("cuda", 0))
     assert device.collective_backend() == "nccl"
     assert device.driver() == "6.14.5"
     assert device.tune()["version.hip"] == "7.0.1"

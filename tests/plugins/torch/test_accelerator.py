@@ -17,7 +17,8 @@ class Card(Accelerator):
     exact_float32 = {"backends.card.allow_short": False, "backends.card.not_in_this_version": False}  # noqa: RUF012
     versions = ("version.card_driver",)
 
-    def torch_device(self, local_rank):
+    @property
+    def torch_device(self):
         return torch.device("cpu")
 
 

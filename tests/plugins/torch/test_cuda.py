@@ -110,7 +110,7 @@ def losses(**changes):
 
 
 def ask(device, precision):
-    return {probe.name: probe for probe in TorchEngine().probe(device, precision, local_rank=0)}
+    return {probe.name: probe for probe in TorchEngine().probe(device, precision)}
 
 
 @pytest.mark.cuda
@@ -173,7 +173,7 @@ def test_half_precisions(cuda, precision):
 @pytest.mark.cuda
 def test_a_gpu_tells_its_name_memory_and_peak(cuda):
     cuda.reset_peak_memory()
-    block = torch.ones(1 << 20, device=cuda.torch_device(0))
+    block = torch.ones(1 << 20, device=cuda.torch_device)
     assert cuda.peak_memory() >= block.nbytes
     info = cuda.info()
     assert info.name
@@ -189,7 +189,7 @@ def test_seeds_repeat(cuda):
     drawn = []
     for seed in (1, 1, 2):
         cuda.seed(seed)
-        drawn.append(torch.rand(4, device=cuda.torch_device(0)).tolist())
+        drawn.append(torch.rand(4, device=cuda.torch_device).tolist())
     assert drawn[0] == drawn[1] != drawn[2]
 
 

@@ -79,18 +79,19 @@ def test_processor():
     assert device.precisions()[:2] == ("float32", "bfloat16")
     assert device.grad_scaler("bfloat16") is None
     assert device.grad_scaler("float16") is not None
-    assert device.torch_device(3) == torch.device("cpu")
+    assert device.torch_device == torch.device("cpu")
 
 
 # --- the contract, for every device of the torch engine ------------------------------------------------------------
 
 # What the core asks of any device, and what the torch engine asks of its own besides.
 OF_THE_CORE = {
-    "unavailable", "others", "select", "seed", "tune", "info", "precisions", "peak_flops", "free_memory",
+    "unavailable", "others", "select", "tune", "info", "precisions", "peak_flops", "free_memory",
     "reset_peak_memory", "peak_memory", "environment_variables",
 }  # fmt: skip
 OF_THE_ENGINE = {
-    "torch_device", "synchronize", "autocast", "grad_scaler", "collective_backend", "attention_backend", "compiles",
+    "torch_device", "seed", "synchronize",
+    "autocast", "grad_scaler", "collective_backend", "attention_backend", "compiles",
     "pin_memory", "float32_hint", "compile_backend",
 }  # fmt: skip
 DEVICES = {spec.name: spec for spec in load_registry().devices.specs if spec.engine == "torch"}

@@ -18,7 +18,7 @@ NAMES = ["autocast", "matmul", "attention", "synchronize"]
 
 
 def ask(device, precision="float32"):
-    return {probe.name: probe for probe in TorchEngine().probe(device, precision, local_rank=0)}
+    return {probe.name: probe for probe in TorchEngine().probe(device, precision)}
 
 
 def failed(device, precision="float32"):

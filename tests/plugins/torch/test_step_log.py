@@ -113,7 +113,8 @@ def test_a_step_is_withheld_where_the_count_stands_still():
 class MetaDevice(CpuDevice):
     """Tensors without values: whatever would wait for a value fails."""
 
-    def torch_device(self, local_rank):
+    @property
+    def torch_device(self):
         return torch.device("meta")
 
     @contextmanager

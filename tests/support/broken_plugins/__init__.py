@@ -20,7 +20,7 @@ DEVICES = {
     "synchronize": "EarlyClock",
     "tune": "ForgetfulTune",
     "tune.json": "UnserialisableTune",
-    "seed": "CountedSeeds",
+    "seed": "Drifting",
     "agreement": "CoarseWeights",
     "peak-memory": "NeverReset",
     "peak-memory.small": "TooSmall",

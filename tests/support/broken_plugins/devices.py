@@ -9,7 +9,7 @@ class Good:
     name = "good"
     free, total, allocated = 10**9, 10**10, 0
     coarse = early = False
-    seeds = 0
+    drift = learners = 0
 
     def unavailable(self):
         return None
@@ -18,9 +18,6 @@ class Good:
         return ["process 1 of somebody"]
 
     def select(self, local_rank):
-        pass
-
-    def seed(self, seed):
         pass
 
     def tune(self, earlier=None):
@@ -95,11 +92,8 @@ class UnserialisableTune(Good):
         return {"kernels": float("nan")}
 
 
-class CountedSeeds(Good):
-    name = "seed"
-
-    def seed(self, seed):
-        self.seeds += 1
+class Drifting(Good):
+    name, drift = "seed", 0.1
 
 
 class CoarseWeights(Good):

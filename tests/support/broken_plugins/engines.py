@@ -11,12 +11,13 @@ from tests.support.numpy_engine.clipbench_numpy import NumpyEngine, NumpyLearner
 
 
 class Learner(NumpyLearner):
-    """The linear model with a count of its operations and memory, and devices that may round or seed it otherwise."""
+    """The linear model with a count of its operations and memory, and devices that may round it or drift."""
 
     def __init__(self, job):
         super().__init__(job)
         self.job, self.device, self.count = job, job.device, 0
-        self.image_weights *= 1 + 0.1 * self.device.seeds
+        self.image_weights *= 1 + self.device.drift * self.device.learners
+        self.device.learners += 1
 
     def train_step(self, pixels, tokens, lr):
         with np.errstate(all="ignore"):  # a step at an infinite rate
@@ -46,7 +47,7 @@ class GoodEngine(NumpyEngine):
     def learner(self, job):
         return self.learner_class(job)
 
-    def probe(self, device, precision, local_rank):
+    def probe(self, device, precision):
         return [Probe("matmul", not device.coarse, "products"), Probe("wait", not device.early, "the clock", "timing")]
 
 
@@ -61,7 +62,7 @@ class NoVersions(GoodEngine):
 
 
 class ProbesAsDicts(GoodEngine):
-    def probe(self, device, precision, local_rank):
+    def probe(self, device, precision):
         return [{"name": "matmul", "ok": True}]
 
 

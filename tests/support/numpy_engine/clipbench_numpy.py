@@ -135,9 +135,6 @@ class Abacus:
     def select(self, local_rank):
         pass
 
-    def seed(self, seed):
-        pass
-
     def reset_peak_memory(self):
         pass
 
@@ -181,7 +178,7 @@ class NumpyEngine:
     def versions(self):
         return {"numpy": np.__version__}
 
-    def probe(self, device, precision, local_rank):
+    def probe(self, device, precision):
         failing = os.environ.get("CLIPBENCH_NUMPY_PROBE")
         if failing == "abort":
             os.abort()
