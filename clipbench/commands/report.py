@@ -18,7 +18,7 @@ from clipbench.errors import UsageError
     help="Folder for the loss and the recall curves of each run, as PNG; alone, or with --out.",
 )
 @click.option("--title", default="CLIP training benchmark", help="Heading of the page.")
-@repeatable("--run", "runs", metavar="RUN_ID", help="Show this run in full, not the newest six. Repeatable.")
+@repeatable("--run", "runs", metavar="RUN_ID", help="Show this run in full; else the page chooses six. Repeatable.")
 @REFERENCES
 @click.option(
     "--baseline", metavar="WHICH", help="Compare the newest results with earlier runs too; takes what compare takes."

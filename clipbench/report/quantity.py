@@ -7,6 +7,11 @@ from clipbench.report.metric_words import unit_words
 
 NONE = "-"
 MINUS = "\N{MINUS SIGN}"
+# Decimals of every figure with this unit, so that the figures of a metric can be compared at a glance.
+DECIMALS = {
+    **{"percent": 2, "nats": 4, "pairs/s": 1, "epochs": 0},
+    **{"s": 1, "ms": 2, "J": 1, "W": 1, "°C": 0, "MB": 0},
+}
 
 
 def quantity(value: float | None, sign: str = "", width: int = 12, small: float = 0.1) -> str:
@@ -24,15 +29,20 @@ def quantity(value: float | None, sign: str = "", width: int = 12, small: float 
 
 
 def figure(value: float | None, unit: str = "", sign: str = "") -> str:
-    """Return a number as its unit is read: percent with two decimals, else four digits that count; a dash for None."""
+    """Return a number with the decimals of its unit; a dash for None.
+
+    A unit that is not known has four digits that count. A number that would be rounded to zero has two, unless it has a
+    ``sign``: a difference that small is none.
+    """
     if value is None:
         return "–"
-    if unit == "percent":
-        text = f"{round(value, 2) + 0.0:{sign}.2f}"
-    elif abs(value) >= 1000:
-        text = f"{value:{sign},.0f}"
-    else:
+    decimals = DECIMALS.get(unit, 0 if abs(value) >= 1000 else None)
+    if decimals is None or abs(value) >= 1e12:
         text = f"{value:{sign}.4g}"
+    elif value and round(value, decimals) == 0 and unit != "percent" and not sign:
+        text = f"{value:{sign}.2g}"
+    else:
+        text = f"{round(value, decimals) + 0.0:{sign},.{decimals}f}"  # no "-0.00"
     return text.replace("-", MINUS) if "e" not in text else text
 
 

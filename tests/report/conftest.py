@@ -27,7 +27,7 @@ def write_report(tmp_path_factory):
         out = folder / "out"
         with pytest.MonkeyPatch.context() as patch:
             if not pictures:
-                patch.setattr("clipbench.report.page.stills.stills", lambda runs, history: [])
+                patch.setattr("clipbench.report.page.writing.stills", lambda runs, history: [])
             return CliRunner().invoke(main, ["report", str(folder / "results"), "--out", str(out), *options]), out
 
     return write

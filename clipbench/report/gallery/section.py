@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from clipbench.errors import InvalidFileError
 from clipbench.report.gallery.drawing import HEIGHT, WIDTH, histogram_drawing, matrix_png
 from clipbench.report.gallery.showing import SIDES, Pictured, changed, pictured
 from clipbench.report.gallery.thumbnails import PLACE, Thumbnails
-from clipbench.report.html import html_environment
+from clipbench.report.html import html_environment, marked, template_text
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -56,8 +55,6 @@ def gallery(runs: Sequence[tuple[str, Result]], places: Mapping[str, Sequence[Pa
 
 
 def _section(shown: Sequence[Pictured], absent: Sequence[tuple[str, str]], thumbnails: Thumbnails) -> Markup:
-    from markupsafe import Markup
-
     runs = [
         {
             "label": one.label,
@@ -68,8 +65,8 @@ def _section(shown: Sequence[Pictured], absent: Sequence[tuple[str, str]], thumb
         }
         for one in shown
     ]
-    template = html_environment().from_string(_file("gallery.html"))
-    return Markup(
+    template = html_environment().get_template("gallery/gallery.html")
+    return marked(
         template.render(
             runs=runs,
             changes=list(changed(shown)),
@@ -77,11 +74,7 @@ def _section(shown: Sequence[Pictured], absent: Sequence[tuple[str, str]], thumb
             terms=list(dict.fromkeys(one.reader.retrieved.terms for one in shown if one.reader.retrieved.terms)),
             sides=SIDES,
             plot=(WIDTH, HEIGHT),
-            style=Markup(_file("gallery.css")),
-            place=Markup(PLACE),
+            style=marked(template_text("gallery/gallery.css")),
+            place=marked(PLACE),
         )
     )
-
-
-def _file(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
