@@ -66,7 +66,7 @@ def test_between_two_results_the_queries_whose_rank_changed_most_come_side_by_si
     moved = words[words.index("What changed") :]
     first = moved[moved.index("Text to image") :]
     assert re.search(rf"rank {before[query] + 1} → rank {after[query] + 1}", first)
-    assert "from quickstart 0000 to quickstart 0001" in moved
+    assert "from quickstart, 2025-01-01 00:00 UTC to quickstart, 2025-01-01 06:00 UTC" in moved
 
 
 def test_results_of_different_cases_are_not_compared(write_report):
