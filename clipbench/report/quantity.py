@@ -46,9 +46,9 @@ def figure(value: float | None, unit: str = "", sign: str = "") -> str:
     return text.replace("-", MINUS) if "e" not in text else text
 
 
-def plain_figure(value: float | None, unit: str) -> str:
+def plain_figure(value: float | None, unit: str = "", sign: str = "") -> str:
     """Return a number as ``figure`` does, in ASCII."""
-    return figure(value, unit).replace(MINUS, "-").replace("–", NONE)
+    return figure(value, unit, sign).replace(MINUS, "-").replace("–", NONE)
 
 
 def amount(value: float | None, unit: str) -> str:
@@ -56,13 +56,15 @@ def amount(value: float | None, unit: str) -> str:
     return f"{plain_figure(value, unit)} {unit_words(unit)}".rstrip()
 
 
-def difference_text(verdict: Verdict, form: Callable[..., str] = quantity) -> str:
+def difference_text(verdict: Verdict, form: Callable[..., str] = plain_figure) -> str:
     """Return value minus reference, with half the width of its 95 % interval where that is known."""
-    error = "" if verdict.difference is None or verdict.error is None else f" ± {form(verdict.error)}"
-    return form(verdict.difference, sign="+") + error
+    unknown = verdict.difference is None or verdict.error is None
+    error = "" if unknown else f" ± {form(verdict.error, verdict.unit)}"
+    return form(verdict.difference, verdict.unit, "+") + error
 
 
-def allowed_text(verdict: Verdict, form: Callable[..., str] = quantity, minus: str = "-") -> str:
+def allowed_text(verdict: Verdict, form: Callable[..., str] = plain_figure) -> str:
     """Return how much worse passes, with the sign that worse has."""
-    sign = "" if verdict.tolerance is None else minus if verdict.direction == "higher" else "+"
-    return sign + form(verdict.tolerance)
+    if verdict.tolerance is None or verdict.direction == "lower":
+        return form(verdict.tolerance, verdict.unit, "+")
+    return form(-verdict.tolerance, verdict.unit, "+")

@@ -1,14 +1,16 @@
 """What the charts draw: curves from all that a result holds, and differences on an axis that no outlier flattens."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
+import vl_convert
 
 from clipbench.api.config import NumericsConfig
 from clipbench.api.result import FirstSteps, Metric, Numerics, Telemetry, TelemetrySample
-from clipbench.report.page.charts import CHARTS
-from clipbench.report.page.curves import LINE, MOST_POINTS, WIDEST, alike, charts_of, lines_of, widths
+from clipbench.report.page.charts import CHARTS, line_chart
+from clipbench.report.page.curves import LINE, MOST_POINTS, WIDEST, alike, charts_of, line_rows, lines_of, widths
 from clipbench.report.page.differences import differences_of
 from clipbench.report.page.runs import Run
 from tests.report.test_page import Page
@@ -84,6 +86,13 @@ def test_the_metrics_of_other_evaluations_have_charts_of_their_own():
     more = [chart for chart in charts_of([result]) if chart not in CHARTS]
     assert [list(chart.curves) for chart in more] == [["acc0", "acc1", "acc2", "acc3"], ["acc4"], ["ece"]]
     assert lines_of(result, more[2])["ece"] == [0.1]
+
+
+def test_epochs_are_whole_numbers_on_their_axis():
+    rows = [row for row in line_rows("a", drawn(make_result(0, epochs=3), "epoch_loss"), CHART["epoch_loss"], LINE)]
+    picture = vl_convert.vegalite_to_svg(line_chart(CHART["epoch_loss"], ["a"], fixed=True, rows=rows))
+    axis = picture[: picture.index(">epoch</text>")].rpartition('aria-label="X-axis')[2]
+    assert [text for text in re.findall(r">([^<]*)</text>", axis) if text] == ["1", "2", "3"]
 
 
 # --- the same curves ----------------------------------------------------------------------------------------------

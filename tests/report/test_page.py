@@ -101,6 +101,13 @@ def test_a_run_is_called_by_what_tells_it_apart_and_a_dirty_tree_is_marked(write
     assert len(marked) == 2  # in the table of runs, and under its verdict
 
 
+def test_several_configurations_of_a_suite_are_a_table(page, write_report):
+    table = page.words[page.words.index("The newest runs of each configuration") : page.words.index("Verdicts 6")]
+    assert re.search(r"device .*✓ pass Other Card 1 .*✓ pass Test Card 2 ", table) and "★" in table and "±" in table
+    assert page.all("a", href="#configurations")
+    assert "Configurations" not in Page(write_report([make_result(0), make_result(1, seed=1)])[1]).words
+
+
 def test_a_figure_has_the_decimals_of_its_metric_everywhere(write_report):
     page = Page(write_report([make_result(0)])[1])
     losses = re.findall(r"loss nats ([0-9.]+) ([0-9.]+) (\S+) (\S+)", page.words)

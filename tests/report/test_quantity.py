@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clipbench.report.quantity import MINUS, allowed_text, difference_text, figure, quantity
+from clipbench.report.quantity import allowed_text, difference_text, figure, quantity
 from tests.support.judgements import verdict
 
 
@@ -36,9 +36,9 @@ def test_a_quantity_fits_its_column_about_right(value):
 def test_differences_and_what_passes():
     assert difference_text(verdict()) == "-0.91 ± 0.61" and difference_text(verdict(error=None)) == "-0.91"
     assert difference_text(verdict(reference=None)) == "-"
-    assert allowed_text(verdict()) == "-1.00" and allowed_text(verdict("val_loss")) == "+1.00"
+    assert allowed_text(verdict()) == "-1.00" and allowed_text(verdict("val_loss")) == "+1.0000"
     assert allowed_text(verdict(tolerance=None)) == "-"
-    assert allowed_text(verdict(), figure, MINUS) == "−1"
+    assert allowed_text(verdict(), figure) == "−1.00"
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,10 @@ def line_chart(chart: Chart, runs: Sequence[str], fixed: bool = False, rows: Seq
     curves = list(chart.curves.values())
     unit = ", ".join(filter(None, [chart.unit, chart.about]))
     about = {"title": chart.title, "unit": unit, "from_zero": chart.from_zero, "curves": curves}
-    about |= {"x_title": chart.x_title, "x_step": 0 if chart.source == "readings" else 1}
+    if chart.source == "readings":
+        about |= {"x_title": chart.x_title, "x_step": 0, "x_label": "datum.label"}
+    else:  # the smallest step between ticks is no more than a wish
+        about |= {"x_title": chart.x_title, "x_step": 1, "x_label": "datum.value % 1 ? '' : format(datum.value, ',')"}
     if len(curves) == 1:
         about["curve_legend"] = None
     label = f"datum.value == 0 ? '0' : format(datum.value, '{chart.form or ',.4~r'}')"

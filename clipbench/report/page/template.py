@@ -9,7 +9,7 @@ from clipbench.report.html import filled, html_environment, marked, template_tex
 from clipbench.report.judgement import wording
 from clipbench.report.metric_words import unit_words
 from clipbench.report.page.words import key_words, metric_words, when
-from clipbench.report.quantity import MINUS, allowed_text, difference_text, figure
+from clipbench.report.quantity import allowed_text, difference_text, figure
 
 SCRIPTS = ("tables.js", "page.js")
 
@@ -25,8 +25,8 @@ def render(page: Mapping[str, Any], code: str) -> str:
         "machine": lambda result: wording.machine(result.device_name, result.precision, result.world_size),
         "figure": figure,
         "spread": lambda value, unit: figure(value, unit, "+").removeprefix("+"),
-        "difference": lambda verdict: difference_text(verdict, functools.partial(figure, unit=verdict.unit)),
-        "allowed": lambda verdict: allowed_text(verdict, functools.partial(figure, unit=verdict.unit), MINUS),
+        "difference": lambda verdict: difference_text(verdict, figure),
+        "allowed": lambda verdict: allowed_text(verdict, figure),
     }
     environment.globals["wording"] = wording
     inside = {

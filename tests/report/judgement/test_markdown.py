@@ -45,7 +45,7 @@ def test_the_verdict_comes_first_then_a_table():
         "a processor, float32",
         "figures",
         "90.00 (-0.91 ± 0.61)",
-        "120.00",
+        "120.0",
     ]
     assert metrics[1] == ["✅ pass", "recall mean (%)", "90.00", "90.91", "-0.91 ± 0.61", "-1.00"]
     assert "<details><summary>" in text
