@@ -12,6 +12,7 @@ Limits = tuple[float, float]
 
 # Keys of a case that change nothing about what it computes.
 FREE_KEYS = ("reference", "observers", "checkpoint", "ranks_timeout", "numerics")
+FREE_EVAL_KEYS = ("pictures",)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class EvalConfig:
 
     ``loss_pairs``: the validation loss is of ``all`` pairs in batches of the training size, or, as published for
     several ranks, of the first ``rank``'s share of the pairs in batches of its share of the training size.
+    ``pictures``: what the last one retrieved is kept for people to look at.
     """
 
     evaluations: tuple[str, ...]
@@ -124,6 +126,7 @@ class EvalConfig:
     cache_mb: int
     resize: str | None
     loss_pairs: Literal["all", "rank"]
+    pictures: bool = True
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,8 @@ class Case:
 
     def identity(self) -> dict[str, Any]:
         """Return the values that change what the case computes."""
-        return {key: value for key, value in self.to_dict().items() if key not in FREE_KEYS}
+        kept = {key: value for key, value in self.to_dict().items() if key not in FREE_KEYS}
+        return {**kept, "eval": {key: value for key, value in kept["eval"].items() if key not in FREE_EVAL_KEYS}}
 
     def sha256(self) -> str:
         """Return the hash of the canonical JSON of ``identity``."""

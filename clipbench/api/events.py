@@ -79,6 +79,7 @@ Stage = Literal[
     "first step",  # with all that is compiled and started for it
     "images",  # encoding those of an evaluation
     "texts",  # likewise
+    "thumbnails",  # making them, to show what the last evaluation retrieved
     "saving",  # a checkpoint
 ]
 
@@ -253,9 +254,10 @@ class QueriesRanked(Event):
 
 @dataclass(frozen=True)
 class TrainingFinished(Event):
-    """The run has come to its end; ``model`` as it is now."""
+    """The run has come to its end; ``model`` as it is now, ``retrieved`` what was kept of its last evaluation."""
 
     model: Mapping[str, Any]
+    retrieved: results.RetrievedFile | None = None
 
 
 @dataclass(frozen=True)

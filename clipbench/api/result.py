@@ -159,6 +159,14 @@ class QueryRanks:
 
 
 @dataclass(frozen=True)
+class RetrievedFile:
+    """The file with what the last evaluation retrieved: it lies beside the result, as ``<run id>.retrieved.zip``."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class PerQuery:
     """What the other evaluations have kept of the last epoch, from which their metrics can be computed again.
 
@@ -307,6 +315,7 @@ class Result:
     warnings: tuple[str, ...] = field(default=())
     invocation: str | None = None
     per_query: PerQuery | None = None
+    retrieved: RetrievedFile | None = None
 
     def metric(self, name: str) -> Metric | None:
         """Return a metric of the last evaluation, or None where there is none of that name."""

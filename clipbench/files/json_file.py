@@ -22,7 +22,11 @@ class JsonError(Exception):
 
 def read_json(path: Path) -> Any:  # noqa: ANN401
     """Return one JSON document; raise JsonError for anything else, NaN, Infinity and repeated keys included."""
-    text = _read_text(path)
+    return parse_json(_read_text(path))
+
+
+def parse_json(text: str) -> Any:  # noqa: ANN401
+    """Return the JSON document that ``text`` is; raise JsonError as ``read_json`` does."""
     try:
         return json.loads(text, parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=refuse_repeats)
     except json.JSONDecodeError as error:

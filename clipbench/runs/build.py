@@ -37,7 +37,7 @@ from clipbench.results import environment
 from clipbench.runs.devices.meters import start_sampler
 from clipbench.runs.devices.opening import find_device, pick_precision
 from clipbench.runs.devices.tuning import tune
-from clipbench.runs.job import RANK_LOCK, Job
+from clipbench.runs.job import RANK_LOCK, RETRIEVED, Job
 from clipbench.runs.reporter import Reporter
 from clipbench.suites.plan import ModelPlan, Plan, cache_folder, make_plan, open_tokenizer
 from clipbench.training import checkpoints
@@ -48,6 +48,7 @@ from clipbench.training.evaluation import Evaluator, ask
 from clipbench.training.hardware import Hardware
 from clipbench.training.image_cache import ImageCache
 from clipbench.training.loop import Loop, evaluation_count
+from clipbench.training.pictures import PictureKeeper
 from clipbench.training.state import RunState, differences
 from clipbench.training.stop import Stopped, StopRequest
 
@@ -95,8 +96,9 @@ def run_case(job: Job, case: Case, registry: Registry, reporter: Reporter, stop:
         data = open_data(rank, hardware)
         learner = build_learner(rank, hardware, data.plan)
         state, checkpointer = restore(rank, hardware, data.inputs, learner)
-        Loop(data.plan, hardware, learner, data.loader, data.evaluator, state, checkpointer, stop, reporter.emit).run()
-        reporter.emit(events.TrainingFinished(_model(case, learner)))
+        parts = (data.plan, hardware, learner, data.loader, data.evaluator, state, checkpointer, stop, reporter.emit)
+        Loop(*parts, picture_keeper(rank, data)).run()
+        reporter.emit(events.TrainingFinished(_model(case, learner), state.retrieved))
 
 
 # --- device ---------------------------------------------------------------------------------------------------------
@@ -208,6 +210,16 @@ def open_data(rank: Rank, hardware: Hardware) -> OpenedData:
     )
     rank.reporter.emit(inputs)
     return OpenedData(plan, inputs, loader, evaluator)
+
+
+def picture_keeper(rank: Rank, data: OpenedData) -> PictureKeeper | None:
+    """Return what keeps the pictures of the last evaluation: on the first rank, where the suite asks for it."""
+    case = rank.case
+    if rank.reporter.world.rank or not case.eval.pictures:
+        return None
+    terms = rank.registry.datasets.get(case.dataset.name, "dataset.name").terms
+    split = data.evaluator.fetch.split
+    return PictureKeeper(rank.job.folder / RETRIEVED, split, case.dataset.name, terms, rank.evaluating)
 
 
 def _checked(split: Split, case: Case, name: str) -> Split:

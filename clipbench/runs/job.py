@@ -11,8 +11,8 @@ from clipbench.api.plain import from_plain, to_plain
 
 # Files that a case's processes use while they run, in the folder of the job.
 JOB, EVENTS, LOG, STOP = "job.json", "events.jsonl", "worker.log", "stop"
-LAUNCHER_REPORT, RANK_LOCK = "launcher.json", "rank0.lock"
-PROCESS_FILES = (JOB, EVENTS, LOG, STOP, LAUNCHER_REPORT, RANK_LOCK)
+LAUNCHER_REPORT, RANK_LOCK, RETRIEVED = "launcher.json", "rank0.lock", "retrieved.zip"
+PROCESS_FILES = (JOB, EVENTS, LOG, STOP, LAUNCHER_REPORT, RANK_LOCK, RETRIEVED)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,8 @@ class Evaluated:
     """What an epoch's evaluations came to: the loss (None with ``loss_reason``), and the ``seconds`` taken.
 
     Of retrieval: recalls in percent and the rank of every query, None where it was not asked for. Of the others: their
-    metrics by name, and what they keep for each query.
+    metrics by name, and what they keep for each query. ``images`` and ``captions`` are the features that they are of,
+    not normalised: (images, d), (captions, d).
     """
 
     recall: Mapping[str, float] | None
@@ -50,6 +51,8 @@ class Evaluated:
     query_ranks: QueryRanks | None
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     per_query: PerQuery | None = None
+    images: np.ndarray | None = field(default=None, repr=False, compare=False)
+    captions: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass
@@ -84,7 +87,8 @@ class Evaluator:
             check_not_collapsed("caption" if one.tokens is None else "text", features)
             found[one.spec] = one.evaluation.measure(self.split, images, features)
         loss, reason = self._loss(images, captions, learner.logit_scale())
-        return evaluated(epoch, found, loss, reason, time.perf_counter() - started)
+        found_by_all = evaluated(epoch, found, loss, reason, time.perf_counter() - started)
+        return replace(found_by_all, images=images, captions=captions)
 
     def _pixels(self, batches: Sequence[np.ndarray]) -> Iterator[Any]:
         """Yield the pixels of this rank's batches: transformed once, then from the cache if all of them fit into it."""

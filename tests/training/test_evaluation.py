@@ -138,6 +138,7 @@ def test_ranks_share_the_work_and_find_what_one_finds(ranks, monkeypatch):
     found, fetches, threads = evaluate(ranks)
     (first,) = found[0]
     assert replace(first, seconds=0) == replace(alone, seconds=0)
+    assert np.array_equal(first.images, alone.images) and np.array_equal(first.captions, alone.captions)
     assert all(evaluations == [None] for evaluations in found[1:])
     assert sorted(index for fetch in fetches for index in fetch.fetched) == list(range(IMAGES))
     # No more than a piece crosses at a time.

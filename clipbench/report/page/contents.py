@@ -7,6 +7,7 @@ from typing import Any
 from clipbench.api.text import printable_data
 from clipbench.compare.history import History, Point
 from clipbench.compare.verdicts import WORST_FIRST, Comparison, Judgement, Verdict
+from clipbench.report.gallery.section import Gallery
 from clipbench.report.judgement.headline import comparison_headline, headline
 from clipbench.report.judgement.wording import changes, comparison_reasons, kind_of, of_metric, sentence
 from clipbench.report.page.charts import history_chart, line_chart
@@ -23,13 +24,14 @@ SECTIONS = {
     "configurations": "Configurations",
     "results": "Verdicts",
     "curves": "Curves",
+    "pictures": "Pictures",
     "history": "History",
     "facts": "Environment",
 }
 
 
 def page_data(
-    title: str, runs: Sequence[Run], rows: Sequence[RunRow], history: History, data: dict[str, Any]
+    title: str, runs: Sequence[Run], rows: Sequence[RunRow], history: History, data: dict[str, Any], found: Gallery
 ) -> dict[str, Any]:
     """Return everything that the template needs: words for what stands still, data and charts for the script."""
     points = all_points(history)
@@ -40,16 +42,18 @@ def page_data(
     kinds = sorted({one.comparisons[0].against.kind for one in runs if one.comparisons[0].against})
     columns = columns_of(row.point for row in rows)
     drawn = curves_data(runs)
+    is_there = {"configurations": suites, "pictures": found.section}
     history_charts = {by: history_chart(by, "", "") for by in ("date", "commit")}
     return {
         "title": title,
-        "sections": [(key, name) for key, name in SECTIONS.items() if key != "configurations" or suites],
+        "sections": [(key, name) for key, name in SECTIONS.items() if is_there.get(key, True)],
         "now": now,
         "all": _counts(points),
         "total": len(points),
         "newest_start": max(point.result.started for point in points),
         "judgement": history.judgement,
-        "problems": history.judgement.problems,
+        "problems": (*history.judgement.problems, *found.problems),
+        "gallery": found.section,
         "headline": headline(_of_newest(history)),
         "hero": hero,
         "tiles": _tiles(runs[hero], [column.metric for column in columns]),

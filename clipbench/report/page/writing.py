@@ -2,7 +2,7 @@
 
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from clipbench.compare.trend import exit_code
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.files.replacing import check_replaceable
 from clipbench.report.extra import check_extra
+from clipbench.report.gallery.section import Gallery, gallery
 from clipbench.report.html import GENERATOR
 from clipbench.report.page.charts import CHARTS
 from clipbench.report.page.contents import page_data
@@ -24,12 +25,14 @@ from clipbench.report.page.tables import RunRow, run_rows
 from clipbench.report.page.template import libraries, render
 
 
-def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = ()) -> ExitCode:
+def run_report(
+    request: Request, out: Path, title: str, wanted: Sequence[str] = (), with_pictures: bool = True
+) -> ExitCode:
     """Write ``index.html`` and the pictures into ``out``, and print where they are; return the exit code.
 
-    ``wanted`` are ids of runs to show in full. 0: all files could be read; 3: a file was refused, and the page says
-    which; 4: there is no result, and nothing is written. Raises NotReadyError without the extra ``report``, and where
-    ``out`` cannot be written.
+    ``wanted`` are ids of runs to show in full; ``with_pictures`` also shows what they retrieved. 0: all files could be
+    read; 3: a file was refused, and the page says which; 4: there is no result, and nothing is written. Raises
+    NotReadyError without the extra ``report``, and where ``out`` cannot be written.
     """
     check_extra()
     if out.exists() and not out.is_dir():
@@ -39,9 +42,10 @@ def run_report(request: Request, out: Path, title: str, wanted: Sequence[str] = 
     with ThreadPoolExecutor(max_workers=1) as beside:
         # It takes two seconds, outside Python: results are read meanwhile.
         code = beside.submit(libraries)
-        runs, rows, history = _judge(request, wanted)
-        written = _write(out, title, runs, rows, history, code) if runs else []
-    problems = history.judgement.problems
+        runs, rows, history, places = _judge(request, wanted)
+        found = gallery([(run.label, run.result) for run in runs], places) if with_pictures else Gallery()
+        written = _write(out, title, runs, rows, history, code, found) if runs else []
+    problems = (*history.judgement.problems, *found.problems)
     for problem in problems:
         print(printable(f"refused: {problem}", lines=True), file=sys.stderr)
     if written:
@@ -63,8 +67,10 @@ def _check_pictures(out: Path) -> None:
             raise UsageError(f"--out {out}: there is {path.name} of another origin; choose another folder")
 
 
-def _judge(request: Request, wanted: Sequence[str]) -> tuple[list[Run], list[RunRow], History]:
-    """Return the runs to show in full, the rows of the table of runs, and all results judged."""
+def _judge(
+    request: Request, wanted: Sequence[str]
+) -> tuple[list[Run], list[RunRow], History, Mapping[str, Sequence[Path]]]:
+    """Return the runs to show in full, the rows of the table of runs, all results judged, and the files of each."""
     gc.disable()  # JSON has no cycles, and searching millions of its objects for some takes a fifth of the time
     try:
         inputs = load(request)
@@ -72,13 +78,19 @@ def _judge(request: Request, wanted: Sequence[str]) -> tuple[list[Run], list[Run
         rows = run_rows(history)
         in_full = sorted((row for row in rows if row.shown is not None), key=lambda row: row.shown or 0)
         called = labels([row.point.result for row in in_full], [row.name for row in in_full])
-        return runs_in_full(history, inputs.results, called), rows, history
+        return runs_in_full(history, inputs.results, called), rows, history, inputs.places
     finally:
         gc.enable()
 
 
 def _write(
-    out: Path, title: str, runs: Sequence[Run], rows: Sequence[RunRow], history: History, code: Future[str]
+    out: Path,
+    title: str,
+    runs: Sequence[Run],
+    rows: Sequence[RunRow],
+    history: History,
+    code: Future[str],
+    found: Gallery,
 ) -> list[Path]:
     """Return the files that were written, the page first; ``code`` has the page's libraries when they are ready."""
     data = history_data(history)
@@ -86,9 +98,9 @@ def _write(
     try:
         out.mkdir(parents=True, exist_ok=True)
         pictures = [(f"{name}.png", spec) for name, spec in stills(runs, data)]
-        context = {**page_data(title, runs, rows, history, data), "pictures": [name for name, _ in pictures]}
+        context = {**page_data(title, runs, rows, history, data, found), "pictures": [name for name, _ in pictures]}
         # First: pictures beside a page of ours may be replaced.
-        page.write_text(render(context, code.result()), encoding="utf-8")
+        page.write_text(found.complete(render(context, code.result())), encoding="utf-8")
         write_stills(out, pictures)
     except OSError as error:
         raise NotReadyError(f"{out}: the report cannot be written ({error.strerror}); make room there") from None
