@@ -48,6 +48,7 @@ def measure(count: int, epochs: int, images: int) -> dict[str, float]:
         size = write_results(results, count, epochs, images)
         begun = time.perf_counter()
         command = [sys.executable, "-m", "clipbench", "report", str(results), "--out", str(out)]
+        command += ["--last", str(count)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         _, status, used = os.wait4(process.pid, 0)
         taken = time.perf_counter() - begun

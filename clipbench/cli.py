@@ -21,6 +21,7 @@ COMMANDS = (
     "baseline",
     "compare",
     "conform",
+    "diagnose",
     "doctor",
     "export",
     "fetch",

@@ -96,7 +96,8 @@ class EpochRecord:
     Losses are means in nats, ``learning_rate`` that of the first step, ``recall`` in percent by name (None where
     retrieval was not evaluated), ``throughput`` over all ranks, ``data_wait`` and ``mfu`` shares of 0..1,
     ``step_seconds`` percentiles over the ``windows``, memory in bytes. ``metrics`` are those of other evaluations, by
-    name. ``reasons`` says why a value is None, by field.
+    name. ``reasons`` says why a value is None, by field. ``loss_digests`` are of the losses' bits, one for each stretch
+    of steps (``results/trace.py``).
     """
 
     epoch: int
@@ -122,11 +123,23 @@ class EpochRecord:
     per_rank: tuple[RankRecord, ...] = ()
     telemetry: Telemetry | None = None
     metrics: Mapping[str, Metric] = field(default_factory=dict)
+    loss_digests: tuple[str, ...] = ()
 
     @property
     def evaluated(self) -> bool:
         """Whether the weights were evaluated after this epoch."""
         return self.recall is not None or bool(self.metrics)
+
+
+@dataclass(frozen=True)
+class LossTrace:
+    """The losses of all steps of the recorded epochs: how many, and the SHA-256 of the epochs' ``loss_digests``.
+
+    Two runs with equal traces had equal losses, to the bit, in every step.
+    """
+
+    steps: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -240,7 +253,8 @@ class Numerics:
     ``fixed_batch`` are the steps in the case's precision. ``float32`` are those in float32, ``trusted`` the same ones
     on ``trusted_device``, and ``features_error`` is how far the features of the batch are apart after them, relative to
     their Euclidean norm: of images, of texts. All are None where the device ``is_trusted`` itself, or the suite asks
-    for none. ``problem`` says why a part that was asked for is None.
+    for none. ``problem`` says why a part that was asked for is None. ``repeats``: the first steps on the fixed batch,
+    taken again by a new learner, had the same losses and gradient norms to the bit; None where they were not.
     """
 
     asked: NumericsConfig
@@ -253,6 +267,7 @@ class Numerics:
     trusted_device: str | None = None
     is_trusted: bool = False
     problem: str | None = None
+    repeats: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -316,6 +331,7 @@ class Result:
     invocation: str | None = None
     per_query: PerQuery | None = None
     retrieved: RetrievedFile | None = None
+    loss_trace: LossTrace | None = None
 
     def metric(self, name: str) -> Metric | None:
         """Return a metric of the last evaluation, or None where there is none of that name."""
@@ -351,6 +367,13 @@ class Result:
     def device_name(self) -> str | None:
         """Model of the device; None for a result that never got one."""
         return value_at(self, "environment.device.name")  # type: ignore[no-any-return]
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names of the machines that it ran on, each once; () for a result that does not say."""
+        ranks = [rank.host for record in self.epochs for rank in record.per_rank]
+        own = value_at(self, "environment.host.name")
+        return tuple(dict.fromkeys(ranks or ([own] if own else [])))
 
     @property
     def precision(self) -> str | None:

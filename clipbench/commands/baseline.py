@@ -41,7 +41,7 @@ def baseline_set(
     from clipbench.results.result import read_result
 
     results = [read_result(path) for path in paths]
-    inputs = [path.resolve() for path in paths]
+    inputs = [str(path.resolve()) for path in paths]
     proposal = propose(results, baselines, reason, name, by, shipped_references(), inputs)
     if not force:
         check_passes(proposal)

@@ -88,9 +88,10 @@ def compare(forms: Sequence[str], verbose: bool, strict: bool, fail_on: frozense
     from clipbench.compare.gate import Request, judge, load
     from clipbench.compare.verdicts import FAIL_ON
     from clipbench.report.judgement.formats import check_outputs, parse_outputs, write_outputs
+    from clipbench.report.reading import tell_of_reading
 
     outputs = parse_outputs(forms)
     request = Request(**asked, fail_on=frozenset(FAIL_ON) if strict else fail_on)
-    inputs = load(request)
+    inputs = load(request, tell_of_reading)
     check_outputs(outputs, inputs.files)
     return write_outputs(judge(request, inputs), outputs, verbose)

@@ -43,14 +43,16 @@ def export(paths: tuple[Path, ...], form: "TableForm | None", kind: "RowKind", o
     from clipbench.files.replacing import check_replaceable
     from clipbench.files.rows_file import write_rows
     from clipbench.files.whole import whole_file
-    from clipbench.results.collect import collect
+    from clipbench.report.reading import tell_of_reading
+    from clipbench.results.collect import survey
     from clipbench.results.rows import rows_of
 
     form = form or _form_of(out)
     if out is None and form == "parquet":
         raise UsageError("--as parquet: is no text; name a file: --out FILE")
-    found = collect(paths)
-    rows = rows_of(found.results, kind)
+    found = survey(paths, tell_of_reading)
+    # In full one at a time: all of them may not fit into memory.
+    rows = rows_of((found.in_full([result])[0] for result in found.results), kind)
     if out is None:
         write_rows(rows, form, sys.stdout.buffer)
     else:

@@ -19,6 +19,9 @@ from clipbench.errors import UsageError
 )
 @click.option("--title", default="CLIP training benchmark", help="Heading of the page.")
 @repeatable("--run", "runs", metavar="RUN_ID", help="Show this run in full; else the page chooses six. Repeatable.")
+@click.option(
+    "--last", type=click.IntRange(min=1), default=500, help="Draw the newest N results of each case and device."
+)
 @REFERENCES
 @click.option(
     "--baseline", metavar="WHICH", help="Compare the newest results with earlier runs too; takes what compare takes."
@@ -32,6 +35,7 @@ def report(
     png: Path | None,
     title: str,
     runs: tuple[str, ...],
+    last: int,
     leaderboard: bool,
     prices: tuple[str, ...],
     no_pictures: bool,
@@ -67,7 +71,7 @@ def report(
         raise UsageError("--price: is shown in a leaderboard; add --leaderboard")
     request = Request(**asked)
     drawn = run_curves(request, png, runs) if png else 0
-    return max(drawn, run_report(request, out, title, runs, with_pictures=not no_pictures))
+    return max(drawn, run_report(request, out, title, runs, last, with_pictures=not no_pictures))
 
 
 def _parse_price(text: str) -> tuple[str, str]:

@@ -23,10 +23,11 @@ def trend(paths: tuple[Path, ...], metric: str, cases: tuple[str, ...], last: in
     """
     from clipbench.api.text import printable_data
     from clipbench.compare.trend import exit_code, select_cases, trend_data, trends_of
+    from clipbench.report.reading import tell_of_reading
     from clipbench.report.trend import print_trends
-    from clipbench.results.collect import collect
+    from clipbench.results.collect import survey
 
-    found = collect(paths)
+    found = survey(paths, tell_of_reading)
     trends = trends_of(select_cases(found.results, cases), metric)
     if last:
         trends = [trend.newest(last) for trend in trends]

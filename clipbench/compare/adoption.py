@@ -42,7 +42,7 @@ def propose(
     name: str | None = None,
     by: str | None = None,
     references: Mapping[str, Reference] | None = None,
-    inputs: Collection[Path] = (),
+    inputs: Collection[str] = (),
 ) -> Proposal:
     """Return what ``folder/NAME.json`` would be, with a history of what the name stood for before, without figures.
 

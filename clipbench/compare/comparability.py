@@ -80,7 +80,7 @@ def facts(result: Result) -> dict[str, Any]:
 
 def signature(result: Result, state: bool = False) -> str:
     """Return a text that two results share when nothing that counts differs; with ``state``, nor software and host."""
-    return json.dumps([facts(result), _state(result) if state else None], sort_keys=True)
+    return json.dumps([facts(result), software(result) if state else None], sort_keys=True)
 
 
 def find_differences(ours: Result, theirs: Result, allow: Collection[str] = ()) -> tuple[Difference, ...]:
@@ -92,7 +92,7 @@ def find_differences(ours: Result, theirs: Result, allow: Collection[str] = ()) 
         name = difference_name(path)
         blocks: Literal["all", "speed"] = "speed" if name == "settings" else "all"
         differences.append(Difference(name, path, left, right, blocks, name in allow))
-    for path, left, right in _unequal(_state(ours), _state(theirs), absent=None):
+    for path, left, right in _unequal(software(ours), software(theirs), absent=None):
         differences.append(Difference("", path, left, right, "nothing"))
     for path, left, right in _where_and_how_clean(ours, theirs):
         differences.append(Difference("", path, left, right, "nothing"))
@@ -112,7 +112,8 @@ def _where_and_how_clean(ours: Result, theirs: Result) -> Iterator[tuple[str, st
         yield "clipbench.dirty", describe(dirty[0]), describe(dirty[1])
 
 
-def _state(result: Result) -> dict[str, Any]:
+def software(result: Result) -> dict[str, Any]:
+    """Return what is compared across: packages, driver, code, system and processor, dotted path to value."""
     return dict(leaves({path: value_at(result, path) for path in _SHOWN}))
 
 

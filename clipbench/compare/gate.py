@@ -17,7 +17,7 @@ from clipbench.compare.significance import Thresholds
 from clipbench.compare.verdicts import FAIL_ON, Comparison, FailOn, Judgement, Seen
 from clipbench.files.bundled import bundled
 from clipbench.results.baselines import FOLDER, Baseline, add_baseline, load_baselines
-from clipbench.results.collect import Collection, collect
+from clipbench.results.collect import Collection, Tell, collect, survey
 from clipbench.results.loaded import Paths, as_paths
 from clipbench.results.references import Reference, load_references, read_reference
 
@@ -98,6 +98,10 @@ def compare_results(
     return judge(Request(as_paths(paths), folders, reference, baseline, Path(baselines), *named))
 
 
+def _silent(_done: int, _of: int) -> None:
+    """Tell nobody how far reading is."""
+
+
 def judge(request: Request, inputs: "Inputs | None" = None) -> Judgement:
     """Compare what is to be judged under the request's paths with what the request asks for.
 
@@ -144,23 +148,26 @@ class Inputs(Collection):
     seen: Seen = field(default_factory=Seen)
 
 
-def load(request: Request) -> Inputs:
+def load(request: Request, tell: Tell = _silent) -> Inputs:
     """Read the results, references and baselines that a request names, and select the results to judge.
 
-    The baselines are those that the request means, None where it asks for none. Raises UsageError for one that is not
-    there, and for a reference among the paths that has the name of another.
+    Those to judge are there in full, and so are those with the id of a baseline's run; of the others there may be
+    outlines (see ``survey``, also for ``tell``). The baselines are those that the request means, None where it asks for
+    none. Raises UsageError for one that is not there, and for a reference among the paths that has the name of another.
     """
-    found = collect(request.paths)
+    found = survey(request.paths, tell)
     found = replace(found, references=_references(request, found))
     chosen = Collection(baselines=None)
     if request.baseline is not None:
         chosen = choose_baselines(request.baseline, request.baselines, found)
         found = replace(found, files=found.files | chosen.files | _files_of(chosen.baselines or ()))
+    runs = {run for baseline in chosen.baselines or () for run in baseline.runs}
+    found = replace(found, results=tuple(found.in_full([r])[0] if r.run_id in runs else r for r in found.results))
     judged, seen = _select(request, found, chosen.baselines or ())
     problems = (*found.problems, *chosen.problems, *_false_runs(found.results, chosen.baselines or ()))
     problems = tuple(dict.fromkeys(problems))
     fields = {**vars(found), "problems": problems, "baselines": chosen.baselines}
-    return Inputs(**fields, judged=tuple(judged), seen=replace(seen, refused=len(problems)))
+    return Inputs(**fields, judged=found.in_full(judged), seen=replace(seen, refused=len(problems)))
 
 
 def _select(request: Request, found: Collection, baselines: Sequence[Baseline]) -> tuple[list[Result], Seen]:
@@ -210,8 +217,8 @@ def _references(request: Request, found: Collection) -> dict[str, Reference]:
     return known
 
 
-def _files_of(baselines: Iterable[Baseline]) -> frozenset[Path]:
-    return frozenset(Path(os.path.realpath(baseline.path)) for baseline in baselines if baseline.path)
+def _files_of(baselines: Iterable[Baseline]) -> frozenset[str]:
+    return frozenset(os.path.realpath(baseline.path) for baseline in baselines if baseline.path)
 
 
 def choose_baselines(which: str, folder: Path, collection: Collection) -> Collection:
@@ -223,19 +230,19 @@ def choose_baselines(which: str, folder: Path, collection: Collection) -> Collec
         return Collection(baselines=tuple(adopted.values()))
     if which in adopted:
         return Collection(baselines=(adopted[which],))
-    for result in itertools.chain(collection.results, _stored_results()):
-        if result.run_id == which:
-            return _as_chosen(which, Collection((result,)))
+    for known in itertools.chain([collection], _stored_results()):
+        if own := [result for result in known.results if result.run_id == which]:
+            return _as_chosen(which, Collection(known.in_full(own)))
     names = [ADOPTED, *adopted, *(result.run_id for result in collection.results)]
     near = difflib.get_close_matches(which, names, n=1)
     hint = f"did you mean '{near[0]}'?" if near else "expected a file, a folder, a run id or an adopted baseline"
     raise UsageError(f"--baseline {which}: no such file, run or baseline; {hint}")
 
 
-def _stored_results() -> Iterator[Result]:
+def _stored_results() -> Iterator[Collection]:
     """Yield the results of the usual folder, which is only read when it comes to that."""
     if RESULTS.is_dir():
-        yield from collect([RESULTS]).results
+        yield survey([RESULTS])
 
 
 def _adopted(collection: Collection, folder: Path) -> dict[str, Baseline]:

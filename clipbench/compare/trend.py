@@ -1,7 +1,7 @@
 """Results over time: a series for each case on one kind of device, and the trend of one metric in each."""
 
 import fnmatch
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Container, Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -44,6 +44,13 @@ def newest_of_each(series: Iterable[Sequence[Result]]) -> list[Result]:
     for number, results in enumerate(series):
         newest |= {(number, one.seed): one for one in results}  # a later one takes an earlier one's place
     return sorted(newest.values(), key=age, reverse=True)
+
+
+def newest_of_series(results: Sequence[Result], count: int, wanted: Container[str] = ()) -> list[Result]:
+    """Return the newest ``count`` results of every series, and the runs ``wanted``, in the order given."""
+    groups = group_by_series(results).values()
+    kept = {result.run_id for group in groups for result in group[-count:]}
+    return [result for result in results if result.run_id in kept or result.run_id in wanted]
 
 
 def age(result: Result) -> tuple[str, str]:

@@ -28,10 +28,10 @@ from clipbench.api.protocols import Evaluation
 from clipbench.api.registry import Plugin, Registry, load_object
 from clipbench.clip.flops import training_flops
 from clipbench.files.bundled import bundled
+from clipbench.files.cache import cache_folder
 from clipbench.runs.devices.choosing import AUTO
 from clipbench.runs.devices.opening import find_device
 from clipbench.suites.loading import load_suite
-from clipbench.suites.plan import cache_folder
 
 Spec = EngineSpec | DeviceSpec | DatasetSpec | EvaluationSpec | ModelSpec | ObserverSpec
 

@@ -14,11 +14,12 @@ from clipbench.api.registry import Registry
 from clipbench.api.specs import UNTRIED
 from clipbench.doctor.host import Host
 from clipbench.doctor.requirements import Requirements, requirements_of
+from clipbench.files.cache import cache_folder
 from clipbench.files.disk import free_bytes, size_text
 from clipbench.results.references import unknown_reference
 from clipbench.runs.devices.asking import DeviceCheck
 from clipbench.suites.fetch_command import fetch_command
-from clipbench.suites.plan import Plan, cache_folder
+from clipbench.suites.plan import Plan
 
 Level = Literal["ok", "note", "warning", "failure"]
 

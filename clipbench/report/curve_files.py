@@ -13,6 +13,7 @@ from clipbench.errors import ExitCode, UsageError
 from clipbench.files.disk import writing
 from clipbench.report.extra import check_extra
 from clipbench.report.page.stills import SCALE, fewer_colours
+from clipbench.report.reading import tell_of_reading
 from clipbench.results.metrics import RECALL_AT
 
 Row = dict[str, Any]
@@ -32,13 +33,13 @@ def run_curves(request: Request, folder: Path, wanted: Sequence[str] = ()) -> Ex
     extra ``report``, and where ``folder`` cannot be written.
     """
     check_extra()
-    inputs = load(request)
+    inputs = load(request, tell_of_reading)
     for problem in inputs.problems:
         print(printable(f"refused: {problem}", lines=True), file=sys.stderr)
     by_id = {result.run_id: result for result in inputs.results}
     if unknown := [run_id for run_id in wanted if run_id not in by_id]:
         raise UsageError(f"--run {unknown[0]}: no such result among the paths; expected the run_id of one")
-    results = [by_id[run_id] for run_id in dict.fromkeys(wanted)] or inputs.judged
+    results = inputs.in_full(by_id[run_id] for run_id in dict.fromkeys(wanted)) or inputs.judged
     with writing("the curves", folder, 50_000 * len(results), option="--png"):
         written = write_curves(folder, results)
     for path in written:

@@ -6,8 +6,10 @@ from typing import Any
 
 from clipbench.api import Case
 from clipbench.api.plain import leaves, to_plain
+from clipbench.files.cache import cache_folder
+from clipbench.runs.numerics import REPEATED
 from clipbench.suites.loading import Suite
-from clipbench.suites.plan import Plan, cache_folder
+from clipbench.suites.plan import Plan
 
 # Fields of a plan that JSON has as they are.
 SHOWN = ("missing", "warnings", "train_images", "val_images", "steps_per_epoch", "steps")
@@ -73,6 +75,7 @@ def _numerics(case: Case) -> list[str]:
         return []
     pairs, few = min(asked.batch_size, case.train.batch_size), asked.float32_steps
     steps = f"  before them, to check the numerics: {asked.steps} steps in {case.precision} on one batch of {pairs}"
+    steps += f", {min(REPEATED, asked.steps)} of them twice"
     return [f"{steps}, then, unless the device is the engine's trusted one, {few} in float32 on each of both"]
 
 

@@ -1,21 +1,28 @@
 """What lies under some paths: results, references and baselines, what was refused, and what was not read."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from clipbench.api import InvalidFileError, Result, UsageError
 from clipbench.results.baselines import Baseline, add_baseline, parse_baseline
 from clipbench.results.document import read_document
+from clipbench.results.entries import Entry, entry_of, row_of
+from clipbench.results.index import Known, read_index, stamp_of, write_index
+from clipbench.results.reading import read_rows
 from clipbench.results.references import Reference, add_reference, parse_reference
-from clipbench.results.result import RETRIEVED_ENDING, parse_result
+from clipbench.results.result import RETRIEVED_ENDING, parse_result, read_result
 
 PARSERS: Mapping[str, Callable[..., Result | Reference | Baseline]] = {
     "clipbench.result": parse_result,
     "clipbench.reference": parse_reference,
     "clipbench.baseline": parse_baseline,
 }
+LEAST_FILES = 200  # of a folder that has an index: fewer are read in less than a second
+Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,9 @@ class Collection:
     the real paths of all that was read, or refused. ``copies`` counts files with the result of another file,
     ``others`` files that are no results: references, baselines, and what was not read for its name. ``places`` has the
     files of each run id; what a result retrieved lies beside one of them.
+
+    A survey has ``entries`` for all its results, in their order, and results of which some are outlines; ``clashing``
+    has the entries that were refused because another file has their run.
     """
 
     results: tuple[Result, ...] = ()
@@ -33,10 +43,24 @@ class Collection:
     problems: tuple[str, ...] = ()
     baselines: tuple[Baseline, ...] | None = ()
     named: frozenset[str] = frozenset()
-    files: frozenset[Path] = frozenset()
+    files: frozenset[str] = frozenset()
     copies: int = 0
     others: int = 0
     places: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    entries: tuple[Entry, ...] = ()
+    clashing: tuple[Entry, ...] = ()
+
+    def in_full(self, results: Iterable[Result]) -> tuple[Result, ...]:
+        """Return results of this collection, outlines replaced by what their files hold.
+
+        Raises InvalidFileError for a file that is no longer what it was.
+        """
+        found = ((result, self._outlined.get(result.run_id)) for result in results)
+        return tuple(read_result(entry.path) if entry and entry.result is one else one for one, entry in found)
+
+    @cached_property
+    def _outlined(self) -> Mapping[str, Entry]:
+        return {entry.result.run_id: entry for entry in self.entries if entry.outline}
 
 
 def read_file(path: Path) -> Result | Reference | Baseline:
@@ -52,33 +76,56 @@ def collect(paths: Sequence[Path]) -> Collection:
     three is a problem, and so are two contents of one run or one name. Raises UsageError for a path that does not
     exist.
     """
-    if absent := [path for path in paths if not os.path.exists(path)]:  # noqa: PTH110 -- a name may be too long for one
-        raise UsageError(f"{absent[0]}: no such file or folder; expected results")
     return _Collector().collect(paths)
+
+
+def survey(paths: Sequence[Path], tell: Tell = lambda _done, _of: None) -> Collection:
+    """Return the same, but of a folder with many files only outlines of results, which an index remembers.
+
+    ``tell`` is called, while files are read that the index does not know, with how many were read, of how many.
+    """
+    return _Collector(tell).collect(paths)
+
+
+class _File(NamedTuple):
+    """A file to be read: as it was named or found, and its real path."""
+
+    path: str
+    real: str
 
 
 @dataclass
 class _Collector:
-    """Gathers a Collection, file by file."""
+    """Gathers a Collection, file by file; with ``tell``, one of outlines."""
 
+    tell: Tell | None = None
     results: dict[str, tuple[Result, Path]] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    clashing: list[Entry] = field(default_factory=list)
+    known: dict[str, Known] = field(default_factory=dict)
     references: dict[str, Reference] = field(default_factory=dict)
     baselines: dict[str, Baseline] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     named: set[str] = field(default_factory=set)
-    seen: set[Path] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
     walked: set[str] = field(default_factory=set)
     copies: int = 0
     others: int = 0
     places: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
     def collect(self, paths: Sequence[Path]) -> Collection:
+        if absent := [path for path in paths if not os.path.exists(path)]:  # noqa: PTH110 -- a name may be too long
+            raise UsageError(f"{absent[0]}: no such file or folder; expected results")
         # Files first: one that is named, and lies in a folder that is named too, was named.
         for path in sorted(paths, key=lambda path: path.is_dir()):
-            for file in self._files(path):
-                if (real := Path(os.path.realpath(file))) not in self.seen:
-                    self.seen.add(real)
-                    self._add(file, named=file is path)
+            is_folder = path.is_dir()
+            files = list(self._walk(path)) if is_folder else [_File(str(path), os.path.realpath(path))]
+            if is_folder and self.tell and len(files) >= LEAST_FILES:
+                self._remember(path, files)
+            for file in files:
+                if file.real not in self.seen:
+                    self.seen.add(file.real)
+                    self._add(file, named=not is_folder)
         return Collection(
             tuple(result for result, _ in self.results.values()),
             self.references,
@@ -89,13 +136,42 @@ class _Collector:
             self.copies,
             self.others + len(self.references) + len(self.baselines),
             self.places,
+            tuple(self.entries.values()),
+            tuple(self.clashing),
         )
 
-    def _add(self, file: Path, named: bool) -> None:
+    def _remember(self, folder: Path, files: Sequence[_File]) -> None:
+        """Fill ``known`` with what the folder's index has of these files, read the others, and write the index anew."""
+        assert self.tell is not None
+        real, start = os.path.realpath(folder), len(os.path.join(folder, ""))  # noqa: PTH118 -- with its last slash
+        index, stamps = read_index(real), {file.path: _stamp(file.path) for file in files}
+        kept: dict[str, Known] = {}
+        for path, stamp in stamps.items():
+            if (found := index.get(path[start:])) and found.stamp == stamp:
+                self.known[path] = kept[path[start:]] = found
+        unchanged = len(kept) == len(index)
         try:
-            match read_file(file):
+            for path, found, sure in read_rows([path for path in stamps if path not in self.known], self.tell):
+                self.known[path] = found
+                if sure:
+                    kept[path[start:]], unchanged = found, False
+        finally:  # whoever interrupts it need not read again what was read
+            if not unchanged:
+                write_index(real, kept)
+
+    def _add(self, file: _File, named: bool) -> None:
+        path = Path(file.path)
+        try:
+            if (known := self.known.get(file.path)) is not None:
+                self._add_entry(entry_of(known.row, path))
+                return
+            document = read_document(path)
+            match PARSERS[document["kind"]](document, path):
                 case Result() as result:
-                    self._add_result(result, file)
+                    if self.tell:
+                        self._add_entry(entry_of(row_of(result, document), path, result))
+                    else:
+                        self._add_result(result, path)
                     if named:
                         self.named.add(result.run_id)
                 case Reference() as reference:
@@ -105,30 +181,53 @@ class _Collector:
         except InvalidFileError as error:
             self.problems.append(str(error))
 
+    def _add_entry(self, entry: Entry) -> None:
+        run_id = entry.result.run_id
+        first = self.entries.setdefault(run_id, entry)
+        if first is entry:
+            self.results[run_id] = entry.result, entry.path
+            self._place(run_id, entry.path)
+        elif entry.digest and entry.digest == first.digest:
+            self.copies += 1
+            self._place(run_id, entry.path)
+        else:
+            self.results[run_id] = _whole(first), first.path
+            try:
+                self._add_result(_whole(entry), entry.path)
+            except InvalidFileError:
+                self.clashing.append(entry)
+                raise
+            finally:
+                self.results[run_id] = first.result, first.path
+
     def _add_result(self, result: Result, file: Path) -> None:
         other, place = self.results.setdefault(result.run_id, (result, file))
         if other != result:
             raise InvalidFileError(
                 f"{file}: the run {result.run_id} is also in {place}, with other content; remove the one that is not it"
             )
-        self.places[result.run_id] = (*self.places.get(result.run_id, ()), file)
+        self._place(result.run_id, file)
         self.copies += place != file
 
-    def _files(self, path: Path) -> Iterator[Path]:
-        """Yield the file, or every file of a folder that is read; count the others."""
-        if not path.is_dir():
-            yield path
-            return
+    def _place(self, run_id: str, file: Path) -> None:
+        self.places[run_id] = (*self.places.get(run_id, ()), file)
+
+    def _walk(self, path: Path) -> Iterator[_File]:
+        """Yield every file of a folder that is read; count the others."""
         refused = list[OSError]()
         walk = os.walk(path, onerror=refused.append, followlinks=True)
         for folder, inner, names in walk if os.path.realpath(path) not in self.walked else ():
-            self.walked.add(os.path.realpath(folder))
+            real = os.path.realpath(folder)
+            self.walked.add(real)
             visible = [name for name in inner if not name.startswith(".")]
             inner[:] = sorted(name for name in visible if self._is_new(Path(folder, name)))
             read = [name for name in names if name.lower().endswith(".json") and not name.startswith(".")]
             # What a result retrieved is a part of it.
             self.others += sum(not name.endswith(RETRIEVED_ENDING) for name in names) - len(read)
-            yield from (Path(folder, name) for name in sorted(read))
+            for name in sorted(read):
+                file = os.path.join(folder, name)  # noqa: PTH118 -- here and below: a Path for each takes its time
+                is_link = os.path.islink(file)  # noqa: PTH114
+                yield _File(file, os.path.realpath(file) if is_link else os.path.join(real, name))  # noqa: PTH118
         self.problems.extend(f"{error.filename}: cannot be read: {error.strerror}" for error in refused)
 
     def _is_new(self, folder: Path) -> bool:
@@ -138,3 +237,15 @@ class _Collector:
             self.problems.append(f"{folder}: a link that leads back to a folder that it lies in; remove it")
             return False
         return real not in self.walked
+
+
+def _whole(entry: Entry) -> Result:
+    return read_result(entry.path) if entry.outline else entry.result
+
+
+def _stamp(path: str) -> str:
+    """Return the stamp of a file, empty for one that is not there."""
+    try:
+        return stamp_of(os.stat(path))  # noqa: PTH116
+    except OSError:
+        return ""

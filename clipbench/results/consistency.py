@@ -14,6 +14,7 @@ from clipbench.results.accuracy import accuracy_metrics
 from clipbench.results.metrics import ACCURACY_NAMES, RECALL_NAMES, UNITS_AND_DIRECTIONS, summarise
 from clipbench.results.recall import recall_metrics, with_means
 from clipbench.results.timing import measure
+from clipbench.results.trace import loss_trace, stretches
 
 # Sums in another order differ by some 1e-15 of their size. One query more or less changes a recall by 100 / queries.
 ROUNDING = 1e-9
@@ -53,6 +54,7 @@ def disagreements(result: Result) -> Iterator[Disagreement]:
     yield from _per_query(result)
     yield from _clock(result)
     yield from _numerics(result)
+    yield from _trace(result)
 
 
 def _copies(result: Result) -> Iterator[Disagreement]:
@@ -284,6 +286,22 @@ def _close(stated: object, computed: object) -> bool:
 
 def _short(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)[:200]
+
+
+# --- the loss trace -------------------------------------------------------------------------------------------------
+
+
+def _trace(result: Result) -> Iterator[Disagreement]:
+    """Yield where digests are not one for each stretch of an epoch's steps, or the trace is not that of the epochs."""
+    for index, record in enumerate(result.epochs):
+        count, expected = len(record.loss_digests), len(stretches(record.steps))
+        if count and count != expected:
+            yield Disagreement(f"epochs.{index}.loss_digests", f"{count} digests", f"{expected}, by its steps")
+    if result.loss_trace != (computed := loss_trace(result.epochs)):
+        stated, own = (
+            f"{trace.sha256} of {trace.steps} steps" if trace else None for trace in (result.loss_trace, computed)
+        )
+        yield Disagreement("loss_trace", stated, f"{own}, by the epochs")
 
 
 # --- numerics -------------------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """The machine and software that a result was made with."""
 
 import functools
+import hashlib
 import os
 import platform
+import socket
 import subprocess
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -24,8 +26,26 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "cpu": {"name": cpu_name(), "cores": usable_cores()},
         "memory_bytes": total_memory(),
+        "host": {"name": host_name(), "machine": machine_hash()},
         "packages": {name: version(name) for name in PACKAGES},
     }
+
+
+def host_name() -> str:
+    """Return what a scheduler calls this machine: ``CLIPBENCH_HOST``, Slurm's name of the node, else the host name."""
+    return os.environ.get("CLIPBENCH_HOST") or os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+
+
+def machine_hash() -> str | None:
+    """Return 16 hex digits that tell this machine from others of its name; None where the system has no machine id.
+
+    The id itself is confidential by systemd's machine-id(5), so a hash of it is given away.
+    """
+    try:
+        machine_id = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return hashlib.sha256(f"clipbench {machine_id}".encode()).hexdigest()[:16] if machine_id else None
 
 
 def usable_cores() -> int:

@@ -19,6 +19,7 @@ from clipbench.files.json_file import write_json
 from clipbench.results.document import digest_of, kind_and_version, read_document
 from clipbench.results.environment import source_version
 from clipbench.results.metrics import summarise
+from clipbench.results.trace import loss_trace
 
 RETRIEVED_ENDING = ".retrieved.zip"
 # Fields of a result that an event reports under the same name.
@@ -35,10 +36,13 @@ def utc_now() -> str:
 
 
 def new_run_id(case: Case) -> str:
-    """Return case, UTC second and four random hex digits: sorts by case and time, and is safe as a file name."""
+    """Return case, UTC second and ten random hex digits: sorts by case and time, and is safe as a file name.
+
+    Ten thousand machines may start in one second: with four digits most of their ids would clash.
+    """
     label = re.sub(r"[^A-Za-z0-9_.@=,+-]+", "-", case.name)[:120]
     now = datetime.datetime.now(datetime.timezone.utc)
-    return f"{label}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    return f"{label}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(5)}"
 
 
 # --- building -----------------------------------------------------------------------------------------------------
@@ -80,6 +84,7 @@ def build_result(
         metrics=summarise(epochs, case.train.batch_size),
         error=error,
         invocation=invocation,
+        loss_trace=loss_trace(epochs),
         warnings=(*warnings, *(event.text for event in log if isinstance(event, events.Warned))),
         **reported,
     )

@@ -1,7 +1,6 @@
 """How one rank builds a case, in stages: device, data, learner, the state to resume from; then the loop runs it."""
 
 import copy
-import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from clipbench.api.registry import Registry
 from clipbench.api.result import Attempt, BadImages, DatasetUsed, VocabularyUsed, WeightsUsed
 from clipbench.clip.openai_weights import published_name
 from clipbench.errors import NotReadyError, UsageError
+from clipbench.files.cache import cache_folder
 from clipbench.files.hashing import sha256_of
 from clipbench.files.lock import lock_for_life
 from clipbench.results import environment
@@ -39,7 +39,7 @@ from clipbench.runs.devices.opening import find_device, pick_precision
 from clipbench.runs.devices.tuning import tune
 from clipbench.runs.job import RANK_LOCK, RETRIEVED, Job
 from clipbench.runs.reporter import Reporter
-from clipbench.suites.plan import ModelPlan, Plan, cache_folder, make_plan, open_tokenizer
+from clipbench.suites.plan import ModelPlan, Plan, make_plan, open_tokenizer
 from clipbench.training import checkpoints
 from clipbench.training.batches import EvalFetch, TrainFetch, encode_captions, read_captions, tokenise, worker_count
 from clipbench.training.checkpointing import Checkpointer, saved_run
@@ -125,7 +125,7 @@ def open_device(rank: Rank) -> Hardware:
         group = engine.join(device, world, case.ranks_timeout)
         _close_at_exit(group, rank.resources)
         reporter.joined(group)
-    hosts = tuple(gather_values(group, socket.gethostname()))
+    hosts = tuple(gather_values(group, environment.host_name()))
     reporter.tell("probes", device.name)
     probes = tuple(engine.probe(device, precision))
     reporter.emit(events.DeviceProbed(probes))

@@ -5,8 +5,8 @@ import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clipbench.api import Result
-from clipbench.results.collect import collect
+from clipbench.results.collect import Tell, survey
+from clipbench.results.entries import Entry
 from clipbench.results.metrics import BEST_METRIC
 from clipbench.runs.folder import RunFolder, run_folders
 from clipbench.training import checkpoints
@@ -34,10 +34,10 @@ class Run:
     message: str | None = None
 
 
-def find_runs(out: Path) -> tuple[list[Run], tuple[str, ...]]:
+def find_runs(out: Path, tell: Tell = lambda _done, _of: None) -> tuple[list[Run], tuple[str, ...]]:
     """Return every run under ``out``, the oldest first, and what is wrong with files that were left out."""
-    collected = collect([out])
-    runs = {result.run_id: _of_result(out, result) for result in collected.results}
+    collected = survey([out], tell)
+    runs = {entry.result.run_id: _of_entry(out, entry) for entry in collected.entries}
     replaced = []
     folders, problems = run_folders(out)
     for folder in folders:
@@ -51,14 +51,14 @@ def find_runs(out: Path) -> tuple[list[Run], tuple[str, ...]]:
     )
 
 
-def _of_result(out: Path, result: Result) -> Run:
-    path = out / f"{result.run_id}.json"
+def _of_entry(out: Path, entry: Entry) -> Run:
+    result, path = entry.result, out / f"{entry.result.run_id}.json"
     return Run(
         result.run_id,
         result.case,
         result.status,
         result.started,
-        epochs=result.epochs[-1].epoch if result.epochs else 0,
+        epochs=entry.epoch,
         recall_mean=result.value(BEST_METRIC),
         result=str(path) if path.is_file() else None,
         message=result.error.message if result.error else None,

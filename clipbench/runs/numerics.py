@@ -18,9 +18,11 @@ from clipbench.runs.job import Job
 from clipbench.runs.reporter import Reporter
 from clipbench.suites.plan import Plan, make_plan, open_tokenizer
 from clipbench.training.batches import TrainFetch, tokenise
-from clipbench.training.numerics import features_of, first_pairs, relative_error, take_steps
+from clipbench.training.numerics import features_of, first_pairs, first_steps, relative_error, take_steps
 from clipbench.training.step_reports import learning_rate
 from clipbench.training.stop import Stopped, StopRequest
+
+REPEATED = 3  # steps that are taken twice, to see whether the device repeats its bits
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def check_numerics(job: Job, case: Case, registry: Registry, reporter: Reporter,
     own = learner_job(check.plan, device, pick_precision(device, case.precision), job.tuning or {})
     steps = check.steps_on(own, config.steps)[0]  # the learner is gone before the next one is built
     found = Numerics(config, len(check.batch[0]), check.learning_rate, steps)
+    reporter.emit(events.NumericsChecked(found))
+    found = replace(found, repeats=first_steps(steps, REPEATED) == check.steps_on(own, min(REPEATED, config.steps))[0])
     reporter.emit(events.NumericsChecked(found))
     if config.float32_steps:
         reporter.emit(events.NumericsChecked(_compare_float32(check, registry, own, found)))

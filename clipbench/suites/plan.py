@@ -14,6 +14,7 @@ from clipbench.api.registry import Registry
 from clipbench.clip.config import OPENAI_VOCABULARY, ClipConfig
 from clipbench.clip.openai_weights import FETCHED, archive_name, claims_to_be_published, published_warning
 from clipbench.errors import PluginError
+from clipbench.files.cache import cache_folder
 from clipbench.files.hashing import sha256_of
 from clipbench.suites.schedule import learning_rates
 from clipbench.suites.weight_files import NAMES, cached_model, find_model_file, find_weight_file, hub_name
@@ -84,13 +85,6 @@ def data_root(case: Case) -> Path:
 def default_root() -> Path:
     """Return ``CLIPBENCH_DATA``, else ``./data``; absolute."""
     return Path(os.environ.get("CLIPBENCH_DATA") or "data").expanduser().absolute()
-
-
-def cache_folder() -> Path:
-    """Return where generated data is kept: ``CLIPBENCH_CACHE``, else ``clipbench`` in the user's cache."""
-    if chosen := os.environ.get("CLIPBENCH_CACHE"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "clipbench"
 
 
 def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:

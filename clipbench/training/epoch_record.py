@@ -9,6 +9,7 @@ from clipbench.api.plain import finite
 from clipbench.api.result import EpochRecord, EpochSeconds, RankRecord, Telemetry
 from clipbench.errors import CaseFailedError
 from clipbench.results.timing import measure
+from clipbench.results.trace import loss_digests
 from clipbench.training.collectives import MemoryPeaks
 from clipbench.training.evaluation import Evaluated
 from clipbench.training.hardware import Hardware
@@ -46,7 +47,7 @@ def epoch_record(
     record = EpochRecord(
         epoch=epoch,
         steps=progress.steps,
-        train_loss=_mean(progress.losses),
+        train_loss=_mean([loss for loss in progress.losses if loss is not None]),
         val_loss=finite(evaluation.loss) if evaluation else None,
         learning_rate=learning_rate,
         recall=evaluation.recall if evaluation else None,
@@ -67,6 +68,7 @@ def epoch_record(
         per_rank=per_rank if progress.steps else (),
         telemetry=telemetry,
         metrics=evaluation.metrics if evaluation else {},
+        loss_digests=loss_digests(progress.losses),
     )
     reasons = _reasons(record, evaluation, mfu_reason, hardware)
     return replace(record, reasons={name: reason for name, reason in reasons.items() if getattr(record, name) is None})

@@ -165,8 +165,8 @@ class Loop:
             return
         progress = self.state.progress
         taken = self.state.steps_done - progress.steps + step
-        loss = progress.losses[-1] if progress.losses else None
-        self._display.tell(epoch + 1, step, taken, loss, learning_rate(self.plan, epoch, step - 1))
+        rate = learning_rate(self.plan, epoch, step - 1)
+        self._display.tell(epoch + 1, step, taken, progress.last_loss, rate)
 
     def _end_window(self, epoch: int, order: np.ndarray) -> list[WindowReport]:
         """Record what the steps have reported and what every rank has timed; return the reports of all ranks."""
@@ -182,10 +182,10 @@ class Loop:
             progress.add_windows([report.window for report in reports])
         total = sum(report.flops for report in reports)
         progress.flops, self._flops_counted = progress.flops + total - self._flops_counted, total
-        loss = progress.losses[-1] if progress.losses else None
         rate = learning_rate(self.plan, epoch, progress.steps - 1)
         speed = window.steps * self.plan.case.train.batch_size / window.seconds if is_timed else None
-        self.emit(events.StepsTrained(epoch + 1, progress.steps, self.state.steps_done, loss, rate, speed))
+        done = self.state.steps_done
+        self.emit(events.StepsTrained(epoch + 1, progress.steps, done, progress.last_loss, rate, speed))
         self._tell(epoch, progress.steps)
         return reports
 

@@ -47,3 +47,8 @@ def take_steps(
         losses=tuple(finite(report.loss) for report in reports),
         grad_norms=tuple(finite(report.grad_norm) for report in reports),
     )
+
+
+def first_steps(taken: FirstSteps, count: int) -> FirstSteps:
+    """Return the first ``count`` of the steps."""
+    return FirstSteps(taken.losses[:count], taken.grad_norms[:count])

@@ -12,16 +12,22 @@ from clipbench.api.result import Attempt, EpochRecord, PerQuery, QueryRanks, Ret
 class EpochProgress:
     """The epoch under way: the steps taken, what they reported, and the timed windows of each rank.
 
+    ``losses`` has one for each step, None for one that was withheld.
     ``flops`` are of all ranks; ``seconds`` were spent on training up to the last save.
     """
 
     steps: int = 0
-    losses: list[float] = field(default_factory=list)
+    losses: list[float | None] = field(default_factory=list)
     grad_norms: list[float] = field(default_factory=list)
     skipped_steps: int = 0
     flops: float = 0.0
     seconds: float = 0.0
     windows_of_ranks: list[list[Window]] = field(default_factory=list)
+
+    @property
+    def last_loss(self) -> float | None:
+        """The loss of the last step that was not withheld."""
+        return next((loss for loss in reversed(self.losses) if loss is not None), None)
 
     def add_windows(self, windows: Sequence[Window]) -> None:
         """Add the latest window of every rank."""

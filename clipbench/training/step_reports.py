@@ -44,10 +44,10 @@ class StepRecorder:
             if (problem := self._problem(report)) is not None:
                 raise self._error(problem, epoch, order)
             progress.steps += 1
+            progress.losses.append(None if report.skipped else report.loss)
             if report.skipped:
                 progress.skipped_steps += 1
                 continue
-            progress.losses.append(report.loss)
             if report.grad_norm is not None:
                 progress.grad_norms.append(report.grad_norm)
 

@@ -26,6 +26,8 @@ QUICK = {
     "checkpoint": ["--quick"],
     "report": ["--quick"],
     "false_alarms": ["--trials", 4],
+    "sick_nodes": ["--quick"],
+    "index": ["--quick"],
 }
 
 pytestmark = pytest.mark.slow

@@ -20,6 +20,7 @@ from clipbench.report.page.stills import fewer_colours
 from clipbench.report.page.template import embedded
 from clipbench.results.metrics import summarise
 from tests.support.report_results import HOSTILE, failed, make_result
+from tests.support.stored_results import run, stored
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RUN_COLOURS = PARTS["picture"]["run_colours"]
@@ -306,3 +307,15 @@ def test_the_template_ships_in_the_wheel():
         for path in (here / "clipbench/report").rglob(f"*.{kind}")
     }
     assert len(parts) > 10 and parts <= shipped
+
+
+def test_older_results_are_left_out_and_the_page_says_how_many(tmp_path):
+    results = [make_result(index, images=5) for index in range(4)]
+    for result in results:
+        stored(result, tmp_path / "results")
+    newest, out = results[3].run_id, str(tmp_path / "out")
+    said = run("report", str(tmp_path / "results"), "--out", out, "--last", "1", "--run", newest)
+    assert "older results that are not on the page: 3 (--last N" in said
+    page = Page(tmp_path / "out")
+    assert "3 older results are not on this page" in page.words
+    assert newest in page.source and results[0].run_id not in page.source

@@ -27,7 +27,7 @@ def test_a_good_device_passes_without_a_reference(suite, tmp_path):
     assert len(numerics.fixed_batch.losses) == 4 and numerics.fixed_batch.losses[-1] < numerics.fixed_batch.losses[0]
     assert numerics.trusted_device == "paper" and not numerics.is_trusted and numerics.problem is None
     assert len(numerics.float32.losses) == 3 and numerics.float32 == numerics.trusted
-    assert numerics.features_error == (0, 0)
+    assert numerics.features_error == (0, 0) and numerics.repeats is True
     assert "checking numerics, float32 on abacus, step" in done.stdout
     assert "check of numerics: 3 steps in float32 differ from the same on paper by up to 0.0e+00" in done.stdout
     assert "judge the check of numerics: clipbench compare results/flat-" in done.stdout
@@ -60,6 +60,11 @@ def test_a_device_that_computes_wrongly_fails_the_gate(suite, tmp_path, fault, f
     (result,) = results(tmp_path)
     assert (result.numerics.problem is not None) == ("missing" in failing.values())
     assert result.numerics.fixed_batch is not None  # what was found before a crash is kept
+
+
+def test_a_device_that_rounds_otherwise_every_time_is_known_not_to_repeat_its_bits(suite, tmp_path):
+    _, result, compared = run_and_compare(suite(**SUITE), tmp_path, CLIPBENCH_NUMPY_DEVICE="noisy")
+    assert result.numerics.repeats is False and compared.returncode == 0
 
 
 def test_losses_that_are_not_finite_are_kept_as_such(suite, tmp_path):
@@ -103,7 +108,10 @@ def test_a_check_is_interrupted_like_a_run(suite, tmp_path):
 
 def test_the_plan_says_how_many_steps_it_takes(suite, tmp_path):
     shown = clipbench("show", suite(**SUITE), cwd=tmp_path).stdout
-    assert "to check the numerics: 4 steps in float32 on one batch of 8, then, unless the device is" in shown
+    assert (
+        "to check the numerics: 4 steps in float32 on one batch of 8, 3 of them twice, then, unless the device is"
+        in shown
+    )
     assert "3 in float32 on each of both" in shown
     assert "numerics.steps: 4" in shown
 

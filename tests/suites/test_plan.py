@@ -4,8 +4,9 @@ import pytest
 
 from clipbench.api.registry import load_registry
 from clipbench.errors import UsageError
+from clipbench.files.cache import cache_folder
 from clipbench.suites.loading import find_suite, load_suite
-from clipbench.suites.plan import cache_folder, data_root, make_plan
+from clipbench.suites.plan import data_root, make_plan
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def parse_outputs(texts: Sequence[str]) -> tuple[Output, ...]:
     return tuple(outputs)
 
 
-def check_outputs(outputs: Sequence[Output], inputs: Collection[Path]) -> None:
+def check_outputs(outputs: Sequence[Output], inputs: Collection[str]) -> None:
     """Raise UsageError, before anything is written, for a file that was read or that no comparison has written."""
     for output in outputs:
         if output.path and not _is_summary(output.path):

@@ -4,12 +4,13 @@ import gc
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clipbench.api.text import printable
 from clipbench.compare.gate import Request, load
 from clipbench.compare.history import History, judge_history
-from clipbench.compare.trend import exit_code
+from clipbench.compare.trend import exit_code, newest_of_series
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.files.replacing import check_replaceable
 from clipbench.report.extra import check_extra
@@ -23,16 +24,39 @@ from clipbench.report.page.runs import Run, choose, runs_in_full
 from clipbench.report.page.stills import stills, write_stills
 from clipbench.report.page.tables import RunRow, run_rows
 from clipbench.report.page.template import libraries, render
+from clipbench.report.reading import tell_of_reading
+
+LAST = 500  # results of a series that are drawn: a chart shows no more
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a page shows: ``runs`` in full, ``rows`` of the table of runs, all that is drawn, the files of each run.
+
+    ``left_out`` counts older results that are not drawn.
+    """
+
+    runs: Sequence[Run]
+    rows: Sequence[RunRow]
+    history: History
+    places: Mapping[str, Sequence[Path]]
+    left_out: int
 
 
 def run_report(
-    request: Request, out: Path, title: str, wanted: Sequence[str] = (), with_pictures: bool = True
+    request: Request,
+    out: Path,
+    title: str,
+    wanted: Sequence[str] = (),
+    last: int = LAST,
+    with_pictures: bool = True,
 ) -> ExitCode:
     """Write ``index.html`` and the pictures into ``out``, and print where they are; return the exit code.
 
-    ``wanted`` are ids of runs to show in full; ``with_pictures`` also shows what they retrieved. 0: all files could be
-    read; 3: a file was refused, and the page says which; 4: there is no result, and nothing is written. Raises
-    NotReadyError without the extra ``report``, and where ``out`` cannot be written.
+    ``wanted`` are ids of runs to show in full, ``last`` is how many results of each series are drawn at most;
+    ``with_pictures`` also shows what the runs retrieved. 0: all files could be read; 3: a file was refused, and the
+    page says which; 4: there is no result, and nothing is written. Raises NotReadyError without the extra ``report``,
+    and where ``out`` cannot be written.
     """
     check_extra()
     if out.exists() and not out.is_dir():
@@ -42,15 +66,19 @@ def run_report(
     with ThreadPoolExecutor(max_workers=1) as beside:
         # It takes two seconds, outside Python: results are read meanwhile.
         code = beside.submit(libraries)
-        runs, rows, history, places = _judge(request, wanted)
-        found = gallery([(run.label, run.result) for run in runs], places) if with_pictures else Gallery()
-        written = _write(out, title, runs, rows, history, code, found) if runs else []
+        judged = _judge(request, wanted, last)
+        shown = [(run.label, run.result) for run in judged.runs]
+        found = gallery(shown, judged.places) if with_pictures else Gallery()
+        written = _write(out, title, judged, code, found) if judged.runs else []
+    history, left_out = judged.history, judged.left_out
     problems = (*history.judgement.problems, *found.problems)
     for problem in problems:
         print(printable(f"refused: {problem}", lines=True), file=sys.stderr)
     if written:
         print(printable(f"report: {written[0]}"))
         print("pictures: " + " ".join(path.name for path in written[1:]))
+        if left_out:
+            print(f"older results that are not on the page: {left_out:,} (--last N takes the newest N of each series)")
     elif not problems:
         paths = printable(" ".join(map(str, request.paths)))
         print(f"clipbench: no result under {paths}; nothing was written", file=sys.stderr)
@@ -67,18 +95,17 @@ def _check_pictures(out: Path) -> None:
             raise UsageError(f"--out {out}: there is {path.name} of another origin; choose another folder")
 
 
-def _judge(
-    request: Request, wanted: Sequence[str]
-) -> tuple[list[Run], list[RunRow], History, Mapping[str, Sequence[Path]]]:
-    """Return the runs to show in full, the rows of the table of runs, all results judged, and the files of each."""
+def _judge(request: Request, wanted: Sequence[str], last: int) -> Judged:
     gc.disable()  # JSON has no cycles, and searching millions of its objects for some takes a fifth of the time
     try:
-        inputs = load(request)
-        history = judge_history(inputs, lambda newest: choose(inputs.results, newest, wanted))
+        inputs = load(request, tell_of_reading)
+        drawn = inputs.in_full(newest_of_series(inputs.results, last, wanted))
+        left_out, inputs = len(inputs.results) - len(drawn), replace(inputs, results=drawn)
+        history = judge_history(inputs, lambda newest: choose(drawn, newest, wanted))
         rows = run_rows(history)
         in_full = sorted((row for row in rows if row.shown is not None), key=lambda row: row.shown or 0)
         called = labels([row.point.result for row in in_full], [row.name for row in in_full])
-        return runs_in_full(history, inputs.results, called), rows, history, inputs.places
+        return Judged(runs_in_full(history, drawn, called), rows, history, inputs.places, left_out)
     finally:
         gc.enable()
 
@@ -86,19 +113,18 @@ def _judge(
 def _write(
     out: Path,
     title: str,
-    runs: Sequence[Run],
-    rows: Sequence[RunRow],
-    history: History,
+    judged: Judged,
     code: Future[str],
     found: Gallery,
 ) -> list[Path]:
     """Return the files that were written, the page first; ``code`` has the page's libraries when they are ready."""
-    data = history_data(history)
+    data = history_data(judged.history)
     page = out / "index.html"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        pictures = [(f"{name}.png", spec) for name, spec in stills(runs, data)]
-        context = {**page_data(title, runs, rows, history, data, found), "pictures": [name for name, _ in pictures]}
+        pictures = [(f"{name}.png", spec) for name, spec in stills(judged.runs, data)]
+        context = page_data(title, judged.runs, judged.rows, judged.history, data, found)
+        context |= {"left_out": judged.left_out, "pictures": [name for name, _ in pictures]}
         # First: pictures beside a page of ours may be replaced.
         page.write_text(found.complete(render(context, code.result())), encoding="utf-8")
         write_stills(out, pictures)

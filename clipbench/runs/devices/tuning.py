@@ -11,10 +11,10 @@ from typing import Any
 from clipbench import __version__
 from clipbench.api import Device, Engine
 from clipbench.api.plain import to_plain
+from clipbench.files.cache import cache_folder
 from clipbench.files.json_file import JsonError, read_json, write_json
 from clipbench.results.environment import cpu_name, variables
 from clipbench.results.result import utc_now
-from clipbench.suites.plan import cache_folder
 
 FOLDER = "tuning"
 

@@ -79,7 +79,7 @@ def come_to(folder):
     assert result.completed, result.error
     newest = sorted((folder / "results").glob(".work/*/checkpoints/step-*"))[-1]
     losses = [(record.train_loss, record.val_loss, record.recall) for record in result.epochs]
-    return losses, result.query_ranks, (newest / "tensors.safetensors").read_bytes()
+    return losses, result.loss_trace, result.query_ranks, (newest / "tensors.safetensors").read_bytes()
 
 
 def rank_process(folder, rank):

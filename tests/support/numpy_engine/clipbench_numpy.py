@@ -9,7 +9,8 @@ run is at its ``end``.
 ``CLIPBENCH_NUMPY_PROBE`` names a probe that fails: ``matmul``, which refuses the run, or ``synchronize``, its timing.
 Or it makes them ``abort`` or ``hang``. ``CLIPBENCH_NUMPY_TUNE`` has the device tuned otherwise by every process.
 ``CLIPBENCH_NUMPY_DEVICE`` is how the abacus computes wrongly: ``short`` (products of numbers with ten bits), ``idle``
-(steps change nothing), ``uphill`` (gradients have the wrong sign) or ``nan`` (so is every loss). Or it has the trusted
+(steps change nothing), ``uphill`` (gradients have the wrong sign), ``noisy`` (no two steps round alike) or ``nan`` (so
+is every loss). Or it has the trusted
 device ``abort``, or leaves none trusted: ``untrusted``.
 """
 
@@ -253,6 +254,8 @@ class NumpyLearner:
             time.sleep(600)
         if self.device_fault == "abort":
             os.abort()
+        if self.device_fault == "noisy":
+            lr *= 1 + 1e-9 * np.random.default_rng().random()
         lr *= {"idle": 0, "uphill": -1}.get(self.device_fault, 1)
         short = _short if self.device_fault == "short" else np.asarray
         x, y = short(self._image_inputs(pixels)), short(self._text_inputs(tokens))

@@ -1,0 +1,160 @@
+"""Entries: what is known of each result among many, without its epochs, windows and query ranks."""
+
+import hashlib
+import json
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from clipbench.api import Result, from_plain, to_plain
+from clipbench.api.plain import value_at
+from clipbench.api.result import CaseError, EpochMetrics, LossTrace, Metric, Metrics
+from clipbench.results.metrics import UNITS_AND_DIRECTIONS
+
+# What is of a run and not of what it ran is left out of the setup, which many runs share; a skeleton has this instead.
+_OF_RUN: Mapping[str, Any] = {
+    **dict.fromkeys(("run_id", "started", "ended"), ""),
+    **dict.fromkeys(("query_ranks", "per_query", "error", "probes", "numerics", "invocation", "loss_trace")),
+    **dict.fromkeys(("epochs", "attempts", "warnings"), ()),
+    "bad_images": None,
+    "status": "completed",
+    "metrics": {},
+}
+_OWN = ("run_id", "status", "started", "ended", "invocation")
+_OF_MACHINE = ("host", "extra", "memory_bytes")
+_OF_START = ("tuning_decided",)
+# Which of several devices a process was given.
+_CHOICE = "VISIBLE_DEVICES"
+
+
+class Entry(NamedTuple):
+    """One result file.
+
+    ``result`` is the whole of it, or an ``outline`` without epochs, query ranks, probes, warnings and what else only a
+    look at the run itself needs. ``epoch`` is the last, ``machine`` and ``repeats`` are as the result has them, and
+    ``ranks`` is a digest of all that is stored of every query. ``setup`` is a text that is equal for runs of one
+    configuration with one software on one kind of device. ``digest`` is that of the file's content, which it carries;
+    None where it does not.
+    """
+
+    path: Path
+    result: Result
+    outline: bool
+    epoch: int
+    hosts: tuple[str, ...]
+    machine: str | None
+    repeats: bool | None
+    ranks: str | None
+    digest: str | None
+    setup: str
+
+
+class Row(NamedTuple):
+    """An entry as an index keeps it: two texts of JSON, the ``setup`` the same for many."""
+
+    setup: str
+    own: str
+
+
+def row_of(result: Result, document: Mapping[str, Any]) -> Row:
+    """Return what an index keeps of a result; ``document`` is what its file holds."""
+    own: dict[str, Any] = {name: getattr(result, name) for name in _OWN}
+    own |= {"metrics": _stored(result.metrics.last), "error": _error(result.error)}
+    own |= {"loss_trace": to_plain(result.loss_trace), "epoch": result.epochs[-1].epoch if result.epochs else 0}
+    own |= {"hosts": result.hosts, "machine": value_at(result, "environment.host.machine")}
+    own |= {"repeats": value_at(result, "numerics.repeats"), "ranks": _ranks_digest(result)}
+    return Row(_setup_of(document), json.dumps({**own, "digest": document.get("digest")}))
+
+
+def entry_of(row: Row, path: Path, whole: Result | None = None) -> Entry:
+    """Return the entry that a row stands for, with the ``whole`` result where it is at hand."""
+    own = json.loads(row.own)
+    facts = own["epoch"], tuple(own["hosts"]), own["machine"], own["repeats"], own["ranks"], own["digest"]
+    return Entry(path, whole or _outline(row.setup, own), whole is None, *facts, row.setup)
+
+
+def _outline(setup: str, own: Mapping[str, Any]) -> Result:
+    outline = object.__new__(Result)
+    # What dataclasses.replace does, in a quarter of its time: there may be tens of thousands.
+    vars(outline).update(vars(_skeleton(setup)))
+    vars(outline).update((name, own[name]) for name in _OWN)
+    vars(outline).update(metrics=_metrics(own["metrics"]))
+    if own["error"]:
+        vars(outline).update(error=from_plain(CaseError, own["error"]))
+    if own["loss_trace"]:
+        vars(outline).update(loss_trace=LossTrace(**own["loss_trace"]))
+    return outline
+
+
+def _setup_of(document: Mapping[str, Any]) -> str:
+    """Return configuration, data, device and software of a stored result as canonical JSON."""
+    setup = {key: value for key, value in document.items() if key not in _OF_RUN and key != "digest"}
+    if environment := document["environment"]:
+        device = {key: value for key, value in environment["device"].items() if key not in _OF_START}
+        chosen = {key: value for key, value in environment["variables"].items() if not key.endswith(_CHOICE)}
+        kept = {key: value for key, value in environment.items() if key not in _OF_MACHINE}
+        setup["environment"] = {**kept, "device": device, "variables": chosen}
+    # Of the model what was chosen, not what changes from step to step, as a scaler's scale does.
+    setup["model"] = {key: value for key, value in (document["model"] or {}).items() if isinstance(value, (str, bool))}
+    return json.dumps(setup, sort_keys=True)
+
+
+@cache
+def _skeleton(setup: str) -> Result:
+    return from_plain(Result, {**json.loads(setup), **_OF_RUN})
+
+
+def _error(error: CaseError | None) -> Mapping[str, Any] | None:
+    return to_plain(replace(error, traceback=None, details=None)) if error else None
+
+
+def _ranks_digest(result: Result) -> str | None:
+    """Return a digest of what is stored of every query, by all evaluations; None where nothing is."""
+    kept: dict[str, Sequence[int]] = {}
+    if ranks := result.query_ranks:
+        kept |= {"text": ranks.text, "image": ranks.image}
+    for evaluation, own in (result.per_query.values if result.per_query else {}).items():
+        kept |= {f"{evaluation}.{name}": values for name, values in own.items()}
+    digest = hashlib.sha256()
+    for name, values in sorted(kept.items()):
+        digest.update(f"{name} {len(values)} ".encode() + array("i", values).tobytes())
+    return digest.hexdigest()[:16] if kept else None
+
+
+# --- metrics --------------------------------------------------------------------------------------------------------
+
+
+def _stored(last: EpochMetrics | None) -> list[Any] | None:
+    """Return the metrics of an epoch as a list; of those whose unit is known the value alone."""
+    if last is None:
+        return None
+    return [last.epoch, {name: _short(name, metric) for name, metric in last.values.items()}]
+
+
+def _short(name: str, metric: Metric) -> float | list[Any]:
+    usual = (metric.unit, metric.direction) == UNITS_AND_DIRECTIONS.get(name)
+    return metric.value if usual and metric.value is not None else list(vars(metric).values())
+
+
+def _metrics(stored: list[Any] | None) -> Metrics:
+    return Metrics(EpochMetrics(stored[0], _Values(stored[1]))) if stored else Metrics()
+
+
+class _Values(Mapping[str, Metric]):
+    """Metrics by name, made when they are asked for: of tens of thousands of results, one metric is shown."""
+
+    def __init__(self, stored: Mapping[str, float | list[Any]]) -> None:
+        self._stored = stored
+
+    def __getitem__(self, name: str) -> Metric:
+        stored = self._stored[name]
+        return Metric(*stored) if isinstance(stored, list) else Metric(stored, *UNITS_AND_DIRECTIONS[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
