@@ -52,6 +52,7 @@ def build_result(
     error: CaseError | None,
     warnings: Iterable[str] = (),
     invocation: str | None = None,
+    task: str | None = None,
 ) -> Result:
     """Return what a case's event ``log`` adds up to; pure but for the clock.
 
@@ -79,6 +80,7 @@ def build_result(
         metrics=summarise(epochs, case.train.batch_size),
         error=error,
         invocation=invocation,
+        task=task,
         warnings=(*warnings, *(event.text for event in log if isinstance(event, events.Warned))),
         **reported,
     )

@@ -17,6 +17,7 @@ from clipbench.files import schemas
 from clipbench.files.bundled import shipped_suites
 from clipbench.files.schemas import dotted
 from clipbench.files.yaml_file import KeyPath, YamlFile, parse_value, read_yaml
+from clipbench.suites.tasks import find_task, is_task_id
 
 MAX_CASES = 1000
 MOST_SHOWN = 200  # characters of an option
@@ -26,27 +27,42 @@ RENAMED = {"ranks": "world_size"}
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite with its cases, in the order in which they run."""
+    """A suite with its cases, in the order in which they run; ``task`` is the id of the one that it is reduced to."""
 
     name: str
     summary: str
     path: Path
     reference: str | None
     cases: tuple[Case, ...]
+    task: str | None = None
 
     def select(self, patterns: Sequence[str]) -> "Suite":
-        """Return this suite with the cases that match any of ``patterns`` (shell wildcards).
+        """Return this suite with the cases that match any of ``patterns``: shell wildcards, or the id of one task.
 
         Raises UsageError for a pattern that matches none.
         """
         if not patterns:
             return self
+        own = {case.name for case in self.cases}
+        if ids := [pattern for pattern in patterns if is_task_id(pattern) and pattern not in own]:
+            return self._reduced(ids[0], alone=len(patterns) == 1)
         for pattern in patterns:
             if not any(fnmatch.fnmatchcase(case.name, pattern) for case in self.cases):
                 names = "\n  ".join(case.name for case in self.cases)
                 raise UsageError(f"--case {pattern}: no such case in {self.path}; its cases are:\n  {names}")
         kept = tuple(c for c in self.cases if any(fnmatch.fnmatchcase(c.name, pattern) for pattern in patterns))
         return replace(self, cases=kept)
+
+    def _reduced(self, task_id: str, alone: bool) -> "Suite":
+        """Return this suite with the case of one task."""
+        if not alone:
+            raise UsageError(f"--case {task_id}: is the id of one task, which is run alone; leave the other --case out")
+        if (task := find_task(task_id, self.cases)) is None:
+            raise UsageError(
+                f"--case {task_id}: no task of {self.path} has this id: ids change with all that a case computes; "
+                "give the same --set, --engine and version of clipbench as to `clipbench plan`, which lists the ids"
+            )
+        return replace(self, cases=(task.case,), task=task_id)
 
 
 def find_suite(name: str) -> Path:
