@@ -1,4 +1,4 @@
-"""A plan as the file of an engine that runs it: a matrix of GitHub, a pipeline of GitLab, a job of Kubernetes, a shell."""
+"""A plan as the file of an engine that runs it: GitHub's matrix, GitLab's pipeline, Kubernetes' job, or a shell's."""
 
 import hashlib
 import json

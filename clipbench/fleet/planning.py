@@ -122,7 +122,7 @@ def _of_case(name: str, case: Case, request: Request) -> Iterable[PlannedTask]:
 def _clash(planned: PlannedTask, other: PlannedTask) -> UsageError:
     if planned.task.case.sha256() == other.task.case.sha256():
         return UsageError(
-            f"{planned.suite}: its task {planned.id} is also one of {other.suite}; name each suite, device and node once"
+            f"{planned.suite}: its task {planned.id} is also one of {other.suite}; name each suite and device once"
         )
     return UsageError(
         f"{planned.suite}: its case {planned.task.case.name} has the id {planned.id}, as the case "

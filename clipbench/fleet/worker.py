@@ -40,6 +40,7 @@ class Worker:
     def __call__(self) -> int:
         """Run what has not ended yet; return the exit code of the last task that failed, else 0."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._under_way: tuple[Submitted, Attempt] | None = None
         self._stopping = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
@@ -62,20 +63,29 @@ class Worker:
         until = time.monotonic() + SAVE_SECONDS
         while self._process is not None and self._process.poll() is None and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
+        if self._process is not None and (code := self._process.poll()) is not None:
+            self._end(code)
         return DelayedSubmission(replace(self))
 
     def _run(self, task: Submitted, earlier: Attempt | None) -> int:
         count = 1 + (earlier.attempts if earlier else 0)
         attempt = Attempt(socket.gethostname(), os.getpid(), utc_now(), count)
         write_json(attempt_file(self.folder, task.id), to_plain(attempt))
+        self._under_way = task, attempt
         with log_file(self.folder, task.id).open("ab") as log:
-            code = self._command(task, log.fileno())
-        ended = replace(attempt, ended=utc_now(), exit_code=code)
-        write_json(attempt_file(self.folder, task.id), to_plain(ended))
+            return self._end(self._command(task, log.fileno()))
+
+    def _end(self, code: int) -> int:
+        """Record how the task under way has ended; return its exit code, of a signal as shells have it."""
+        code = code if code >= 0 else 128 - code
+        if self._under_way is not None:
+            task, attempt = self._under_way
+            ended = replace(attempt, ended=utc_now(), exit_code=code)
+            write_json(attempt_file(self.folder, task.id), to_plain(ended))
         return code
 
     def _command(self, task: Submitted, output: int) -> int:
-        """Run the command to its end; return its exit code, of a signal as shells have it."""
+        """Run the command to its end; return its exit code."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", *task.command],
             cwd=self.cwd,
@@ -89,7 +99,7 @@ class Worker:
             self._stop(signal.SIGTERM, None)
         while (code := self._process.poll()) is None:
             time.sleep(POLL_SECONDS)
-        return code if code >= 0 else 128 - code
+        return code
 
     def _environment(self) -> dict[str, str]:
         # Ranks are the command's own affair: the variables of this step would make it a rank of an outer launch.
