@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from clipbench.commands.options import FOLDER, FORMAT, as_json
+from clipbench.commands.options import FOLDER, FORMAT, as_json, warn
 from clipbench.errors import ExitCode, UsageError
 
 WAIT_SECONDS = 2.0
@@ -43,8 +43,11 @@ def jobs_status(out: Path, wait: bool, form: str) -> int:
     while wait and state.count(*UNDER_WAY):
         time.sleep(WAIT_SECONDS)
         state = look_at(out)
+    warn(state.notes)
     data = jobs_data(state)
-    click.echo(as_json(data) if form == "json" else jobs_text(*printable_data((state.tasks, state.problems))))
+    click.echo(
+        as_json(data) if form == "json" else jobs_text(*printable_data((state.tasks, state.problems), lines=True))
+    )
     return ExitCode.CASE_FAILED if state.count("failed", "lost", "interrupted", "not run") else ExitCode.PASS
 
 
@@ -69,6 +72,7 @@ def jobs_collect(out: Path, into: Path, form: str) -> int:
 
     _check(out)
     state = look_at(out)
+    warn(state.notes)
     collected = collect_into(state.findings, into)
     problems = (*state.problems, *collected.problems)
     doubts, missing = odd(state.findings), [task for task in state.tasks if task.state != "completed"]
@@ -81,7 +85,7 @@ def jobs_collect(out: Path, into: Path, form: str) -> int:
         }
         click.echo(as_json(data))
     else:
-        click.echo(collected_text(collected, into, *printable_data((problems, doubts, missing))))
+        click.echo(collected_text(collected, into, *printable_data((problems, doubts, missing), lines=True)))
     if problems:
         return ExitCode.NOT_COMPARABLE
     return ExitCode.CASE_FAILED if missing else ExitCode.PASS

@@ -1,6 +1,6 @@
 """What several commands share: options, the plugins, the chosen suite, output as JSON."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,6 +134,14 @@ def load_chosen(suite: str, overrides: Sequence[str] = (), cases: Sequence[str] 
 def changes_of(overrides: Sequence[str], short: Mapping[str, str | None]) -> list[str]:
     """Return what is to be set, with the options that are short for ``--set``."""
     return [*overrides, *(f"{key}={value}" for key, value in short.items() if value is not None)]
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Print warnings on standard error, a line each."""
+    from clipbench.api.text import printable
+
+    for sentence in sentences:
+        click.echo(printable(f"warning: {sentence}"), err=True)
 
 
 def as_json(data: object) -> str:

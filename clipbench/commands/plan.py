@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from clipbench.commands.options import FORMAT, OUT, as_json, fleet_options, open_registry, request_of
+from clipbench.commands.options import FORMAT, OUT, as_json, fleet_options, open_registry, request_of, warn
 from clipbench.errors import UsageError
 
 ENGINES = ("github", "gitlab", "kubernetes", "shell")
@@ -39,7 +39,7 @@ def plan(
     \b
     Example: clipbench plan quickstart --repeats 3 --emit shell
     """
-    from clipbench.api.text import printable, printable_data
+    from clipbench.api.text import printable_data
     from clipbench.fleet import emitting
     from clipbench.fleet.found import find_results, odd
     from clipbench.fleet.planning import complete, make_tasks
@@ -50,8 +50,7 @@ def plan(
         raise UsageError("--image: only --emit kubernetes has an image; leave it out")
     findings = find_results(out)
     problems = [*findings.problems, *odd(findings)]
-    for problem in problems:
-        click.echo(printable(f"warning: {problem}"), err=True)
+    warn(problems)
     tasks = part_of(make_tasks(request_of(suites, **chosen)), *_shard(shard))
     tasks = complete(tasks, open_registry(), findings)
     left = [planned for planned in tasks if everything or planned.result is None]

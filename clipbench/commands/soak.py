@@ -28,7 +28,7 @@ def soak(length: str, out: Path, form: str, **chosen: Any) -> int:  # noqa: ANN4
     Example: clipbench soak quickstart --for 2h
     """
     from clipbench.api.text import printable, printable_data
-    from clipbench.fleet.soaking import Repetition
+    from clipbench.fleet.repetitions import Repetition
     from clipbench.fleet.soaking import soak as run
     from clipbench.report.soak import repetition_text, soak_data, soak_text
 

@@ -6,7 +6,17 @@ from typing import Any
 
 import click
 
-from clipbench.commands.options import COUNT, FORMAT, OUT, as_json, fleet_options, open_registry, repeatable, request_of
+from clipbench.commands.options import (
+    COUNT,
+    FORMAT,
+    OUT,
+    as_json,
+    fleet_options,
+    open_registry,
+    repeatable,
+    request_of,
+    warn,
+)
 from clipbench.errors import ExitCode, UsageError
 
 
@@ -40,11 +50,11 @@ def submit(
     \b
     Example: clipbench submit quickstart --on local --repeats 3
     """
-    from clipbench.api.text import printable, printable_data
+    from clipbench.api.text import printable_data
     from clipbench.fleet import slurm
-    from clipbench.fleet.jobs import UNDER_WAY, look_at
+    from clipbench.fleet.jobs import look_at
     from clipbench.fleet.planning import complete, make_tasks
-    from clipbench.fleet.submitting import Order, read_resources
+    from clipbench.fleet.submitting import Order, left_to_run, read_resources
     from clipbench.fleet.submitting import submit as give
     from clipbench.report.fleet import submitted_text
 
@@ -57,19 +67,16 @@ def submit(
         options.setdefault("partition", every_node)
     order = Order(on, options, at_once)  # type: ignore[arg-type]  # one of the choices
     jobs = look_at(out)
-    for problem in jobs.problems:
-        click.echo(printable(f"warning: {problem}"), err=True)
+    warn((*jobs.problems, *jobs.notes))
     tasks = complete(make_tasks(request_of(suites, **chosen, nodes=nodes)), open_registry(), jobs.findings)
-    under_way = {task.id for task in jobs.tasks if task.state in UNDER_WAY}
-    left = [task for task in tasks if task.id not in under_way and (everything or task.result is None)]
+    left = left_to_run(tasks, jobs, everything)
     if not left:
         click.echo(
             as_json({"tasks": []}) if form == "json" else f"nothing to submit: {len(tasks)} tasks under way or done"
         )
         return ExitCode.PASS
     submission, refused = give(left, order, out)
-    for sentence in refused:
-        click.echo(printable(f"warning: {sentence}"), err=True)
+    warn(refused)
     if form == "json":
         click.echo(as_json({**vars(submission), "refused": refused}))
     else:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from clipbench.errors import NotReadyError
 from clipbench.fleet import slurm
 from clipbench.fleet.found import Findings, find_results
 from clipbench.fleet.records import (
     Attempt,
     Submission,
     Submitted,
-    last_line,
+    last_words,
     log_file,
     read_attempt,
     read_submissions,
@@ -30,8 +31,8 @@ STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 class TaskState:
     """Where a submitted task is, by its last submission.
 
-    Lost: it began, and its job is gone without a word. Not run: its job is gone, and it never began. ``message`` is the
-    last line of a task that failed, ``log`` the file with all of them, ``result`` its valid result.
+    Lost: it began, and its job is gone without a word. Not run: its job is gone, and it never began. ``message`` is
+    the last error of a task that failed, ``log`` the file with all it has printed, ``result`` its valid result.
     """
 
     id: str
@@ -47,11 +48,15 @@ class TaskState:
 
 @dataclass(frozen=True)
 class Jobs:
-    """Every task that was submitted under a folder, and what is wrong with what was found there."""
+    """Every task that was submitted under a folder, and what is wrong with files there.
+
+    ``notes`` say what could not be asked.
+    """
 
     tasks: tuple[TaskState, ...]
     problems: tuple[str, ...]
     findings: Findings
+    notes: tuple[str, ...] = ()
 
     def count(self, *states: State) -> int:
         """Return how many tasks are in any of ``states``."""
@@ -63,11 +68,16 @@ def look_at(out: Path) -> Jobs:
     findings = find_results(out)
     submissions, problems = read_submissions(out)
     last = {task.id: (submission, task) for submission in submissions for task in submission.tasks}
-    alive = live_jobs(submissions)
+    notes = list[str]()
+    try:
+        alive = live_jobs(submissions)
+    except NotReadyError as error:
+        notes.append(f"which jobs wait or run is not known ({error}); those without an end are shown as if they did")
+        alive = {(submission.folder, task.job) for submission in submissions for task in submission.tasks}
     states = [
         _state(submission, task, findings, (submission.folder, task.job) in alive) for submission, task in last.values()
     ]
-    return Jobs(tuple(states), (*problems, *findings.problems), findings)
+    return Jobs(tuple(states), (*problems, *findings.problems), findings, tuple(notes))
 
 
 def live_jobs(submissions: Sequence[Submission]) -> set[tuple[Path, str]]:
@@ -120,7 +130,7 @@ def _state(submission: Submission, task: Submitted, findings: Findings, is_alive
             task.id, state, task.job, attempt.host if attempt else None, attempt.attempts if attempt else 0,
             result=valid.path if valid else None,
         )  # fmt: skip
-    message = last_line(submission.folder, task.id) if state in ("failed", "lost") else None
+    message = last_words(submission.folder, task.id) if state in ("failed", "lost") else None
     log = log_file(submission.folder, task.id)
     return TaskState(task.id, state, task.job, attempt.host, attempt.attempts, attempt.exit_code, message, log)
 

@@ -13,7 +13,7 @@ from clipbench.errors import UsageError
 from clipbench.fleet.found import Findings, work_of_case
 from clipbench.suites.loading import find_suite, load_suite
 from clipbench.suites.plan import make_plan
-from clipbench.suites.tasks import Task
+from clipbench.suites.tasks import Task, id_of
 
 MOST_TASKS = 100_000
 
@@ -68,12 +68,13 @@ def make_tasks(request: Request) -> list[PlannedTask]:
     """
     tasks: dict[str, PlannedTask] = {}
     for name in request.suites:
-        for case in _cases(name, request):
-            for planned in _of_case(name, case, request):
-                if (other := tasks.setdefault(planned.id, planned)) is not planned:
-                    raise _clash(planned, other)
-            if len(tasks) > MOST_TASKS:
-                raise UsageError(f"{name}: makes more than {MOST_TASKS:,} tasks; plan fewer seeds, repeats or devices")
+        cases = _cases(name, request)
+        each = max(1, len(request.devices)) * request.seeds * request.repeats * max(1, len(request.nodes))
+        if len(tasks) + len(cases) * each > MOST_TASKS:
+            raise UsageError(f"{name}: makes more than {MOST_TASKS:,} tasks; plan fewer seeds, repeats or devices")
+        for planned in itertools.chain.from_iterable(_of_case(name, case, request) for case in cases):
+            if (other := tasks.setdefault(planned.id, planned)) is not planned:
+                raise _clash(planned, other)
     return list(tasks.values())
 
 
@@ -81,11 +82,14 @@ def complete(tasks: Iterable[PlannedTask], registry: Registry, findings: Finding
     """Return the tasks with steps, seconds and results: what can be known of them on this machine."""
     seconds = _seconds_by_work(findings)
     steps: dict[str, int | None] = {}
+    works: dict[int, str] = {}  # of each case, which its repeats share
     completed = []
     for planned in tasks:
-        work = work_of_case(planned.task.case)
+        case = planned.task.case
+        if (work := works.get(id(case))) is None:
+            work = works[id(case)] = work_of_case(case)
         if work not in steps:
-            steps[work] = make_plan(planned.task.case, registry).steps
+            steps[work] = make_plan(case, registry).steps
         about, basis = seconds.get(work, (None, None))
         valid = findings.valid(planned.id)
         completed.append(
@@ -114,9 +118,10 @@ def _of_case(name: str, case: Case, request: Request) -> Iterable[PlannedTask]:
     devices, seeds = request.devices or (case.device,), range(case.seed, case.seed + request.seeds)
     for device, seed in itertools.product(devices, seeds):
         own = replace(case, device=device, seed=seed)
+        hashed = own.sha256()  # once for all repeats and nodes: it takes most of the time
         for repeat, node in itertools.product(range(1, request.repeats + 1), request.nodes or (None,)):
             task = Task(own, repeat, node)
-            yield PlannedTask(task.id, name, tuple(request.changes), task)
+            yield PlannedTask(id_of(task, hashed), name, tuple(request.changes), task)
 
 
 def _clash(planned: PlannedTask, other: PlannedTask) -> UsageError:

@@ -13,7 +13,8 @@ from clipbench.errors import InvalidFileError
 from clipbench.files.disk import writing
 from clipbench.files.json_file import JsonError, read_json, write_json
 
-JOBS, SUBMISSION, LOG_LINES = ".jobs", "submission.json", 20
+JOBS, SUBMISSION = ".jobs", "submission.json"
+LOG_LINES = 10
 Engine = Literal["slurm", "local"]
 
 
@@ -94,14 +95,17 @@ def read_attempt(folder: Path, task_id: str) -> Attempt | None:
     return None
 
 
-def last_line(folder: Path, task_id: str) -> str:
-    """Return the last line that a task's command has printed that is not empty."""
+def last_words(folder: Path, task_id: str) -> str:
+    """Return the last error that a task's command has printed, else its last line that is not empty."""
     try:
         with log_file(folder, task_id).open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - 10_000))
             lines = file.read().decode("utf-8", "replace").split("\n")
     except OSError:
         return ""
+    said = [number for number, line in enumerate(lines) if line.startswith("clipbench: ")]
+    if said:
+        return "\n".join(lines[said[-1] :][:LOG_LINES]).strip()
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 

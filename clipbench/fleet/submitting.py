@@ -6,13 +6,13 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from clipbench.errors import NotReadyError, UsageError
 from clipbench.files.yaml_file import parse_value, read_yaml
 from clipbench.fleet import slurm
+from clipbench.fleet.jobs import UNDER_WAY, Jobs
 from clipbench.fleet.planning import PlannedTask
 from clipbench.fleet.records import Engine, Submission, Submitted, new_folder, shares
 from clipbench.fleet.worker import Worker
@@ -51,6 +51,12 @@ def read_resources(file: Path | None, given: Sequence[str]) -> dict[str, Any]:
     return {str(key).removeprefix("--").replace("_", "-"): value for key, value in resources.items()}
 
 
+def left_to_run(tasks: Sequence[PlannedTask], jobs: Jobs, everything: bool) -> list[PlannedTask]:
+    """Return the tasks that neither wait nor run, and have no valid result unless ``everything`` is asked for."""
+    under_way = {task.id for task in jobs.tasks if task.state in UNDER_WAY}
+    return [task for task in tasks if task.id not in under_way and (everything or task.result is None)]
+
+
 def submit(
     tasks: Sequence[PlannedTask], order: Order, out: Path, make_worker: MakeWorker = Worker
 ) -> tuple[Submission, list[str]]:
@@ -59,21 +65,13 @@ def submit(
     Nothing that was given is lost: it is recorded under ``out`` before the next is given.
     """
     submitit = _submitit()
-    if order.on == "slurm" and shutil.which("sbatch") is None:
-        raise NotReadyError("--on slurm: sbatch was not found on this machine; submit from a login node, or --on local")
-    if order.on == "local" and order.resources:
-        raise UsageError("--resource: jobs of this machine get what it has; leave resources out with --on local")
+    _check(order)
     out = out.absolute()
     folder = new_folder(out)
-    given = [Submitted(planned.id, tuple(planned.command(out))) for planned in tasks]
-    nodes = [planned.task.node for planned in tasks]
-    submission = Submission(folder, order.on, socket.gethostname(), utc_now(), ())
-    refused = list[str]()
-    for options, works in _batches(given, nodes, order):
-        workers = [
-            make_worker(folder, Path.cwd(), work, order.on == "local", os.environ.get("CUDA_VISIBLE_DEVICES"))
-            for work in works
-        ]
+    submission, refused = Submission(folder, order.on, socket.gethostname(), utc_now(), ()), list[str]()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    for options, works in _arrays(tasks, order, out):
+        workers = [make_worker(folder, Path.cwd(), work, order.on == "local", visible) for work in works]
         try:
             jobs = _give(submitit, folder, order.on, options, workers)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
@@ -86,29 +84,36 @@ def submit(
     return submission, refused
 
 
-def _batches(
-    tasks: Sequence[Submitted], nodes: Sequence[str | None], order: Order
-) -> Iterator[tuple[dict[str, Any], list[tuple[Submitted, ...]]]]:
-    """Yield options of sbatch, and the tasks of each job of one array."""
-    if order.on == "local":
-        yield {}, shares(tasks, order.at_once or 1)
-        return
-    options = {**order.resources, "requeue": True}
-    if "time" not in options:
+def _check(order: Order) -> None:
+    """Raise for an engine that is not here, and for resources that it needs or cannot give."""
+    if order.on == "local" and order.resources:
+        raise UsageError("--resource: jobs of this machine get what it has; leave resources out with --on local")
+    if order.on == "slurm" and shutil.which("sbatch") is None:
+        raise NotReadyError("--on slurm: sbatch was not found on this machine; submit from a login node, or --on local")
+    if order.on == "slurm" and "time" not in order.resources:
         raise UsageError(
-            "--resource time=MINUTES: how long a job may take is needed; it is requeued where it needs more"
+            "--resource time=MINUTES is needed: how long a job may take; one that needs more is requeued, and goes on"
         )
-    options["time"] = slurm.minutes(str(options["time"]))
-    if any(nodes):
-        for node, pairs in groupby(
-            sorted(zip(nodes, tasks, strict=True), key=lambda pair: pair[0] or ""), lambda p: p[0]
-        ):
-            yield {**options, "nodelist": node}, [tuple(task for _, task in pairs)]
+
+
+def _arrays(
+    tasks: Sequence[PlannedTask], order: Order, out: Path
+) -> Iterator[tuple[dict[str, Any], Sequence[tuple[Submitted, ...]]]]:
+    """Yield options of sbatch, and the tasks of each job of an array; tasks of one node are one job."""
+    of_node: dict[str | None, list[Submitted]] = {}
+    for planned in tasks:
+        of_node.setdefault(planned.task.node, []).append(Submitted(planned.id, tuple(planned.command(out))))
+    anywhere = of_node.pop(None, [])
+    if order.on == "local":
+        yield {}, shares(anywhere, order.at_once or 1)
         return
+    options = {**order.resources, "requeue": True, "time": slurm.minutes(str(order.resources["time"]))}
+    for node, own in of_node.items():
+        yield {**options, "nodelist": node}, [tuple(own)]
     most = slurm.array_tasks()
-    parallel = {"array_parallelism": order.at_once or most}
-    for start in range(0, len(tasks), most):
-        yield {**options, **parallel}, [(task,) for task in tasks[start : start + most]]
+    for start in range(0, len(anywhere), most):
+        array = [(task,) for task in anywhere[start : start + most]]
+        yield {**options, "array_parallelism": order.at_once or most}, array
 
 
 def _give(

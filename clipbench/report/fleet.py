@@ -97,7 +97,7 @@ def _task_lines(task: TaskState) -> list[str]:
     code = f", exit code {task.exit_code}" if task.exit_code else ""
     again = f", attempt {task.attempts}" if task.attempts > 1 else ""
     lines = [f"{task.id}: {task.state}{where}, job {task.job}{again}{code}"]
-    lines += [f"  {task.message}"] if task.message else []
+    lines += [f"  {line}" for line in (task.message or "").splitlines()]
     return [*lines, f"  log: {task.log}"] if task.log and task.state != "running" else lines
 
 

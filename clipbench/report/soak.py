@@ -3,7 +3,7 @@
 from typing import Any
 
 from clipbench.api.plain import to_plain
-from clipbench.fleet.soaking import DeviceSummary, Repetition, Soak
+from clipbench.fleet.repetitions import DeviceSummary, Repetition, Soak
 from clipbench.report.doing import duration, number
 
 

@@ -22,13 +22,17 @@ class Task:
 
     @property
     def id(self) -> str:
-        """The same on every machine, and safe as a file name: ``SUITE-DEVICE-sSEED-rREPEAT-HASH[@NODE]``.
+        return id_of(self, self.case.sha256())
 
-        The hash is of all that the case computes. A device's colon (``pjrt:NAME``) is written as a plus.
-        """
-        case, node = self.case, f"@{self.node}" if self.node else ""
-        hashed = case.sha256()[:HASH_DIGITS]
-        return f"{case.suite}-{case.device.replace(':', '+')}-s{case.seed}-r{self.repeat}-{hashed}{node}"
+
+def id_of(task: Task, hashed: str) -> str:
+    """Return the id of a task: ``SUITE-DEVICE-sSEED-rREPEAT-HASH[@NODE]``; ``hashed`` is its case's SHA-256.
+
+    It is the same on every machine, and safe as a file name. A device's colon (``pjrt:NAME``) is written as a plus.
+    """
+    case, node = task.case, f"@{task.node}" if task.node else ""
+    device = case.device.replace(":", "+")
+    return f"{case.suite}-{device}-s{case.seed}-r{task.repeat}-{hashed[:HASH_DIGITS]}{node}"
 
 
 def is_task_id(text: str) -> bool:
