@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ CONFIG_MAP_BYTES = 1_000_000
 # Kubernetes stops a pod by SIGTERM, and kills it so many seconds later: a checkpoint has to fit.
 GRACE_SECONDS = 120
 RETRIES = 3
+COLLECT, INTO = ("jobs", "collect"), ("--into", "collected")
 NEXT_TASK = 'eval "exec $(sed -n "$((JOB_COMPLETION_INDEX + 1))p" /plan/commands)"'
 
 
@@ -34,20 +36,26 @@ def github(tasks: Sequence[PlannedTask], out: Path) -> str:
 
 
 def gitlab(tasks: Sequence[PlannedTask], out: Path) -> str:
-    """Return a child pipeline: a job for each task, on the runners with the tag ``CLIPBENCH_TAG``.
-
-    A pipeline needs a job: where there is nothing to run, one says so.
-    """
+    """Return a child pipeline: a job for each task, and a last one that collects; its runners have ``CLIPBENCH_TAG``."""
     jobs: dict[str, Any] = {
         task.id: {
+            "stage": "tasks",
             "tags": ["$CLIPBENCH_TAG"],
             "script": [task.line(out)],
             "artifacts": {"when": "always", "paths": [str(out / task.id)]},
         }
         for task in tasks
     }
-    head = {"variables": {"CLIPBENCH_TAG": "clipbench"}}
-    return _yaml({**head, **(jobs or {"nothing to run": {"script": ["echo every task has a result"]}})})
+    collect = {
+        "stage": "collect",
+        "tags": ["$CLIPBENCH_TAG"],
+        "when": "always",
+        # The artifacts of all jobs before it; where nothing was left to run, there may be none.
+        "script": [shlex.join(["mkdir", "-p", str(out)]), shlex.join(["clipbench", *COLLECT, str(out), *INTO])],
+        "artifacts": {"when": "always", "paths": [INTO[-1]]},
+    }
+    head = {"stages": ["tasks", "collect"], "variables": {"CLIPBENCH_TAG": "clipbench"}}
+    return _yaml({**head, **jobs, "collect": collect})
 
 
 def kubernetes(tasks: Sequence[PlannedTask], out: Path, image: str = f"clipbench:{__version__}") -> str:
@@ -66,10 +74,11 @@ def kubernetes(tasks: Sequence[PlannedTask], out: Path, image: str = f"clipbench
             f"plan shards, such as --shard 1/{parts + 1}"
         )
     name = f"clipbench-{hashlib.sha256(commands.encode()).hexdigest()[:10]}"
+    metadata = {"name": name, "labels": {"app": "clipbench"}}
     plan = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": name},
+        "metadata": metadata,
         "immutable": True,
         "data": {"commands": commands},
     }
@@ -97,7 +106,7 @@ def kubernetes(tasks: Sequence[PlannedTask], out: Path, image: str = f"clipbench
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": name},
+        "metadata": metadata,
         "spec": {
             "completionMode": "Indexed",
             "completions": len(tasks),
@@ -130,7 +139,10 @@ EMITTERS: Mapping[str, Callable[[Sequence[PlannedTask], Path], str]] = {
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as they are."""
+    """Writes texts of several lines as they are, and what occurs twice in full."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
 
 
 _Dumper.add_representer(

@@ -100,13 +100,14 @@ def _arrays(
     tasks: Sequence[PlannedTask], order: Order, out: Path
 ) -> Iterator[tuple[dict[str, Any], Sequence[tuple[Submitted, ...]]]]:
     """Yield options of sbatch, and the tasks of each job of an array; tasks of one node are one job."""
-    of_node: dict[str | None, list[Submitted]] = {}
-    for planned in tasks:
-        of_node.setdefault(planned.task.node, []).append(Submitted(planned.id, tuple(planned.command(out))))
-    anywhere = of_node.pop(None, [])
+    given = [Submitted(planned.id, tuple(planned.command(out))) for planned in tasks]
     if order.on == "local":
-        yield {}, shares(anywhere, order.at_once or 1)
+        yield {}, shares(given, order.at_once or 1)
         return
+    of_node: dict[str | None, list[Submitted]] = {}
+    for planned, task in zip(tasks, given, strict=True):
+        of_node.setdefault(planned.task.node, []).append(task)
+    anywhere = of_node.pop(None, [])
     options = {**order.resources, "requeue": True, "time": slurm.minutes(str(order.resources["time"]))}
     for node, own in of_node.items():
         yield {**options, "nodelist": node}, [tuple(own)]

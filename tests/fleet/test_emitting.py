@@ -78,6 +78,7 @@ def test_the_child_pipeline_of_gitlab_is_valid_also_with_nothing_to_run(place):
     pipeline = yaml.safe_load(emit("gitlab", "--repeats", 2))
     for task in planned(2):
         job = pipeline[task.id]
+        assert job["stage"] == "tasks" and pipeline["collect"]["stage"] == "collect"
         assert job["script"] == [task.line(emitting.Path("results"))] and job["artifacts"]["paths"] == [
             f"results/{task.id}"
         ]
