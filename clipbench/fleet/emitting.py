@@ -36,7 +36,7 @@ def github(tasks: Sequence[PlannedTask], out: Path) -> str:
 
 
 def gitlab(tasks: Sequence[PlannedTask], out: Path) -> str:
-    """Return a child pipeline: a job for each task, and a last one that collects; its runners have ``CLIPBENCH_TAG``."""
+    """Return a child pipeline: a job for each task, and a last one that collects, on runners with ``CLIPBENCH_TAG``."""
     jobs: dict[str, Any] = {
         task.id: {
             "stage": "tasks",
