@@ -40,7 +40,7 @@ def jobs_status(out: Path, wait: bool, form: str) -> int:
 
     _check(out)
     state = look_at(out)
-    while wait and state.count(*UNDER_WAY):
+    while wait and state.count(*UNDER_WAY) and not state.notes:
         time.sleep(WAIT_SECONDS)
         state = look_at(out)
     warn(state.notes)

@@ -31,10 +31,11 @@ def plan(
     form: str,
     **chosen: Any,  # noqa: ANN401
 ) -> None:
-    """Plan the tasks of many machines: every case with its seeds, repeats, devices.
+    """Plan the tasks of many machines.
 
-    A task has the same id on every machine; `clipbench run SUITE --case ID` runs it. Tasks that have a valid result
-    under --out are left out of what --emit prints.
+    A task is a case with a seed, a device and the number of its repeat. Its id is the same on every machine;
+    `clipbench run SUITE --case ID` runs it. Tasks that have a valid result under --out are left out of what --emit
+    prints.
 
     \b
     Example: clipbench plan quickstart --repeats 3 --emit shell
