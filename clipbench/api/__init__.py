@@ -15,17 +15,20 @@ if TYPE_CHECKING:
     from clipbench.api import events
     from clipbench.api.config import Case, LossConfig, OptimizerConfig
     from clipbench.api.data import (
-        Batch, DataFinding, DatasetRequest, DeviceInfo, Fingerprint, LearnerJob, LearnerState, Missing, Precision,
-        Probe, Reading, StepReport, TensorRef, World,
+        Batch, Classes, DataFinding, DatasetRequest, DeviceInfo, EvaluatedSplit, Fingerprint, LearnerJob, LearnerState,
+        Measurement, Missing, Precision, Probe, Reading, StepReport, TensorRef, World,
     )
     from clipbench.api.heartbeat import WatchedGroup
     from clipbench.api.loader import ProcessLoader
     from clipbench.api.plain import ABSENT, finite, from_plain, leaves, to_plain, value_at
     from clipbench.api.processes import exit_with_parent
-    from clipbench.api.protocols import Dataset, Device, Engine, Group, Learner, Loader, Meter, Observer, Split
-    from clipbench.api.result import Direction, EpochRecord, Metric, QueryRanks, Result, Window
+    from clipbench.api.protocols import (
+        ClassifiedSplit, Dataset, Device, Engine, Evaluation, Group, Learner, Loader, Meter, Observer, Split,
+    )
+    from clipbench.api.result import EpochRecord, Metric, PerQuery, QueryRanks, Result, Window
     from clipbench.api.specs import (
-        DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec, package_missing,
+        DatasetSpec, DeviceSpec, Direction, EngineSpec, EvaluationSpec, MeterSpec, ModelSpec, ObserverSpec,
+        package_missing,
     )
     from clipbench.clip.config import (
         CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, VARIANTS, ClipConfig,
@@ -48,12 +51,13 @@ _MODULES = (
 
 __all__ = [
     "ABSENT", "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336", "VARIANTS", "Batch",
-    "Case", "CaseFailedError", "ClipConfig", "ClipbenchError", "DataFinding", "Dataset", "DatasetRequest",
-    "DatasetSpec", "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine", "EngineSpec", "EpochRecord",
-    "ExitCode", "Fingerprint", "Group", "InvalidFileError", "Learner", "LearnerJob", "LearnerState", "Loader",
-    "LossConfig", "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec",
-    "OptimizerConfig", "Precision", "Probe", "ProcessLoader", "QueryRanks", "Reading", "Result", "Split",
-    "StepReport", "TensorRef", "UsageError", "WatchedGroup", "Window", "World", "did_you_mean", "events",
+    "Case", "CaseFailedError", "Classes", "ClassifiedSplit", "ClipConfig", "ClipbenchError", "DataFinding",
+    "Dataset", "DatasetRequest", "DatasetSpec", "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine",
+    "EngineSpec", "EpochRecord", "EvaluatedSplit", "Evaluation", "EvaluationSpec", "ExitCode", "Fingerprint",
+    "Group", "InvalidFileError", "Learner", "LearnerJob", "LearnerState", "Loader", "LossConfig", "Measurement",
+    "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec",
+    "OptimizerConfig", "PerQuery", "Precision", "Probe", "ProcessLoader", "QueryRanks", "Reading", "Result",
+    "Split", "StepReport", "TensorRef", "UsageError", "WatchedGroup", "Window", "World", "did_you_mean", "events",
     "exit_with_parent", "finite", "from_plain", "hookimpl", "initial_weights", "leaves", "package_missing",
     "parameter_shapes", "to_plain", "training_flops", "value_at",
 ]  # fmt: skip

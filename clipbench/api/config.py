@@ -110,12 +110,13 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """How often to evaluate, and in what batches.
+    """Which ``evaluations``, how often, and in what batches.
 
     ``loss_pairs``: the validation loss is of ``all`` pairs in batches of the training size, or, as published for
     several ranks, of the first ``rank``'s share of the pairs in batches of its share of the training size.
     """
 
+    evaluations: tuple[str, ...]
     every: int
     image_batch: int
     text_batch: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -83,6 +83,46 @@ class Fingerprint:
     images: int
     captions: int
     annotation_sha256: str
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What the pictures of a split show: ``labels`` has the class of each picture, an index into ``names``.
+
+    ``templates`` are texts with ``{}`` in the place of a name, such as ``a photo of a {}.``.
+    """
+
+    names: Sequence[str]
+    templates: Sequence[str]
+    labels: Sequence[int]
+
+
+@dataclass(frozen=True)
+class EvaluatedSplit:
+    """What an evaluation is told of the split that it is to judge by.
+
+    ``captions`` are those of all pictures, as the model gets them; ``image_of_text`` int64 (captions,) is the picture
+    of each. There are none where the data has none. ``classes`` is None where its pictures have no classes.
+    """
+
+    dataset: str
+    images: int
+    captions: Sequence[str]
+    image_of_text: np.ndarray
+    classes: Classes | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What an evaluation has found: its ``metrics`` by name, in the units of its spec.
+
+    ``reasons`` says why a metric is None. ``per_query`` has lists of whole numbers by name, from which the metrics can
+    be computed again: the rank of the right answer to every query, say. They are stored with the result.
+    """
+
+    metrics: Mapping[str, float | None]
+    per_query: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -240,9 +240,10 @@ class Warned(Event):
 
 @dataclass(frozen=True)
 class QueriesRanked(Event):
-    """The ranks of the last evaluation."""
+    """What the last evaluation has found for each query: of retrieval, and of the other evaluations."""
 
-    query_ranks: results.QueryRanks
+    query_ranks: results.QueryRanks | None
+    per_query: results.PerQuery | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from clipbench.api import protocols
-from clipbench.api.data import Fingerprint, LearnerJob
+from clipbench.api.data import Classes, Fingerprint, LearnerJob
 from clipbench.api.door import check_returned, plugin_call
 from clipbench.errors import PluginError
 
@@ -44,11 +44,30 @@ def check_split(split: protocols.Split, who: str) -> None:
         raise PluginError(f"{who}: has no images; expected one or more")
     for index, texts in enumerate(captions):
         check_returned(f"{who}: captions({index})", texts, Sequence[str])
-        if not texts:
+        if not texts and not hasattr(split, "classes"):
             raise PluginError(f"{who}: captions({index}) is empty; expected one or more texts")
     check_returned(f"{who}: image(0)", image, Image)
     check_returned(f"{who}: fingerprint", fingerprint, Fingerprint)
     check_returned(f"{who}: skipped", skipped, int)
+
+
+def classes_of(split: protocols.Split, who: str) -> Classes | None:
+    """Return the classes of a split, None where it has none; raise PluginError where they do not fit its images."""
+    if not hasattr(split, "classes"):
+        return None
+    with plugin_call(f"{who}: classes()"):
+        classes, count = split.classes(), len(split)
+    check_returned(f"{who}: what classes() returned", classes, Classes)
+    assert isinstance(classes, Classes)
+    check_returned(f"{who}: names of classes", classes.names, Sequence[str])
+    check_returned(f"{who}: templates of classes", classes.templates, Sequence[str])
+    if len(classes.labels) != count:
+        raise PluginError(f"{who}: has {len(classes.labels)} labels for {count} images; expected one for each")
+    if wrong := [label for label in classes.labels if label not in range(len(classes.names))]:
+        raise PluginError(f"{who}: a label is {wrong[0]!r}; expected 0 to {len(classes.names) - 1}")
+    if not classes.templates or (odd := [text for text in classes.templates if text.count("{}") != 1]):
+        raise PluginError(f"{who}: templates are {odd or 'none'}; expected texts with one {{}} each")
+    return classes
 
 
 class _Guarded:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec
+    from clipbench.api.specs import (
+        DatasetSpec,
+        DeviceSpec,
+        EngineSpec,
+        EvaluationSpec,
+        MeterSpec,
+        ModelSpec,
+        ObserverSpec,
+    )
 
 hookspec = pluggy.HookspecMarker("clipbench")
 
@@ -42,6 +50,14 @@ def clipbench_models() -> list[ModelSpec]:  # type: ignore[empty-body]
     """Return the models that this plugin offers, each for one engine.
 
     Called once, when the registry is filled; must not import the framework.
+    """
+
+
+@hookspec
+def clipbench_evaluations() -> list[EvaluationSpec]:  # type: ignore[empty-body]
+    """Return the evaluations that this plugin offers, for suites to ask for.
+
+    Called once, when the registry is filled; must not import numpy.
     """
 
 

@@ -32,13 +32,23 @@ class Split(Protocol):
         """Return the number of images."""
 
     def captions(self, index: int) -> Sequence[str]:
-        """Return the captions of image ``index``, one or more, as written in the data."""
+        """Return the captions of image ``index``, one or more, as written in the data.
+
+        Of a ClassifiedSplit there may be none, then for no image: it can be evaluated, but not trained on.
+        """
 
     def image(self, index: int) -> Image:
         """Return image ``index``, decoded or not, in whatever mode the file has.
 
         Raises CaseFailedError where it cannot be read.
         """
+
+
+class ClassifiedSplit(Split, Protocol):
+    """A split whose pictures have classes; a split has this method or not."""
+
+    def classes(self) -> data.Classes:
+        """Return the class of every image, by its index. ``fingerprint`` stands for names and templates too."""
 
 
 class Dataset(Protocol):
@@ -121,7 +131,7 @@ class Loader(Protocol):
         """Yield one batch for each list of keys, in order: what ``fetch`` gives, stacked along a new first axis."""
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers; a second call does nothing."""
 
 
 class Learner(Protocol):
@@ -235,6 +245,27 @@ class Engine(Protocol):
 
     def loader(self, fetch: Callable[[Any], tuple[np.ndarray, ...]], workers: int, device: Device) -> Loader:
         """Return a loader over ``fetch``, which pickles, with so many processes, for batches that go to ``device``."""
+
+
+class Evaluation(Protocol):
+    """Judges a model by its features: of the evaluated split's pictures, and of texts that it chooses itself.
+
+    The core encodes the pictures once for all evaluations of a suite, and the captions once too.
+    """
+
+    def texts(self, split: data.EvaluatedSplit) -> Sequence[str]:
+        """Return the texts to encode; ``split.captions`` for the captions.
+
+        Called once by every rank, before anything is trained, and returns the same everywhere. Raises UsageError where
+        the dataset lacks what is needed.
+        """
+
+    def measure(self, split: data.EvaluatedSplit, images: np.ndarray, texts: np.ndarray) -> data.Measurement:
+        """Return what the features come to: a pure function, called on the first rank after an epoch.
+
+        ``images`` (images, d) and ``texts`` (texts, d) are float32, in the order of the split and of ``texts``, and
+        not normalised. Raises CaseFailedError where they mean nothing.
+        """
 
 
 class Meter(Protocol):

@@ -15,15 +15,23 @@ import pluggy
 
 from clipbench.api import hookspecs
 from clipbench.api.door import check_returned, plugin_call
-from clipbench.api.specs import DatasetSpec, DeviceSpec, EngineSpec, MeterSpec, ModelSpec, ObserverSpec
+from clipbench.api.specs import (
+    DatasetSpec,
+    DeviceSpec,
+    EngineSpec,
+    EvaluationSpec,
+    MeterSpec,
+    ModelSpec,
+    ObserverSpec,
+)
 from clipbench.errors import PluginError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from clipbench.api.data import DataFinding, DatasetRequest
-    from clipbench.api.protocols import Dataset, Device, Engine, Meter
+    from clipbench.api.protocols import Dataset, Device, Engine, Evaluation, Meter
 
 GROUP = "clipbench"
-SpecT = TypeVar("SpecT", EngineSpec, DeviceSpec, DatasetSpec, ModelSpec, ObserverSpec, MeterSpec)
+SpecT = TypeVar("SpecT", EngineSpec, DeviceSpec, DatasetSpec, ModelSpec, ObserverSpec, MeterSpec, EvaluationSpec)
 SPEC_TYPES = {cls.__name__.removesuffix("Spec").lower(): cls for cls in SpecT.__constraints__}
 
 
@@ -96,6 +104,7 @@ class Registry:
     models: Offers[ModelSpec]
     observers: Offers[ObserverSpec]
     meters: Offers[MeterSpec]
+    evaluations: Offers[EvaluationSpec]
     plugins: tuple[Plugin, ...]
     manager: pluggy.PluginManager = field(repr=False, compare=False)
 
@@ -117,6 +126,10 @@ class Registry:
     def open_dataset(self, name: str, request: DatasetRequest) -> Dataset:
         """Return the dataset called ``name`` for ``request``."""
         return self._open(self.datasets, self.datasets.get(name, "dataset.name"), "Dataset", request)  # type: ignore[no-any-return]
+
+    def open_evaluation(self, name: str) -> Evaluation:
+        """Return the evaluation called ``name``; raise UsageError where no plugin offers it."""
+        return self._open(self.evaluations, self.evaluations.get(name, "eval.evaluations"), "Evaluation")  # type: ignore[no-any-return]
 
     def open_meter(self, name: str, kind: str, local_rank: int) -> Meter:
         """Return the meter called ``name`` for the device ``local_rank`` of a kind."""
@@ -200,8 +213,8 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
         plugins.append(plugin)
         for kind, spec in specs:
             offers[kind].add(spec, plugin)
-    engines, devices, datasets, models, observers, meters = offers.values()
-    return Registry(engines, devices, datasets, models, observers, meters, tuple(plugins), manager)
+    by_kind = {f"{kind}s": offered for kind, offered in offers.items()}
+    return Registry(**by_kind, plugins=tuple(plugins), manager=manager)
 
 
 def load_object(path: str) -> Callable[..., Any]:

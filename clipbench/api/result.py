@@ -7,9 +7,19 @@ from typing import Any, Literal, NamedTuple
 from clipbench.api.config import NumericsConfig
 from clipbench.api.data import Fingerprint, Probe
 from clipbench.api.plain import finite, value_at
+from clipbench.api.specs import Direction
 
-Direction = Literal["higher", "lower"]
 Status = Literal["completed", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure with its unit and the direction that is better; ``reason`` says why ``value`` is None."""
+
+    value: float | None
+    unit: str
+    direction: Direction
+    reason: str | None = None
 
 
 class Window(NamedTuple):
@@ -83,9 +93,10 @@ class Telemetry:
 class EpochRecord:
     """One epoch: epochs count from 1, 0 is the evaluation of weights as they came.
 
-    Losses are means in nats, ``learning_rate`` that of the first step, ``recall`` in percent by name (None where the
-    epoch was not evaluated), ``throughput`` over all ranks, ``data_wait`` and ``mfu`` shares of 0..1,
-    ``step_seconds`` percentiles over the ``windows``, memory in bytes. ``reasons`` says why a value is None, by field.
+    Losses are means in nats, ``learning_rate`` that of the first step, ``recall`` in percent by name (None where
+    retrieval was not evaluated), ``throughput`` over all ranks, ``data_wait`` and ``mfu`` shares of 0..1,
+    ``step_seconds`` percentiles over the ``windows``, memory in bytes. ``metrics`` are those of other evaluations, by
+    name. ``reasons`` says why a value is None, by field.
     """
 
     epoch: int
@@ -110,16 +121,12 @@ class EpochRecord:
     slowest_rank: int | None = None
     per_rank: tuple[RankRecord, ...] = ()
     telemetry: Telemetry | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class Metric:
-    """One figure with its unit and the direction that is better; ``reason`` says why ``value`` is None."""
-
-    value: float | None
-    unit: str
-    direction: Direction
-    reason: str | None = None
+    @property
+    def evaluated(self) -> bool:
+        """Whether the weights were evaluated after this epoch."""
+        return self.recall is not None or bool(self.metrics)
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ class EpochMetrics:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The metrics of the last evaluated epoch, and of the one with the best overall recall mean."""
+    """The metrics of the last evaluated epoch, and of the best one: by its recall mean, else by its first metric."""
 
     last: EpochMetrics | None = None
     best: EpochMetrics | None = None
@@ -149,6 +156,18 @@ class QueryRanks:
     text: Sequence[int]
     image: Sequence[int]
     image_of_text: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class PerQuery:
+    """What the other evaluations have kept of the last epoch, from which their metrics can be computed again.
+
+    ``values`` by evaluation, then by name. Of ``classification``: ``rank``, from 0, of the right class, and ``label``,
+    the class, of each picture.
+    """
+
+    epoch: int
+    values: Mapping[str, Mapping[str, Sequence[int]]]
 
 
 @dataclass(frozen=True)
@@ -278,6 +297,7 @@ class Result:
     numerics: Numerics | None = None
     warnings: tuple[str, ...] = field(default=())
     invocation: str | None = None
+    per_query: PerQuery | None = None
     task: str | None = None
 
     def metric(self, name: str) -> Metric | None:

@@ -1,10 +1,13 @@
 """Specs: what a plugin offers, light enough to list without importing anything heavy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Literal
 
 from clipbench.clip.config import ClipConfig
+
+Direction = Literal["higher", "lower"]
 
 # What is said of a device whose spec is not ``tried``.
 UNTRIED = "by the vendor's documentation, not yet run"
@@ -73,6 +76,22 @@ class ModelSpec:
     summary: str
     config: ClipConfig
     load: str
+
+
+@dataclass(frozen=True)
+class EvaluationSpec:
+    """A way to judge what a model has learnt; ``load`` is called without arguments for an Evaluation.
+
+    ``metrics`` are what it returns, by name: the unit, and the direction that is better.
+    """
+
+    name: str
+    summary: str
+    load: str
+    metrics: Mapping[str, tuple[str, Direction]]
+
+    def __hash__(self) -> int:
+        return hash(self.name)  # a mapping has none
 
 
 @dataclass(frozen=True)

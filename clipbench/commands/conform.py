@@ -8,7 +8,7 @@ import click
 from clipbench.commands.options import FORMAT, as_json, repeatable
 from clipbench.errors import UsageError
 
-KINDS = ("device", "engine", "dataset", "model", "observer")
+KINDS = ("device", "engine", "dataset", "model", "evaluation", "observer")
 
 
 @click.command()
@@ -30,8 +30,8 @@ def conform(
 ) -> int:  # fmt: skip
     """Check whether a plugin keeps its promises, one by one.
 
-    KIND is device, engine, dataset, model or observer, NAME what `clipbench list` shows. A check that crashes or hangs
-    fails, and the rest are made all the same. The promises stand in docs/plugins.md.
+    KIND is device, engine, dataset, model, evaluation or observer, NAME what `clipbench list` shows. A check that
+    crashes or hangs fails, and the rest are made all the same. The promises stand in docs/plugins.md.
 
     Exit code 0: all promises are kept; 1: one is broken; 5: the device, the framework or the data is not there.
 

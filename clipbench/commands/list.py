@@ -20,6 +20,7 @@ SPECS = {
     "models": ("engine",),
     "observers": (),
     "meters": ("devices",),
+    "evaluations": ("metrics",),
 }
 KINDS = (*SPECS, "suites", "references")
 
@@ -30,7 +31,8 @@ KINDS = (*SPECS, "suites", "references")
 def list(kinds: tuple[str, ...], form: str) -> None:
     """List plugins, suites and references.
 
-    KIND is engines, devices, datasets, models, observers, meters, suites or references (default: all of them).
+    KIND is engines, devices, datasets, models, observers, meters, evaluations, suites or references (default: all of
+    them).
 
     \b
     Example: clipbench list devices suites

@@ -36,7 +36,6 @@ def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequenc
     Example: clipbench run quickstart --device cpu --set train.batch_size=16
     """
     from clipbench.api.text import printable_data
-    from clipbench.report.ending import ending
     from clipbench.report.plan import plans_text
     from clipbench.report.progress import make_progress
     from clipbench.runs.launch import outer_launch
@@ -56,5 +55,8 @@ def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequenc
     if launch is not None and launch.world.rank > 0:
         return run_rank(suite, registry, launch)
     outcomes = run_suite(suite, registry, out, make_progress(progress), restart)
+    # Not before: while a case runs, this process needs none of what compares.
+    from clipbench.report.ending import ending
+
     click.echo(ending(printable_data(outcomes)))
     return exit_code(outcomes)

@@ -54,10 +54,12 @@ def checks_of(kind: str) -> Checks:
     from clipbench.conform.dataset_checks import DATASET
     from clipbench.conform.device_checks import DEVICE
     from clipbench.conform.engine_checks import ENGINE
+    from clipbench.conform.evaluation_checks import EVALUATION
     from clipbench.conform.model_checks import MODEL
     from clipbench.conform.observer_checks import OBSERVER
 
-    kinds = {"device": DEVICE, "engine": ENGINE, "dataset": DATASET, "model": MODEL, "observer": OBSERVER}
+    kinds = {"device": DEVICE, "engine": ENGINE, "dataset": DATASET, "model": MODEL}
+    kinds |= {"evaluation": EVALUATION, "observer": OBSERVER}
     if kind not in kinds:
         raise UsageError(f"{kind}: expected one of {', '.join(kinds)}")
     return kinds[kind]

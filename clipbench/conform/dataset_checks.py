@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from clipbench.api import Dataset, Fingerprint, Missing, Split
-from clipbench.conform.checks import Checks, expect
+from clipbench.api.guarded import classes_of
+from clipbench.conform.checks import Checks, expect, leave_out
 from clipbench.conform.spec_checks import LIGHT_IMPORT, SPEC, check_lines
 from clipbench.conform.subject import Subject
+from clipbench.errors import PluginError
 
 DATASET = Checks(SPEC, LIGHT_IMPORT)
 LOOKED_AT = 32  # images of each split, evenly spread
@@ -43,14 +45,31 @@ def _sizes(subject: Subject) -> str:
     return f"{lengths[0]} and {lengths[1]} images"
 
 
-@DATASET.add("captions", "`captions` gives a list of one text or more for each image, none of them empty.")
+@DATASET.add(
+    "captions", "`captions` gives one text or more for each image, none of them empty; none at all with classes."
+)
 def _captions(subject: Subject) -> None:
     for name, split in _splits(subject.ready_dataset):
+        bare = hasattr(split, "classes") and not any(split.captions(index) for index in range(len(split)))
         for index in range(len(split)):
             captions = split.captions(index)
-            good = isinstance(captions, list | tuple) and captions and all(isinstance(text, str) for text in captions)
-            expect(good, f"{name}: captions({index}) is {captions!r}; expected a list of texts")
+            texts = isinstance(captions, list | tuple) and all(isinstance(text, str) for text in captions)
+            expect(texts and (captions or bare), f"{name}: captions({index}) is {captions!r}; expected a list of texts")
             expect(all(text.strip() for text in captions), f"{name}: captions({index}) has an empty text")
+
+
+@DATASET.add("classes", "`classes`, where a split has it, gives each image one of the classes, and texts to name them.")
+def _classes(subject: Subject) -> str:
+    found = []
+    for name, split in _splits(subject.ready_dataset):
+        try:
+            classes = classes_of(split, name)
+        except PluginError as error:
+            expect(False, str(error))
+        if classes is None:
+            leave_out(f"{name} has no classes")
+        found.append(len(classes.names))
+    return f"{' and '.join(map(str, found))} classes"
 
 
 @DATASET.add("images", "`image` gives a PIL image with a width and a height.")

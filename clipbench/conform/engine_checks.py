@@ -74,6 +74,7 @@ def _loader(subject: Subject) -> str:
             batches = [tuple(np.asarray(array) for array in batch) for batch in loader.batches(keys)]
         finally:
             loader.close()
+            loader.close()  # as in a run
         same = len(batches) == len(expected) and all(
             a.dtype == b.dtype and np.array_equal(a, b)
             for batch, right in zip(batches, expected, strict=True)

@@ -17,12 +17,14 @@ from clipbench.api import (
     DeviceSpec,
     Engine,
     EngineSpec,
+    EvaluationSpec,
     Missing,
     ModelSpec,
     NotReadyError,
     ObserverSpec,
 )
 from clipbench.api.guarded import unguarded
+from clipbench.api.protocols import Evaluation
 from clipbench.api.registry import Plugin, Registry, load_object
 from clipbench.clip.flops import training_flops
 from clipbench.files.bundled import bundled
@@ -31,7 +33,7 @@ from clipbench.runs.devices.opening import find_device
 from clipbench.suites.loading import load_suite
 from clipbench.suites.plan import cache_folder
 
-Spec = EngineSpec | DeviceSpec | DatasetSpec | ModelSpec | ObserverSpec
+Spec = EngineSpec | DeviceSpec | DatasetSpec | EvaluationSpec | ModelSpec | ObserverSpec
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,14 @@ class Subject:
             raise NotReadyError("; ".join(lines))
         dataset.prepare()
         return dataset
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        return self.new_evaluation()
+
+    def new_evaluation(self) -> Evaluation:
+        """Return a new object for the evaluation."""
+        return load_object(self.spec.load)()  # type: ignore[no-any-return]
 
     @cached_property
     def case(self) -> Case:

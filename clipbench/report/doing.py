@@ -20,7 +20,7 @@ STAGES: Mapping[events.Stage, str] = {
     "checkpoint": "reading the checkpoint to resume from",
     "first step": "taking the first step",
     "images": "evaluating, images",
-    "texts": "evaluating, captions",
+    "texts": "evaluating, texts",
     "saving": "saving a checkpoint",
 }
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from clipbench.api import EpochRecord, events
 from clipbench.report.doing import clock, doing
 from clipbench.report.numerics import describe_numerics
-from clipbench.report.progress import EPOCH_FIGURES, NoProgress, describe_end, epoch_figures
+from clipbench.report.progress import NoProgress, describe_end, epoch_figures
 
 # What stands beside the bar: steps, elapsed, time left.
 BESIDE_BAR = 56
@@ -132,8 +132,11 @@ class LiveProgress(NoProgress):
 
 def _table(records: list[EpochRecord]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("epoch", *EPOCH_FIGURES):
+    rows = [{"epoch": str(record.epoch), **epoch_figures(record)} for record in records]
+    # An epoch without an evaluation has fewer figures than the one with most.
+    names = max(rows, key=len)
+    for name in names:
         table.add_column(name, justify="right")
-    for record in records:
-        table.add_row(str(record.epoch), *epoch_figures(record).values())
+    for row in rows:
+        table.add_row(*(row.get(name, "-") for name in names))
     return table

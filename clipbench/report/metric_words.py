@@ -2,6 +2,7 @@
 
 _WORDS = {
     **{f"{side}_recall@{k}": f"{side} R@{k}" for side in ("text", "image") for k in (1, 5, 10)},
+    "mean_per_class_recall": "mean per class",
     "val_loss": "validation loss",
     "train_loss": "training loss",
     "seconds_to_quality": "time to quality",

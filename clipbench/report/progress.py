@@ -6,20 +6,21 @@ import time
 
 from clipbench.api import EpochRecord, events
 from clipbench.report.doing import doing, number, stop_text, training
+from clipbench.report.metric_words import metric_words
 from clipbench.report.numerics import describe_numerics
+from clipbench.report.quantity import plain_figure
 
 # A plain log stays readable: at most one line in so many seconds between epochs.
 PLAIN_SECONDS = 5.0
-# Figures of an epoch by their name: field or recall of the record, and its form.
-EPOCH_FIGURES = {
-    "train loss": ("train_loss", ".4f"),
-    "val loss": ("val_loss", ".4f"),
+# Figures of an epoch by their name: field or recall of the record, and its form. Before the last two stand those of
+# other evaluations: one beside recalls, else the first three. More do not fit into a line.
+BEFORE = {"train loss": ("train_loss", ".4f"), "val loss": ("val_loss", ".4f")}
+RECALLS = {
     "text R@1": ("text_recall@1", ".2f"),
     "image R@1": ("image_recall@1", ".2f"),
     "recall mean": ("recall_mean", ".2f"),
-    "pairs/s": ("throughput", ".1f"),
-    "data wait": ("data_wait", ".1%"),
 }
+AFTER = {"pairs/s": ("throughput", ".1f"), "data wait": ("data_wait", ".1%")}
 
 
 def make_progress(mode: str) -> "NoProgress":
@@ -114,9 +115,18 @@ class PlainProgress(NoProgress):
 
 
 def epoch_figures(record: EpochRecord) -> dict[str, str]:
-    """Return the figures of an epoch in words, by their name; a dash for one that is not known."""
+    """Return the figures of an epoch in words, by their name; a dash for one that is not known.
+
+    Recalls are left out where another evaluation took the place of retrieval.
+    """
     values = {**(record.recall or {}), **vars(record)}
-    return {name: number(values.get(key), form) for name, (key, form) in EPOCH_FIGURES.items()}
+    recalls = RECALLS if record.recall is not None or not record.metrics else {}
+    own = list(record.metrics.items())[: 1 if recalls else 3]
+    return {
+        **{name: number(values.get(key), form) for name, (key, form) in {**BEFORE, **recalls}.items()},
+        **{metric_words(name): plain_figure(metric.value, metric.unit) for name, metric in own},
+        **{name: number(values.get(key), form) for name, (key, form) in AFTER.items()},
+    }
 
 
 def describe_epoch(record: EpochRecord) -> str:

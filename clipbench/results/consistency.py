@@ -10,7 +10,8 @@ import numpy as np
 from clipbench.api import Result
 from clipbench.api.plain import to_plain, value_at
 from clipbench.api.result import EpochRecord, Metric, QueryRanks, Window
-from clipbench.results.metrics import RECALL_NAMES, UNITS_AND_DIRECTIONS, summarise
+from clipbench.results.accuracy import accuracy_metrics
+from clipbench.results.metrics import ACCURACY_NAMES, RECALL_NAMES, UNITS_AND_DIRECTIONS, summarise
 from clipbench.results.recall import recall_metrics, with_means
 from clipbench.results.timing import measure
 
@@ -27,7 +28,7 @@ _NUMBERS = (
     ("config.world_size", 1, 1),
     ("environment.device.devices_per_card", 1, 1),
 )
-_Parts = Mapping[str, float]
+_Parts = Mapping[str, float] | Mapping[str, float | None]
 
 
 class Disagreement(NamedTuple):
@@ -49,6 +50,7 @@ def disagreements(result: Result) -> Iterator[Disagreement]:
     yield from _recalls(result)
     yield from _metrics(result)
     yield from _queries(result)
+    yield from _per_query(result)
     yield from _clock(result)
     yield from _numerics(result)
 
@@ -84,8 +86,16 @@ def _epochs(result: Result) -> Iterator[Disagreement]:
             yield Disagreement(f"epochs.{index}.epoch", record.epoch, number)
         if record.steps != own:
             yield Disagreement(f"epochs.{index}.steps", record.steps, f"{own}, by config.train and dataset.train")
-    if result.completed and result.epochs[-1].recall is None:
+    if not result.completed:
+        return
+    last, asked = result.epochs[-1], value_at(result.config, "eval.evaluations", ["retrieval"])
+    if "retrieval" in asked and last.recall is None:
         yield Disagreement(f"epochs.{count - 1}.recall", None, "the recalls of the evaluation that ends a run")
+    if "retrieval" in asked and result.query_ranks is None:
+        yield Disagreement("query_ranks", None, "those of the evaluation that ends a run")
+    if "classification" in asked and not {*ACCURACY_NAMES} <= last.metrics.keys():
+        expected = f"{', '.join(ACCURACY_NAMES)} of the evaluation that ends a run"
+        yield Disagreement(f"epochs.{count - 1}.metrics", sorted(last.metrics), expected)
 
 
 def _planned_steps(result: Result) -> tuple[int, int]:
@@ -126,7 +136,7 @@ def _timing(result: Result, record: EpochRecord, at: str) -> Iterator[Disagreeme
     if seconds > taken.train * result.world_size * (1 + ROUNDING):
         expected = f"at most the {taken.train:.6g} s of the epoch's training"
         yield Disagreement(f"{at}.windows", f"{seconds:.6g} s", expected)
-    for name, own, due in (("train", taken.train, record.steps > 0), ("eval", taken.eval, record.recall is not None)):
+    for name, own, due in (("train", taken.train, record.steps > 0), ("eval", taken.eval, record.evaluated)):
         if due and own <= 0:
             yield Disagreement(f"{at}.seconds.{name}", own, "the seconds that it took")
     measured = measure(record.windows, result.config["train"]["batch_size"])
@@ -200,6 +210,27 @@ def _queries(result: Result) -> Iterator[Disagreement]:
     index = next(index for index, record in enumerate(result.epochs) if record.epoch == last.epoch)
     recall = result.epochs[index].recall or {}
     yield from _unequal(f"epochs.{index}.recall", recall, recall_metrics(ranks.text, ranks.image), "by query_ranks")
+
+
+def _per_query(result: Result) -> Iterator[Disagreement]:
+    """Yield where what is kept of a classification is not of the validation data, or does not give its accuracies."""
+    kept, last, dataset = result.per_query, result.metrics.last, result.dataset
+    if kept is None:
+        return
+    if last is None or dataset is None or kept.epoch != last.epoch:
+        yield Disagreement("per_query.epoch", kept.epoch, f"{last.epoch if last else None}, that of metrics.last")
+        return
+    if (own := kept.values.get("classification")) is None:
+        return
+    for name in ("rank", "label"):
+        if len(values := own.get(name, ())) != dataset.val.images or min(values) < 0:
+            key, expected = f"per_query.values.classification.{name}", f"{dataset.val.images}, from 0, by dataset.val"
+            yield Disagreement(key, f"{len(values)} numbers", expected)
+            return
+    index = next(index for index, record in enumerate(result.epochs) if record.epoch == last.epoch)
+    stated = {name: metric.value for name, metric in result.epochs[index].metrics.items()}
+    computed = accuracy_metrics(own["rank"], own["label"])
+    yield from _unequal(f"epochs.{index}.metrics", stated, computed, "by per_query")
 
 
 def _query_counts(ranks: QueryRanks, images: int, captions: int) -> Iterator[Disagreement]:

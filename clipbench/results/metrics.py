@@ -3,19 +3,23 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from clipbench.api.result import Direction, EpochMetrics, EpochRecord, Metric, Metrics, Window
+from clipbench.api.result import EpochMetrics, EpochRecord, Metric, Metrics, Window
+from clipbench.api.specs import Direction
 
 RECALL_AT = (1, 5, 10)
 RECALL_NAMES = (
     *(f"{side}_recall{at}" for side in ("text", "image") for at in (*(f"@{k}" for k in RECALL_AT), "_mean")),
     "recall_mean",
 )
+ACCURACY_NAMES = ("acc1", "acc5", "mean_per_class_recall")
+# With fewer classes, the right one is nearly always among the first five.
+FEW_CLASSES = 5
 BEST_METRIC = "recall_mean"
 THROUGHPUT = "throughput"
 ENERGY = "energy_per_1000_pairs"
 
 UNITS_AND_DIRECTIONS: Mapping[str, tuple[str, Direction]] = {
-    **{name: ("percent", "higher") for name in RECALL_NAMES},
+    **{name: ("percent", "higher") for name in (*RECALL_NAMES, *ACCURACY_NAMES)},
     "val_loss": ("nats", "lower"),
     "train_loss": ("nats", "lower"),
     THROUGHPUT: ("pairs/s", "higher"),
@@ -52,16 +56,36 @@ def metric_called(name: str) -> str:
 
 
 def metrics_of(record: EpochRecord) -> dict[str, Metric]:
-    """Return all metrics of one epoch, by name, with the reason of each that is null."""
-    recall, reasons = record.recall or {}, record.reasons
+    """Return all metrics of one epoch, by name, with the reason of each that is null; of its evaluations alone."""
+    reasons = record.reasons
     values = {name: getattr(record, name) for name in ("train_loss", "val_loss", THROUGHPUT)}
-    values |= {name: recall.get(name) for name in RECALL_NAMES}
-    return {name: metric(name, value, reasons.get(name, reasons.get("recall"))) for name, value in values.items()}
+    if record.recall is not None or not record.metrics:
+        values |= {name: (record.recall or {}).get(name) for name in RECALL_NAMES}
+    own = {name: metric(name, value, reasons.get(name, reasons.get("recall"))) for name, value in values.items()}
+    return {**own, **record.metrics}
 
 
-def metric(name: str, value: float | None, reason: str | None) -> Metric:
-    """Return one metric; a value that is not finite becomes None, with its reason."""
-    unit, direction = UNITS_AND_DIRECTIONS[name]
+def best_of(record: EpochRecord) -> float | None:
+    """Return the figure by which epochs are ranked, higher is better: the recall mean, else the first of its metrics.
+
+    None where the epoch was not evaluated, or the figure is null.
+    """
+    if record.recall is not None:
+        return record.recall[BEST_METRIC]
+    first = next(iter(record.metrics.values()), None)
+    if first is None or first.value is None:
+        return None
+    return first.value if first.direction == "higher" else -first.value
+
+
+def metric(
+    name: str, value: float | None, reason: str | None = None, kind: tuple[str, Direction] | None = None
+) -> Metric:
+    """Return one metric; a value that is not finite becomes None, with its reason.
+
+    ``kind`` is its unit and direction, where clipbench does not know the name.
+    """
+    unit, direction = kind or UNITS_AND_DIRECTIONS[name]
     if value is not None and math.isfinite(value):
         return Metric(value, unit, direction)
     return Metric(None, unit, direction, reason or ("not measured" if value is None else f"not finite ({value})"))
@@ -79,15 +103,15 @@ def throughput(windows: Iterable[Window], batch_size: int) -> float | None:
 
 
 def summarise(epochs: Sequence[EpochRecord], batch_size: int) -> Metrics:
-    """Return the metrics of the last evaluated epoch, and of the first with the best overall recall mean.
+    """Return the metrics of the last evaluated epoch, and of the first that is best by ``best_of``.
 
     Throughput and energy are those of the whole run in both: there is one for a run.
     """
-    evaluated = [(record, record.recall) for record in epochs if record.recall is not None]
+    evaluated = [record for record in epochs if record.evaluated]
     if not evaluated:
         return Metrics()
-    last = evaluated[-1][0]
-    best = max(evaluated, key=lambda pair: pair[1][BEST_METRIC])[0]
+    last = evaluated[-1]
+    best = max(evaluated, key=lambda record: -math.inf if (score := best_of(record)) is None else score)
     of_run = throughput((window for record in epochs for window in record.windows), batch_size)
     whole_run = {THROUGHPUT: metric(THROUGHPUT, of_run, epochs[-1].reasons.get(THROUGHPUT))}
     if any(record.telemetry for record in epochs):

@@ -12,7 +12,7 @@ from typing import Any
 
 from clipbench import __version__
 from clipbench.api import Case, ClipbenchError, InvalidFileError, events, from_plain, to_plain
-from clipbench.api.result import CaseError, QueryRanks, Result, SourceVersion, Status
+from clipbench.api.result import CaseError, PerQuery, QueryRanks, Result, SourceVersion, Status
 from clipbench.files import schemas
 from clipbench.files.disk import writing
 from clipbench.files.json_file import write_json
@@ -23,7 +23,7 @@ from clipbench.results.metrics import summarise
 # Fields of a result that an event reports under the same name.
 REPORTED = (
     *("environment", "probes", "dataset", "weights", "text_truncated", "bad_images", "numerics", "model"),
-    "query_ranks",
+    *("query_ranks", "per_query"),
 )
 
 
@@ -117,7 +117,7 @@ def read_result(path: Path) -> Result:
 
 
 def parse_result(document: Mapping[str, Any], path: Path) -> Result:
-    """Return a document that its schema has accepted, as a Result, its query ranks as arrays of four bytes a number.
+    """Return a document that its schema has accepted, as a Result, ranks of queries as arrays of four bytes a number.
 
     Raises InvalidFileError for ranks that are not integers, and for a result that does not agree with itself.
     """
@@ -125,8 +125,14 @@ def parse_result(document: Mapping[str, Any], path: Path) -> Result:
 
     result = from_plain(Result, document)
     if (ranks := result.query_ranks) is not None:
-        arrays = (_array(path, key, getattr(ranks, key)) for key in ("text", "image", "image_of_text"))
+        arrays = (_array(path, f"query_ranks.{key}", getattr(ranks, key)) for key in ("text", "image", "image_of_text"))
         result = replace(result, query_ranks=QueryRanks(ranks.epoch, *arrays))
+    if (kept := result.per_query) is not None:
+        values = {
+            name: {key: _array(path, f"per_query.values.{name}.{key}", list_) for key, list_ in own.items()}
+            for name, own in kept.values.items()
+        }
+        result = replace(result, per_query=PerQuery(kept.epoch, values))
     try:
         first = next(disagreements(result), None)
     except OverflowError:  # an integer of hundreds of digits
@@ -144,4 +150,4 @@ def _array(path: Path, key: str, ranks: Sequence[int]) -> Sequence[int]:
             return array("i", ranks)
     except OverflowError:
         pass
-    raise InvalidFileError(f"{path}: not a valid result: query_ranks.{key}: expected integers below 2^31")
+    raise InvalidFileError(f"{path}: not a valid result: {key}: expected integers below 2^31")

@@ -8,9 +8,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clipbench import __version__
-from clipbench.api import Case, Device, Engine, Group, Learner, LearnerJob, Loader, Missing, Probe, Split, events
+from clipbench.api import (
+    Case,
+    Device,
+    Engine,
+    EvaluatedSplit,
+    Group,
+    Learner,
+    LearnerJob,
+    Loader,
+    Missing,
+    Probe,
+    Split,
+    events,
+)
 from clipbench.api.data import Precision
-from clipbench.api.guarded import check_split
+from clipbench.api.guarded import check_split, classes_of
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.api.registry import Registry
 from clipbench.api.result import Attempt, BadImages, DatasetUsed, WeightsUsed
@@ -27,10 +40,10 @@ from clipbench.runs.job import RANK_LOCK, Job
 from clipbench.runs.reporter import Reporter
 from clipbench.suites.plan import Plan, cache_folder, make_plan
 from clipbench.training import checkpoints
-from clipbench.training.batches import EvalFetch, TrainFetch, tokenise, worker_count
+from clipbench.training.batches import CaptionTokens, EvalFetch, TrainFetch, read_captions, tokenise, worker_count
 from clipbench.training.checkpointing import Checkpointer, saved_run
 from clipbench.training.collectives import SingleRank, barrier, gather_values
-from clipbench.training.evaluation import Evaluator
+from clipbench.training.evaluation import Evaluator, ask
 from clipbench.training.hardware import Hardware
 from clipbench.training.image_cache import ImageCache
 from clipbench.training.loop import Loop, evaluation_count
@@ -173,8 +186,12 @@ def open_data(rank: Rank, hardware: Hardware) -> OpenedData:
     cache_mb = case.eval.cache_mb if evaluation_count(plan) > 1 else 0
     cache = ImageCache(cache_mb * 1_000_000, rank.job.folder)
     rank.resources.callback(cache.drop)
-    captions = tokenise(val, tokenizer, case.dataset.clean_captions)
-    evaluator = Evaluator(hardware, EvalFetch(val, plan.config), captions, case, cache, rank.evaluating)
+    texts, offsets = read_captions(val, case.dataset.clean_captions)
+    captions = CaptionTokens(tokenizer.encode(texts), offsets)
+    classes = classes_of(val, f"dataset '{case.dataset.name}': split val")
+    split = EvaluatedSplit(case.dataset.name, len(val), texts, captions.image_of_text, classes)
+    asked = ask(rank.registry, case.eval.evaluations, split, tokenizer.encode)
+    evaluator = Evaluator(hardware, EvalFetch(val, plan.config), captions, split, asked, case, cache, rank.evaluating)
     train = _checked(plan.dataset.train(), case, "train") if plan.steps else None
     # Before the learner, so that the loader's processes start while the model is built.
     loader = _train_loader(rank, hardware, plan, train, tokenizer) if train else None

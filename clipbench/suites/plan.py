@@ -80,6 +80,8 @@ def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
     Raises UsageError for what is wrong in the suite.
     """
     model = _choose_model(case, registry)
+    for name in case.eval.evaluations:
+        registry.evaluations.get(name, "eval.evaluations")
     root = data_root(case)
     if case.numerics and not case.train.epochs:
         raise UsageError("numerics: it takes steps of training, but train.epochs is 0; leave it out: numerics=null")

@@ -10,6 +10,7 @@ import numpy as np
 
 from clipbench.clip.captions import clean_caption
 from clipbench.clip.transforms import Augment, eval_transform, train_transform
+from clipbench.errors import UsageError
 from clipbench.results.environment import usable_cores
 from clipbench.training.sampling import Stream, draw_caption, rng
 
@@ -45,13 +46,27 @@ class CaptionTokens:
 
 
 def tokenise(split: Split, tokenizer: Tokenizer, clean: bool) -> CaptionTokens:
-    """Return every caption of ``split`` as tokens; ``clean`` deletes punctuation first, as the recipe does."""
+    """Return every caption of a training split as tokens; ``clean`` deletes punctuation first, as the recipe does.
+
+    Raises UsageError where there is none.
+    """
+    texts, offsets = read_captions(split, clean)
+    if not texts:
+        raise UsageError("train.epochs: the dataset has no captions to learn from; only evaluate: train.epochs=0")
+    return CaptionTokens(tokenizer.encode(texts), offsets)
+
+
+def read_captions(split: Split, clean: bool) -> tuple[list[str], np.ndarray]:
+    """Return every caption of ``split`` as the model gets it, and where those of each image begin: int64 (images + 1,).
+
+    ``clean`` deletes punctuation, as the recipe does.
+    """
     texts: list[str] = []
     offsets = [0]
     for index in range(len(split)):
         texts.extend(clean_caption(text) if clean else text for text in split.captions(index))
         offsets.append(len(texts))
-    return CaptionTokens(tokenizer.encode(texts), np.asarray(offsets, dtype=np.int64))
+    return texts, np.asarray(offsets, dtype=np.int64)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from clipbench.api import Learner, events
 from clipbench.api.config import CheckpointConfig
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.errors import CaseFailedError, InvalidFileError
-from clipbench.results.metrics import BEST_METRIC
+from clipbench.results.metrics import best_of
 from clipbench.training import checkpoints
 from clipbench.training.state import RunState, SavedRun
 
@@ -84,7 +84,5 @@ def peek(folder: Path) -> SavedRun | None:
 
 
 def _score(state: RunState) -> float | None:
-    """Return the recall of the weights that are saved, where they were evaluated."""
-    if state.progress.steps or not state.epochs or not state.epochs[-1].recall:
-        return None
-    return state.epochs[-1].recall[BEST_METRIC]
+    """Return how good the weights are that are saved, where they were evaluated."""
+    return None if state.progress.steps or not state.epochs else best_of(state.epochs[-1])

@@ -10,7 +10,7 @@ from clipbench.api.result import EpochRecord, EpochSeconds, RankRecord, Telemetr
 from clipbench.errors import CaseFailedError
 from clipbench.results.timing import measure
 from clipbench.training.collectives import MemoryPeaks
-from clipbench.training.evaluation import Evaluation
+from clipbench.training.evaluation import Evaluated
 from clipbench.training.hardware import Hardware
 from clipbench.training.state import EpochProgress
 from clipbench.training.throughput import slowest_windows
@@ -24,7 +24,7 @@ def epoch_record(
     epoch: int,
     progress: EpochProgress,
     learning_rate: float | None,
-    evaluation: Evaluation | None,
+    evaluation: Evaluated | None,
     memory: Sequence[MemoryPeaks],
     batch_size: int,
     hardware: Hardware,
@@ -66,13 +66,14 @@ def epoch_record(
         slowest_rank=_slowest(per_rank),
         per_rank=per_rank if progress.steps else (),
         telemetry=telemetry,
+        metrics=evaluation.metrics if evaluation else {},
     )
     reasons = _reasons(record, evaluation, mfu_reason, hardware)
     return replace(record, reasons={name: reason for name, reason in reasons.items() if getattr(record, name) is None})
 
 
 def _reasons(
-    record: EpochRecord, evaluation: Evaluation | None, mfu_reason: str, hardware: Hardware
+    record: EpochRecord, evaluation: Evaluated | None, mfu_reason: str, hardware: Hardware
 ) -> Mapping[str, str]:
     """Return, for every figure that can be None, why it would be."""
     trained = record.steps > 0
@@ -84,7 +85,7 @@ def _reasons(
         **dict.fromkeys(("throughput", "data_wait", "step_seconds"), untimed),
         "mfu": mfu_reason if trained else UNTRAINED,
         "grad_norm": "the learner does not report it" if trained else UNTRAINED,
-        "recall": NOT_EVALUATED,
+        "recall": "the suite does not ask for retrieval" if evaluation else NOT_EVALUATED,
         "val_loss": no_loss,
         "peak_memory_bytes": hardware.info.unknown.get("peak_memory", "the device does not report it"),
         "host_memory_bytes": "the system does not report it",

@@ -23,7 +23,7 @@ from clipbench.training.collectives import (
     gather_telemetry,
 )
 from clipbench.training.epoch_record import epoch_record
-from clipbench.training.evaluation import Evaluation, Evaluator
+from clipbench.training.evaluation import Evaluated, Evaluator
 from clipbench.training.hardware import Hardware
 from clipbench.training.sampling import epoch_batches, rank_batches
 from clipbench.training.showing import StepDisplay
@@ -61,7 +61,7 @@ class Loop:
         self._display = StepDisplay(self.hardware, self._timer, self.plan.case.train.batch_size, self.emit)
 
     def run(self) -> None:
-        """Train and evaluate every epoch that is left; report each, and the query ranks of the last evaluation."""
+        """Train and evaluate every epoch that is left; report each, and what the last evaluation found by query."""
         state, hardware, train, warned = self.state, self.hardware, self.plan.case.train, False
         for epoch, steps in epochs_left(self.plan, len(state.epochs)):
             number, rate = (epoch + 1, learning_rate(self.plan, epoch, 0)) if steps else (0, None)
@@ -71,7 +71,7 @@ class Loop:
                 self._train(epoch, steps)
             evaluation = self._evaluate(number) if self._evaluation_due(epoch) else None
             if evaluation is not None:
-                state.query_ranks = evaluation.query_ranks
+                state.query_ranks, state.per_query = evaluation.query_ranks, evaluation.per_query
             telemetry = gather_telemetry(hardware.group, hardware.telemetry.take())
             memory = gather_memory(hardware.group, hardware.device, peak_host_memory())
             progress = state.progress
@@ -87,8 +87,8 @@ class Loop:
                 self.checkpointer.save_epoch(self.learner, state)
                 if any_rank(hardware.group, self.stop.asked()) and state.steps_done < (self.plan.steps or 0):
                     raise Stopped(self.checkpointer.save(self.learner, state))
-        if state.query_ranks is not None:
-            self.emit(events.QueriesRanked(state.query_ranks))
+        if state.query_ranks or state.per_query:
+            self.emit(events.QueriesRanked(state.query_ranks, state.per_query))
 
     def _train(self, epoch: int, steps: int) -> None:
         """Take the steps of an epoch that are left; save, or stop, at the end of a window where a rank asks for it."""
@@ -125,6 +125,8 @@ class Loop:
                 barrier(group)
                 timer.restart()
         self.hardware.telemetry.end()
+        if self.state.steps_done >= (self.plan.steps or 0):
+            self.loader.close()  # its memory is free for the evaluation
         progress.seconds = time.perf_counter() - self._epoch_started
         self.checkpointer.check_parameters(learner, f" after epoch {epoch + 1}")
 
@@ -187,7 +189,7 @@ class Loop:
         every = self.plan.case.eval.every
         return self.state.steps_done >= (self.plan.steps or 0) or (every > 0 and (epoch + 1) % every == 0)
 
-    def _evaluate(self, number: int) -> Evaluation | None:
+    def _evaluate(self, number: int) -> Evaluated | None:
         """Return the evaluation after epoch ``number``; None on ranks other than the first."""
         self.emit(events.EvaluationStarted(number))
         self.hardware.group.at(f"epoch {number}, evaluation")

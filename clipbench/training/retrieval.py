@@ -5,17 +5,39 @@ model, so that one which gives everything the same score has a recall of 0. "Tex
 text -> image, as published.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from clipbench.errors import CaseFailedError
+from clipbench.api import EvaluatedSplit, Measurement
+from clipbench.errors import CaseFailedError, UsageError
+from clipbench.results.recall import recall_metrics
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
 Reduction = Literal["sum", "mean"]
+
+
+class Retrieval:
+    """The evaluation ``retrieval``: every picture and every caption is a query."""
+
+    def texts(self, split: EvaluatedSplit) -> Sequence[str]:
+        """Return the captions; raise UsageError where there are none."""
+        if not split.captions:
+            raise UsageError(
+                f"eval.evaluations: retrieval needs captions, and dataset '{split.dataset}' has none; "
+                "take another evaluation, or another dataset"
+            )
+        return split.captions
+
+    def measure(self, split: EvaluatedSplit, images: Floats, texts: Floats) -> Measurement:
+        """Return the recalls in percent, and the rank of every query."""
+        text_ranks, image_ranks = ranks_from_features(images, texts, split.image_of_text)
+        ranks = {"text": text_ranks, "image": image_ranks, "image_of_text": split.image_of_text}
+        per_query = {name: values.tolist() for name, values in ranks.items()}
+        return Measurement(recall_metrics(text_ranks, image_ranks), per_query)
 
 
 def ranks_from_features(
@@ -31,18 +53,26 @@ def ranks_from_features(
     Raises CaseFailedError when features are not finite or zero, naming the side, or when an image has no caption.
     """
     owner = _checked_owner(image_of_text, len(image_features), len(text_features))
-    images = _normalised(image_features, "image", np.float32)
-    texts = _normalised(text_features, "text", np.float32)
+    images = normalised(image_features, "image", np.float32)
+    texts = normalised(text_features, "text", np.float32)
     text_ranks = np.empty(len(images), dtype=np.int64)
     for rows in _blocks(len(images), block):
         text_ranks[rows] = _text_ranks(images[rows] @ texts.T, owner, first_image=rows.start)
-    image_ranks = np.empty(len(texts), dtype=np.int64)
+    return text_ranks, ranks_of_own(texts, images, owner, block)
+
+
+def ranks_of_own(queries: Floats, candidates: Floats, own: Ints, block: int = 256) -> Ints:
+    """Return, for each query, how many other candidates score at least as high as its own: ``candidates[own[i]]``.
+
+    Rows are of unit length. ``block`` queries are compared with everything at a time.
+    """
+    ranks = np.empty(len(queries), dtype=np.int64)
     # Every comparison stays within one product: the same cosine from another product may differ in its last bit.
-    for rows in _blocks(len(texts), block):
-        scores = texts[rows] @ images.T
-        own = scores[np.arange(len(scores)), owner[rows]]
-        image_ranks[rows] = np.count_nonzero(scores >= own[:, None], axis=1) - 1
-    return text_ranks, image_ranks
+    for rows in _blocks(len(queries), block):
+        scores = queries[rows] @ candidates.T
+        right = scores[np.arange(len(scores)), own[rows]]
+        ranks[rows] = np.count_nonzero(scores >= right[:, None], axis=1) - 1
+    return ranks
 
 
 def contrastive_loss(image_features: Floats, text_features: Floats, logit_scale: float, reduction: Reduction) -> float:
@@ -51,8 +81,8 @@ def contrastive_loss(image_features: Floats, text_features: Floats, logit_scale:
     Cross-entropy over image -> text and over text -> image, logits = exp(``logit_scale``) x cosine; ``reduction`` is of
     these two. Raises CaseFailedError when features are not finite or zero.
     """
-    images = _normalised(image_features, "image", np.float64)
-    texts = _normalised(text_features, "text", np.float64)
+    images = normalised(image_features, "image", np.float64)
+    texts = normalised(text_features, "text", np.float64)
     logits = np.exp(logit_scale) * (images @ texts.T)
     both = _cross_entropy(logits) + _cross_entropy(logits.T)
     return both if reduction == "sum" else both / 2
@@ -99,8 +129,8 @@ def _checked_owner(image_of_text: npt.ArrayLike, images: int, texts: int) -> Int
     return owner
 
 
-def _normalised(features: Floats, side: str, dtype: type[np.floating[Any]]) -> Floats:
-    """Rows of unit length in ``dtype``."""
+def normalised(features: Floats, side: str, dtype: type[np.floating[Any]]) -> Floats:
+    """Return rows of unit length in ``dtype``; raise CaseFailedError, naming the ``side``, for those that have none."""
     broken = int(np.count_nonzero(~np.isfinite(features).all(axis=1)))
     if broken:
         raise CaseFailedError(f"{side} features: {broken} of {len(features)} are not finite; the model has diverged")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clipbench.api.plain import leaves
-from clipbench.api.result import Attempt, EpochRecord, QueryRanks, Window
+from clipbench.api.result import Attempt, EpochRecord, PerQuery, QueryRanks, Window
 
 
 @dataclass
@@ -32,7 +32,7 @@ class EpochProgress:
 
 @dataclass
 class RunState:
-    """The epochs that are done, the one under way, the query ranks of the last evaluation, and every start of the run.
+    """The epochs that are done, the one under way, what the last evaluation found, and every start of the run.
 
     ``skipped_in_a_row`` counts the steps, up to the last one, that the gradient scaler has withheld.
     """
@@ -40,6 +40,7 @@ class RunState:
     epochs: list[EpochRecord] = field(default_factory=list)
     progress: EpochProgress = field(default_factory=EpochProgress)
     query_ranks: QueryRanks | None = None
+    per_query: PerQuery | None = None
     skipped_in_a_row: int = 0
     attempts: list[Attempt] = field(default_factory=list)
 

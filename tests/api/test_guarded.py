@@ -107,10 +107,10 @@ def test_calls_go_through_the_door_and_other_plugins_get_the_object_itself():
     engine, device = guard(parts, Engine, "engine 'parts'"), guard(parts, Device, "device 'parts'")
     job = LearnerJob(None, None, device, "float32", False, None, None, None, seed=0)
     assert device.name == "parts" and unguarded(device) is parts and unguarded(parts) is parts
-    assert engine.probe(device, "float32", 0) == []
+    assert engine.probe(device, "float32") == []
     for call, said in (
         (engine.problem, "engine 'parts': problem() raised SystemExit: 0"),
-        (lambda: engine.probe(None, "float32", 0), "what probe() returned is None; expected collections.abc.Sequence"),
+        (lambda: engine.probe(None, "float32"), "what probe() returned is None; expected collections.abc.Sequence"),
         (lambda: engine.learner(job), "is 'a text'; expected Learner, which has train_step, drain_steps,"),
         (engine.versions, "what versions() returned is {'parts': 1.0}; expected"),
         (lambda: device.info(), "device 'parts': has no info, which its protocol (Device) has"),

@@ -10,7 +10,10 @@ from clipbench.api import protocols
 from clipbench.api.events import EVENTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
-PROTOCOLS = ("Dataset", "Split", "Device", "Engine", "Loader", "Learner", "Group", "Meter", "Observer")
+PROTOCOLS = (
+    *("Dataset", "Split", "ClassifiedSplit", "Device", "Engine", "Loader", "Learner", "Group"),
+    *("Evaluation", "Meter", "Observer"),
+)
 
 
 def members(protocol):

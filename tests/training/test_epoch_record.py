@@ -8,7 +8,7 @@ from clipbench.api import DeviceInfo, QueryRanks, Window
 from clipbench.errors import CaseFailedError
 from clipbench.training.collectives import MemoryPeaks
 from clipbench.training.epoch_record import epoch_record
-from clipbench.training.evaluation import Evaluation
+from clipbench.training.evaluation import Evaluated
 from clipbench.training.state import EpochProgress
 from tests.support.empty_record import HARDWARE
 
@@ -76,7 +76,7 @@ def test_nothing_timed_is_nothing_claimed():
     assert found.throughput is None and found.slowest_rank is None and found.windows == ()
 
 
-EVALUATION = Evaluation({"recall_mean": 50.0}, 2.5, None, 1.5, QueryRanks(1, [0, 1], [0, 1, 2], [0, 1, 1]))
+EVALUATION = Evaluated({"recall_mean": 50.0}, 2.5, None, 1.5, QueryRanks(1, [0, 1], [0, 1, 2], [0, 1, 1]))
 
 
 def test_memory_is_the_highest_of_all_ranks_and_unknown_where_one_is():

@@ -1,4 +1,4 @@
-"""Evaluation by several ranks is evaluation by one, to the last query; images are transformed once."""
+"""Evaluation by several ranks is evaluation by one, to the last query; images are transformed once for all."""
 
 import threading
 from dataclasses import replace
@@ -7,14 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clipbench.api import World
+from clipbench.api import Classes, EvaluatedSplit, EvaluationSpec, World
 from clipbench.errors import CaseFailedError
 from clipbench.training import evaluation
 from clipbench.training.batches import CaptionTokens
+from clipbench.training.classification import Classification
 from clipbench.training.collectives import SingleRank
-from clipbench.training.evaluation import Evaluator, check_not_collapsed
+from clipbench.training.evaluation import Asked, Evaluator, check_not_collapsed
 from clipbench.training.image_cache import ImageCache
-from clipbench.training.retrieval import contrastive_loss
+from clipbench.training.retrieval import Retrieval, contrastive_loss
 from clipbench.training.sampling import Stream, draw_caption
 from tests.support.empty_record import HARDWARE
 
@@ -25,6 +26,18 @@ TOKENS = np.zeros((PER_IMAGE.sum(), 9), np.int32)
 for row in TOKENS:
     row[: RNG.integers(1, 9)] = RNG.integers(1, 50)
 CAPTIONS = CaptionTokens(TOKENS, np.concatenate([[0], np.cumsum(PER_IMAGE)]))
+CLASSES = Classes([f"class {n}" for n in range(6)], ["a {}", "the {}"], [n % 6 for n in range(IMAGES)])
+SPLIT = EvaluatedSplit("data", IMAGES, ["a caption"] * len(TOKENS), CAPTIONS.image_of_text, CLASSES)
+OF_CLASSES = RNG.integers(1, 50, (12, 9)).astype(np.int32)
+PERCENT = ("percent", "higher")
+ASKED = (
+    Asked(EvaluationSpec("retrieval", "", "", {}), Retrieval(), None),
+    Asked(
+        EvaluationSpec("classification", "", "", dict.fromkeys(("acc1", "acc5", "mean_per_class_recall"), PERCENT)),
+        Classification(),
+        OF_CLASSES,
+    ),
+)
 
 
 CASE = SimpleNamespace(
@@ -104,7 +117,7 @@ def evaluate(ranks, cache_bytes=1 << 20, rounds=1, folder=None, case=CASE):
     def run(rank):
         group = threads.of(rank) if ranks > 1 else SingleRank()
         hardware = replace(HARDWARE, engine=Engine(), world=World(rank, rank, ranks), group=group)
-        evaluator = Evaluator(hardware, fetches[rank], CAPTIONS, case, ImageCache(cache_bytes, folder))
+        evaluator = Evaluator(hardware, fetches[rank], CAPTIONS, SPLIT, ASKED, case, ImageCache(cache_bytes, folder))
         for _ in range(rounds):
             found[rank].append(evaluator(Learner(), 1))
         evaluator.cache.drop()

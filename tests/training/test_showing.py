@@ -35,6 +35,9 @@ class Asynchronous:
     def batches(self, keys):
         return iter([(None, None)] * len(keys))
 
+    def close(self):
+        pass
+
     def train_step(self, pixels, tokens, lr):
         self.pending += 1
 

@@ -1,4 +1,4 @@
-"""Picture-caption pairs for clipbench: ``flickr8k``, ``flickr30k``, ``coco``, and the generated ``shapes``.
+"""Data for clipbench: ``flickr8k``, ``flickr30k``, ``coco``, ``imagefolder``, and the generated ``shapes``.
 
 Hooks only: what reads or draws pictures is imported when a case needs it, not when plugins are listed.
 """
@@ -38,6 +38,11 @@ def clipbench_datasets() -> list[DatasetSpec]:
             "clipbench_flickr8k.flickr8k:Coco",
             layouts=("dataset_coco.json", "coco_*_karpathy.txt"),
             check="clipbench_flickr8k.validating:check_coco",
+        ),
+        DatasetSpec(
+            "imagefolder",
+            "pictures in one folder for each class, to classify",
+            "clipbench_flickr8k.imagefolder:ImageFolder",
         ),
         DatasetSpec("shapes", "generated pictures of coloured shapes; no download", "clipbench_flickr8k.shapes:Shapes"),
     ]

@@ -78,6 +78,8 @@ class PictureSplit:
 class Photographs:
     """A collection on disk; an empty ``request.train`` means that only the validation split is used."""
 
+    what = "annotation file"  # that a name of a split stands for
+
     def __init__(self, request: DatasetRequest, collection: Collection) -> None:
         _refuse_options(request.options, collection)
         if request.on_bad_image not in _ON_BAD_IMAGE:
@@ -103,7 +105,7 @@ class Photographs:
         collection = self._collection
         missing = [
             Missing(
-                f"annotation file {Path(name).name}",
+                f"{self.what} {Path(name).name}",
                 str(locate(self._request.root, name)),
                 collection.source,
                 collection.fetch,
@@ -156,6 +158,10 @@ class Photographs:
         """Return the pairs that ``name`` stands for in the data root, or None where they are not there."""
         return self._root.read(name)
 
+    def as_split(self, annotations: Annotations, skipped: int = 0) -> PictureSplit:
+        """Return the pairs as the split that a run reads."""
+        return PictureSplit(annotations, skipped)
+
     def _split(self, name: str) -> PictureSplit:
         split = self._find(name)
         if split is None:
@@ -176,10 +182,10 @@ class Photographs:
     def _usable(self, annotations: Annotations) -> PictureSplit:
         """Return the split, with ``on_bad_image: skip`` without the pictures that cannot be used."""
         if self._request.on_bad_image != "skip":
-            return PictureSplit(annotations)
+            return self.as_split(annotations)
         left_out = skipped_pictures(self._request, annotations)
         if not left_out:
-            return PictureSplit(annotations)
+            return self.as_split(annotations)
         self._left_out |= left_out
         entries = zip(annotations.entries, annotations.pictures(), strict=True)
         images = {entry.image for entry, path in entries if path in left_out}
@@ -187,7 +193,7 @@ class Photographs:
         if not kept.entries:
             unusable = in_words(list(left_out), len(left_out), "cannot be used", left_out)
             raise NotReadyError(f"{annotations.path}: {unusable}, so that none is left")
-        return PictureSplit(kept, skipped=len(annotations.entries) - len(kept.entries))
+        return self.as_split(kept, len(annotations.entries) - len(kept.entries))
 
 
 class Flickr8k(Photographs):

@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import DatasetRequest, Missing, NotReadyError, UsageError, did_you_mean
+from clipbench.api import Classes, DatasetRequest, Missing, NotReadyError, UsageError, did_you_mean
 from clipbench_flickr8k.annotations import Annotations, read_annotations
 from clipbench_flickr8k.drawing import draw
 from clipbench_flickr8k.flickr8k import Flickr8k, PictureSplit
 from clipbench_flickr8k.scenes import COMBINATIONS, draw_numbers, scene
-from clipbench_flickr8k.wording import captions
+from clipbench_flickr8k.wording import CLASS_TEMPLATES, COLOUR_PAIRS, captions, colour_pair
 
 # Part of the folder's name: raise it whenever equal options give other pictures or captions.
 VERSION = 1
@@ -101,11 +101,27 @@ class Shapes:
 
     def train(self) -> PictureSplit:
         """Return the training split; raises UsageError when none is asked for."""
-        return self._files.train()
+        return self._classified(self._files.train(), split_numbers(self.options)[1])
 
     def val(self) -> PictureSplit:
         """Return the validation split."""
-        return self._files.val()
+        return self._classified(self._files.val(), split_numbers(self.options)[0])
+
+    @staticmethod
+    def _classified(pairs: PictureSplit, numbers: Sequence[int]) -> ScenePictures:
+        labels = tuple(COLOUR_PAIRS.index(colour_pair(scene(number))) for number in numbers)
+        return ScenePictures(pairs.annotations, labels=labels)
+
+
+@dataclass(frozen=True)
+class ScenePictures(PictureSplit):
+    """Generated pairs; the class of a picture is the two colours of its shapes."""
+
+    labels: tuple[int, ...] = ()
+
+    def classes(self) -> Classes:
+        """Return the class of every picture."""
+        return Classes(COLOUR_PAIRS, CLASS_TEMPLATES, self.labels)
 
 
 class _Generated(Flickr8k):
@@ -135,14 +151,19 @@ def read_options(options: Mapping[str, Any]) -> ShapesOptions:
     return checked
 
 
+def split_numbers(options: ShapesOptions) -> tuple[list[int], list[int]]:
+    """Return the numbers of the scenes of the validation and of the training split, in order."""
+    numbers = draw_numbers(options.val_images + options.train_images, options.seed)
+    # Validation first, so that more training pictures leave it as it is.
+    return numbers[: options.val_images], numbers[options.val_images :]
+
+
 def generate(folder: Path, options: ShapesOptions) -> None:
     """Write pictures and annotation files to ``folder``, which appears complete or not at all.
 
     Equal options give equal bytes wherever Pillow is the same. Raises NotReadyError when the disk refuses.
     """
-    numbers = draw_numbers(options.val_images + options.train_images, options.seed)
-    # Validation first, so that more training pictures leave it as it is.
-    val, train = numbers[: options.val_images], numbers[options.val_images :]
+    val, train = split_numbers(options)
     unfinished = folder.with_name(f".{folder.name}-{secrets.token_hex(8)}")
     try:
         (unfinished / "datasets" / _FOLDER).mkdir(parents=True)

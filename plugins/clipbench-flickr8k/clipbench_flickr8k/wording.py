@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from itertools import combinations
 
-from clipbench_flickr8k.scenes import PLACES, Scene, Thing
+from clipbench_flickr8k.scenes import COLOURS, PLACES, Scene, Thing
 
 CAPTIONS_PER_PICTURE = 5
 
@@ -29,6 +30,15 @@ TEMPLATES = (
     "{one} {relation} {other} in the {there} on {background}",
     "{other} at the {there}, {one} {relation} it, {background} background",
 )
+
+# Classes of pictures: the two colours, whichever shape has which.
+COLOUR_PAIRS = tuple(" and ".join(pair) for pair in combinations(sorted(COLOURS), 2))
+CLASS_TEMPLATES = ("{}", "a {} shape", "a {} picture")
+
+
+def colour_pair(scene: Scene) -> str:
+    """Return the name of the class that a picture of ``scene`` is of."""
+    return " and ".join(sorted((scene.first.colour, scene.second.colour)))
 
 
 def captions(scene: Scene, rng: random.Random) -> list[str]:

@@ -88,4 +88,5 @@ def _new_file(folder: Path) -> IO[bytes]:
 
 def _epoch_scalars(record: EpochRecord) -> dict[str, float | None]:
     values = {tag: getattr(record, name) for name, tag in EPOCH_TAGS.items()}
-    return values | {f"recall/{name}": value for name, value in (record.recall or {}).items()}
+    values |= {f"recall/{name}": value for name, value in (record.recall or {}).items()}
+    return values | {f"evaluation/{name}": metric.value for name, metric in record.metrics.items()}
