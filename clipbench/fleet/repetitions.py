@@ -113,9 +113,9 @@ def summarise(
 
 
 def trace_of(result: Result) -> str:
-    """Return what is the same for two runs that have computed the same, bit for bit: losses and query ranks."""
+    """Return what is the same for two runs that have computed the same, bit for bit: losses, and what was found for every query."""
     losses = [(record.epoch, record.train_loss, record.val_loss) for record in result.epochs]
-    text = json.dumps([losses, to_plain(result.query_ranks)])
+    text = json.dumps([losses, to_plain(result.query_ranks), to_plain(result.per_query)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

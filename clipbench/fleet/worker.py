@@ -102,8 +102,7 @@ class Worker:
         return code
 
     def _environment(self) -> dict[str, str]:
-        # Ranks are the command's own affair: the variables of this step would make it a rank of an outer launch.
-        own = {name: value for name, value in os.environ.items() if not name.startswith("SUBMITIT_")}
+        own = dict(os.environ)
         if self.is_local:
             own.pop("CUDA_VISIBLE_DEVICES", None)
             own |= {} if self.visible is None else {"CUDA_VISIBLE_DEVICES": self.visible}
