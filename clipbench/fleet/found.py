@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -142,9 +143,10 @@ def _alike(findings: Findings) -> Iterator[str]:
 
 
 def _json_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*.json")):
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.is_file():
-            yield path
+    """Yield the files in order; a folder that a running task removes meanwhile is passed over."""
+    for place, inner, names in os.walk(folder):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(names) if name.endswith(".json") and not name.startswith("."))
 
 
 def _found(path: Path, result: Result) -> Found:

@@ -1,6 +1,7 @@
 """`clipbench plan` and `run --case ID`: the tasks, what is left of them, and what of other results is named."""
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -111,6 +112,23 @@ def test_half_a_file_a_false_id_and_two_contents_are_named_and_the_rest_counts(m
     assert f"{lying.relative_to(place)}: says that it is of the task {made.ids[0]}, and is of another case" in problems
     assert "the run run-3 is also in" in problems and len(data["problems"]) == 3
     assert all(f"warning: {problem}" in done.stderr for problem in data["problems"])
+
+
+def test_a_folder_that_a_running_task_removes_meanwhile_ends_nothing(made, monkeypatch):
+    """The folder of a run is removed when it completes: what is hidden is not even looked into."""
+    path = made(0, "run-1")
+    hidden = path.parent / ".work" / "run-1"
+    hidden.mkdir(parents=True)
+    (hidden / "half.json").write_text("{")
+    listing = os.scandir
+
+    def scandir(folder):
+        assert ".work" not in str(folder)
+        return listing(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    data = tasks(*made.words)
+    assert data["problems"] == [] and data["tasks"][0]["result"] is not None
 
 
 def test_several_results_of_one_task_and_hosts_with_one_name_are_named(made, place):
