@@ -113,7 +113,7 @@ def summarise(
 
 
 def trace_of(result: Result) -> str:
-    """Return what two runs have in common that have computed the same, bit for bit: losses, and the rank of every query."""
+    """Return what is equal for two runs that have computed the same, bit for bit: losses, and every query's rank."""
     losses = [(record.epoch, record.train_loss, record.val_loss) for record in result.epochs]
     text = json.dumps([losses, to_plain(result.query_ranks), to_plain(result.per_query)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
