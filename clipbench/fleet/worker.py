@@ -41,7 +41,7 @@ class Worker:
         """Run what has not ended yet; return the exit code of the last task that failed, else 0."""
         self._process: subprocess.Popen[bytes] | None = None
         self._under_way: tuple[Submitted, Attempt] | None = None
-        self._stopping = False
+        self._stopping = self._is_told = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
         code = 0
@@ -59,7 +59,8 @@ class Worker:
         """Stop the task under way, which saves; return what submitit runs after it has requeued the job."""
         from submitit.helpers import DelayedSubmission
 
-        self._stop(signal.SIGTERM, None)
+        self._stopping = True
+        self._tell()
         until = time.monotonic() + SAVE_SECONDS
         while self._process is not None and self._process.poll() is None and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
@@ -95,8 +96,9 @@ class Worker:
             stderr=subprocess.STDOUT,
             preexec_fn=_ignore_requeueing,
         )
+        self._is_told = False
         if self._stopping:  # the signal came before there was a process
-            self._stop(signal.SIGTERM, None)
+            self._tell()
         while (code := self._process.poll()) is None:
             time.sleep(POLL_SECONDS)
         return code
@@ -110,7 +112,16 @@ class Worker:
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
-        if self._process is not None:
+        if self.is_local:
+            self._tell()
+        else:
+            # Slurm signals every process of a job; a second signal would end the command before it has saved.
+            self._is_told = True
+
+    def _tell(self) -> None:
+        """Ask the command to save and end, unless it was asked already."""
+        if self._process is not None and not self._is_told:
+            self._is_told = True
             with suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
 

@@ -43,15 +43,16 @@ class Suite:
         """
         if not patterns:
             return self
-        own = {case.name for case in self.cases}
-        if ids := [pattern for pattern in patterns if is_task_id(pattern) and pattern not in own]:
-            return self._reduced(ids[0], alone=len(patterns) == 1)
+        names = [case.name for case in self.cases]
+        kept = set[str]()
         for pattern in patterns:
-            if not any(fnmatch.fnmatchcase(case.name, pattern) for case in self.cases):
-                names = "\n  ".join(case.name for case in self.cases)
-                raise UsageError(f"--case {pattern}: no such case in {self.path}; its cases are:\n  {names}")
-        kept = tuple(c for c in self.cases if any(fnmatch.fnmatchcase(c.name, pattern) for pattern in patterns))
-        return replace(self, cases=kept)
+            if is_task_id(pattern) and pattern not in names:
+                return self._reduced(pattern, alone=len(patterns) == 1)
+            if not (matching := fnmatch.filter(names, pattern)):
+                listed = "\n  ".join(names)
+                raise UsageError(f"--case {pattern}: no such case in {self.path}; its cases are:\n  {listed}")
+            kept.update(matching)
+        return replace(self, cases=tuple(case for case in self.cases if case.name in kept))
 
     def _reduced(self, task_id: str, alone: bool) -> "Suite":
         """Return this suite with the case of one task."""

@@ -11,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from benchmarks import tables
 from tests.docs.test_ci import ENGINE, SUITE
 from tests.fleet.test_emitting import check_schema
 
@@ -54,6 +55,13 @@ def test_both_pages_have_the_same_examples():
         return {name: re.sub(r"\s+#.*", "", block) for name, block in blocks.items()}
 
     assert without_remarks(BLOCKS) == without_remarks(CHINESE) and len(BLOCKS) == 6
+
+
+def test_both_pages_have_the_measured_costs():
+    head, _, *rows = tables.fleet().splitlines()
+    assert head in PAGES[0] and len(rows) == 4
+    for page in PAGES:
+        assert "\n".join(rows) in page, "replace the table by what python -m benchmarks.tables prints"
 
 
 @pytest.mark.parametrize("name, schema", [("github", "github-workflows"), ("gitlab", "gitlab-ci")])

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -222,6 +223,32 @@ def test_resources_of_a_file_are_those_of_sbatch_and_options_go_before(place):
 )
 def test_times_are_read_as_sbatch_reads_them(text, expected):
     assert slurm.minutes(text) == expected
+
+
+@pytest.mark.parametrize("is_local, told", [(True, 1), (False, 0)])
+def test_a_command_is_asked_once_to_stop(place, monkeypatch, is_local, told):
+    """Slurm itself signals every process of a job; a second signal would end the command before it has saved."""
+    (place / "counting.py").write_text(
+        "import pathlib, signal, time\n"
+        "count = [0]\n"
+        "def took(*_):\n    count[0] += 1\n"
+        "signal.signal(signal.SIGTERM, took)\n"
+        "pathlib.Path('ready').touch()\n"
+        "until = time.monotonic() + 3\n"
+        "while time.monotonic() < until and count[0] < 2: time.sleep(0.01)\n"
+        "pathlib.Path('count').write_text(str(count[0]))\n"
+    )
+    code = (
+        "import pathlib\nfrom clipbench.fleet.records import Submitted\nfrom clipbench.fleet.worker import Worker\n"
+        f"Worker(pathlib.Path('records'), pathlib.Path('.'), (Submitted('one', ('counting',)),), {is_local})()"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", code], cwd=place)
+    wait_until((place / "ready").exists)
+    for _ in range(2):
+        worker.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+    assert worker.wait(timeout=60) == 0
+    assert (place / "count").read_text() == str(told)
 
 
 def test_a_time_that_is_none_is_refused():
