@@ -48,7 +48,7 @@ class Suite:
         for pattern in patterns:
             if is_task_id(pattern) and pattern not in names:
                 return self._reduced(pattern, alone=len(patterns) == 1)
-            if not (matching := fnmatch.filter(names, pattern)):
+            if not (matching := [name for name in names if fnmatch.fnmatchcase(name, pattern)]):
                 listed = "\n  ".join(names)
                 raise UsageError(f"--case {pattern}: no such case in {self.path}; its cases are:\n  {listed}")
             kept.update(matching)
