@@ -42,7 +42,7 @@ def jobs_status(out: Path, wait: bool, form: str) -> int:
     state = look_at(out)
     while wait and state.count(*UNDER_WAY) and not state.notes:
         time.sleep(WAIT_SECONDS)
-        state = look_at(out)
+        state = look_at(out, state)
     warn(state.notes)
     data = jobs_data(state)
     click.echo(

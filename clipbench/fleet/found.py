@@ -21,10 +21,11 @@ from clipbench.suites.tasks import HASH_DIGITS, hash_of_id, node_of_id
 class Found:
     """What is kept of one result: its file, what it is of, where it ran and how many seconds it took.
 
-    ``work`` tells whether two results are of one case, whatever their seeds.
+    ``work`` tells whether two results are of one case, whatever their seeds; ``written`` is the file's time and size.
     """
 
     path: Path
+    written: tuple[int, int]
     run_id: str
     task: str | None
     completed: bool
@@ -61,19 +62,20 @@ class Findings:
             yield from results
 
 
-def find_results(folder: Path) -> Findings:
+def find_results(folder: Path, earlier: Findings | None = None) -> Findings:
     """Return what lies in ``folder`` and below it, hidden folders left out; nothing where there is no folder.
+
+    A file that ``earlier`` has, and that is as it was, is not read again.
 
     Half a file of a node that died, two contents of one run, and an id that is not of the result's own case are
     problems that name the file; everything else is there.
     """
     findings, runs = Findings(), dict[str, Found]()
+    known = {found.path: found for found in earlier.all()} if earlier else {}
     for path in _json_files(folder):
         try:
-            result = read_file(path)
-            if not isinstance(result, Result):
+            if (found := _read(path, known.get(path))) is None:
                 continue
-            found = _found(path, result)
         except InvalidFileError as error:
             findings.problems.append(str(error))
             continue
@@ -149,11 +151,23 @@ def _json_files(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in sorted(names) if name.endswith(".json") and not name.startswith("."))
 
 
-def _found(path: Path, result: Result) -> Found:
+def _read(path: Path, known: Found | None) -> Found | None:
+    """Return what is kept of the result in a file, None for another file; ``known`` is what an earlier look has kept."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InvalidFileError(f"{path}: cannot be read: {error.strerror}") from None
+    written = status.st_mtime_ns, status.st_size
+    if known is not None and known.written == written:
+        return known
+    result = read_file(path)
+    if not isinstance(result, Result):
+        return None
     if result.task is not None and hash_of_id(result.task) != result.config_sha256[:HASH_DIGITS]:
         raise InvalidFileError(f"{path}: says that it is of the task {result.task}, and is of another case")
     return Found(
         path=path,
+        written=written,
         run_id=result.run_id,
         task=result.task,
         completed=result.completed,

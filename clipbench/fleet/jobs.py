@@ -63,9 +63,9 @@ class Jobs:
         return sum(task.state in states for task in self.tasks)
 
 
-def look_at(out: Path) -> Jobs:
-    """Return how far the tasks are that were submitted under ``out``."""
-    findings = find_results(out)
+def look_at(out: Path, earlier: Jobs | None = None) -> Jobs:
+    """Return how far the tasks are that were submitted under ``out``; ``earlier`` saves reading its results again."""
+    findings = find_results(out, earlier.findings if earlier else None)
     submissions, problems = read_submissions(out)
     last = {task.id: (submission, task) for submission in submissions for task in submission.tasks}
     notes = list[str]()

@@ -10,7 +10,9 @@ from click.testing import CliRunner
 from clipbench import __version__
 from clipbench.api.result import CaseError
 from clipbench.cli import main
+from clipbench.fleet.found import find_results
 from clipbench.fleet.planning import Request, make_tasks
+from clipbench.results.collect import read_file
 from clipbench.results.result import result_data, write_result
 from clipbench.suites.loading import find_suite, load_suite
 from tests.support.made_results import changed, made_result
@@ -129,6 +131,16 @@ def test_a_folder_that_a_running_task_removes_meanwhile_ends_nothing(made, monke
     monkeypatch.setattr(os, "scandir", scandir)
     data = tasks(*made.words)
     assert data["problems"] == [] and data["tasks"][0]["result"] is not None
+
+
+def test_what_was_read_before_is_read_again_only_when_it_has_changed(made, place, monkeypatch):
+    kept, changing = made(0, "run-1"), made(1, "run-2", status="failed", error=CaseError("Error", "it broke", 4))
+    first, read = find_results(place / "results"), []
+    monkeypatch.setattr("clipbench.fleet.found.read_file", lambda path: read.append(path) or read_file(path))
+    made(1, "run-2")
+    second = find_results(place / "results", first)
+    assert read == [changing] and second.valid(made.ids[0]).path == kept
+    assert first.valid(made.ids[1]) is None and second.valid(made.ids[1]).path == changing
 
 
 def test_several_results_of_one_task_and_hosts_with_one_name_are_named(made, place):
