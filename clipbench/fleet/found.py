@@ -152,7 +152,7 @@ def _json_files(folder: Path) -> Iterator[Path]:
 
 
 def _read(path: Path, known: Found | None) -> Found | None:
-    """Return what is kept of the result in a file, None for another file; ``known`` is what an earlier look has kept."""
+    """Return what is kept of the result in a file, None for another file; ``known`` is what an earlier look kept."""
     try:
         status = path.stat()
     except OSError as error:
