@@ -1,14 +1,13 @@
 """Results of many folders, copied into one: each run once, and nothing replaced."""
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from clipbench.errors import InvalidFileError
 from clipbench.files.disk import writing
+from clipbench.files.whole import whole_file
 from clipbench.fleet.found import Findings
-from clipbench.results.result import read_result
+from clipbench.results.result import read_result, retrieved_path
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Collected:
 
 
 def collect_into(findings: Findings, folder: Path) -> Collected:
-    """Copy every result that was found to ``folder``, as ``RUN_ID.json``.
+    """Copy every result that was found to ``folder``, as ``RUN_ID.json``, with what it has retrieved beside it.
 
     One that was collected before its run had completed is replaced; any other file of other content is left as it is.
     """
@@ -37,12 +36,20 @@ def collect_into(findings: Findings, folder: Path) -> Collected:
         if target.exists() and not _has_gone_on(target):
             problems.append(f"{target}: has other content than {found.path}; it is left as it is: keep one of them")
             continue
-        temporary = folder / f".{target.name}.{os.getpid()}.tmp"
-        with writing("a collected result", target, found.path.stat().st_size, "--into"):
-            shutil.copyfile(found.path, temporary)
-            temporary.replace(target)
+        # First what was retrieved, if anything: a result is there only with all that it names.
+        for source, copy in (
+            (retrieved_path(found.path, found.run_id), retrieved_path(target, found.run_id)),
+            (found.path, target),
+        ):
+            if source.is_file():
+                _copy(source, copy)
         copied += 1
     return Collected(copied, present, tuple(problems))
+
+
+def _copy(source: Path, target: Path) -> None:
+    with writing("a collected result", target, source.stat().st_size, "--into"), whole_file(target) as copy:
+        copy.write(source.read_bytes())
 
 
 def _has_gone_on(target: Path) -> bool:

@@ -66,7 +66,9 @@ def test_tasks_run_side_by_side_and_only_what_is_left_is_submitted_again(suite, 
     for copied in ("3 results copied", "0 results copied to collected, 3 were there already"):
         collected = clipbench("jobs", "collect", "--into", "collected", cwd=place)
         assert collected.returncode == 0 and copied in collected.stdout
-    assert len(list((place / "collected").glob("*.json"))) == 3
+    files = {path.name for path in (place / "collected").iterdir()}
+    kept = {path.name for path in (place / "results").glob("*/*") if path.is_file()}
+    assert files == kept and len([name for name in files if name.endswith(".json")]) == 3
 
 
 @pytest.mark.slow
