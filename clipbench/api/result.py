@@ -298,7 +298,8 @@ class Result:
     """One case's result, as it is stored (result.schema.json).
 
     ``config`` and ``environment`` are plain data: what an earlier or later version wrote there is kept as it is.
-    ``invocation`` is the same for all results of one call of ``clipbench run``; None: not known.
+    ``invocation`` is the same for all results of one call of ``clipbench run``; None: not known. ``task`` is the id of
+    the task of a plan that was run, if any.
     """
 
     run_id: str
@@ -332,6 +333,7 @@ class Result:
     per_query: PerQuery | None = None
     retrieved: RetrievedFile | None = None
     loss_trace: LossTrace | None = None
+    task: str | None = None
 
     def metric(self, name: str) -> Metric | None:
         """Return a metric of the last evaluation, or None where there is none of that name."""

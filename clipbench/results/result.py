@@ -57,6 +57,7 @@ def build_result(
     error: CaseError | None,
     warnings: Iterable[str] = (),
     invocation: str | None = None,
+    task: str | None = None,
 ) -> Result:
     """Return what a case's event ``log`` adds up to; pure but for the clock.
 
@@ -85,6 +86,7 @@ def build_result(
         error=error,
         invocation=invocation,
         loss_trace=loss_trace(epochs),
+        task=task,
         warnings=(*warnings, *(event.text for event in log if isinstance(event, events.Warned))),
         **reported,
     )

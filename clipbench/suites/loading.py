@@ -17,6 +17,7 @@ from clipbench.files import schemas
 from clipbench.files.bundled import shipped_suites
 from clipbench.files.schemas import dotted
 from clipbench.files.yaml_file import KeyPath, YamlFile, parse_value, read_yaml
+from clipbench.suites.tasks import find_task, is_task_id
 
 # One value on an axis of a matrix: what the case's name says of it, and the keys that it sets, each from its place.
 Choice = tuple[str, dict[str, tuple[Any, KeyPath]]]
@@ -29,27 +30,43 @@ RENAMED = {"ranks": "world_size"}
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite with its cases, in the order in which they run."""
+    """A suite with its cases, in the order in which they run; ``task`` is the id of the one that it is reduced to."""
 
     name: str
     summary: str
     path: Path
     reference: str | None
     cases: tuple[Case, ...]
+    task: str | None = None
 
     def select(self, patterns: Sequence[str]) -> "Suite":
-        """Return this suite with the cases that match any of ``patterns`` (shell wildcards).
+        """Return this suite with the cases that match any of ``patterns``: shell wildcards, or the id of one task.
 
         Raises UsageError for a pattern that matches none.
         """
         if not patterns:
             return self
+        names = [case.name for case in self.cases]
+        kept = set[str]()
         for pattern in patterns:
-            if not any(fnmatch.fnmatchcase(case.name, pattern) for case in self.cases):
-                names = "\n  ".join(case.name for case in self.cases)
-                raise UsageError(f"--case {pattern}: no such case in {self.path}; its cases are:\n  {names}")
-        kept = tuple(c for c in self.cases if any(fnmatch.fnmatchcase(c.name, pattern) for pattern in patterns))
-        return replace(self, cases=kept)
+            if is_task_id(pattern) and pattern not in names:
+                return self._reduced(pattern, alone=len(patterns) == 1)
+            if not (matching := [name for name in names if fnmatch.fnmatchcase(name, pattern)]):
+                listed = "\n  ".join(names)
+                raise UsageError(f"--case {pattern}: no such case in {self.path}; its cases are:\n  {listed}")
+            kept.update(matching)
+        return replace(self, cases=tuple(case for case in self.cases if case.name in kept))
+
+    def _reduced(self, task_id: str, alone: bool) -> "Suite":
+        """Return this suite with the case of one task."""
+        if not alone:
+            raise UsageError(f"--case {task_id}: is the id of one task, which is run alone; leave the other --case out")
+        if (task := find_task(task_id, self.cases)) is None:
+            raise UsageError(
+                f"--case {task_id}: no task of {self.path} has this id: ids change with all that a case computes; "
+                "give the same --set, --engine and version of clipbench as to `clipbench plan`, which lists the ids"
+            )
+        return replace(self, cases=(task.case,), task=task_id)
 
 
 def find_suite(name: str) -> Path:

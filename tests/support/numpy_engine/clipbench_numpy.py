@@ -4,6 +4,7 @@ The model is linear: an image is its mean colour in a 4 x 4 grid, a text its bag
 ``CLIPBENCH_NUMPY_FAULT`` makes the learner misbehave at its second step: ``raise``, ``abort``, ``nan`` or ``hang``; or
 from then on: ``skip`` (a scaler that withholds every step), ``gradient``, ``parameter`` or ``collapse``; or when the
 run is at its ``end``.
+``CLIPBENCH_NUMPY_COUNT`` is how many devices there are.
 ``CLIPBENCH_NUMPY_METER`` is what a meter of it reads.
 ``CLIPBENCH_NUMPY_PAUSE`` is how many seconds a step takes longer.
 ``CLIPBENCH_NUMPY_PROBE`` names a probe that fails: ``matmul``, which refuses the run, or ``synchronize``, its timing.
@@ -143,7 +144,7 @@ class Abacus:
         return None
 
     def info(self):
-        return DeviceInfo(name="abacus of wood", count=1)
+        return DeviceInfo(name="abacus of wood", count=int(os.environ.get("CLIPBENCH_NUMPY_COUNT", "1")))
 
     def precisions(self):
         return ["float32", "bfloat16"]
