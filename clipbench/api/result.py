@@ -159,6 +159,14 @@ class QueryRanks:
 
 
 @dataclass(frozen=True)
+class RetrievedFile:
+    """The file with what the last evaluation retrieved: it lies beside the result, as ``<run id>.retrieved.zip``."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class PerQuery:
     """What the other evaluations have kept of the last epoch, from which their metrics can be computed again.
 
@@ -195,6 +203,14 @@ class WeightsUsed:
     source: str
     sha256: str | None
     published: str | None = None
+
+
+@dataclass(frozen=True)
+class VocabularyUsed:
+    """The file of the model's tokenizer, by name and hash."""
+
+    file: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -294,9 +310,12 @@ class Result:
     probes: tuple[Probe, ...] | None = None
     bad_images: BadImages | None = None
     numerics: Numerics | None = None
+    text_weights: WeightsUsed | None = None
+    vocabulary: VocabularyUsed | None = None
     warnings: tuple[str, ...] = field(default=())
     invocation: str | None = None
     per_query: PerQuery | None = None
+    retrieved: RetrievedFile | None = None
 
     def metric(self, name: str) -> Metric | None:
         """Return a metric of the last evaluation, or None where there is none of that name."""

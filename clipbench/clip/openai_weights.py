@@ -5,7 +5,7 @@ OpenAI's: openai/CLIP, clip/clip.py. open_clip's: mlfoundations/open_clip, src/o
 
 from pathlib import PurePath
 
-from clipbench.clip.config import OPENAI_VOCABULARY
+from clipbench.clip.config import BERT_CHINESE_VOCABULARY, OPENAI_VOCABULARY
 
 # Model, file name, sha256.
 PUBLISHED = (
@@ -26,13 +26,14 @@ _NAMED = (
     *((f"open_clip {model}", f"open_clip's {model}", file, known) for model, file, known in OPEN_CLIP),
 )
 
-# What `clipbench fetch` calls the archives that it gets, and the vocabulary.
+# What `clipbench fetch` calls the archives that it gets, and the vocabularies.
 FETCHED = {
     "ViT-B-16.pt": "clip-vit-b16",
     "ViT-B-32.pt": "clip-vit-b32",
     "ViT-L-14.pt": "clip-vit-l14",
     "ViT-L-14-336px.pt": "clip-vit-l14-336",
     OPENAI_VOCABULARY: "clip-vocabulary",
+    BERT_CHINESE_VOCABULARY: "bert-chinese-vocabulary",
 }
 
 

@@ -9,7 +9,7 @@ from clipbench.api import InvalidFileError, Result, UsageError
 from clipbench.results.baselines import Baseline, add_baseline, parse_baseline
 from clipbench.results.document import read_document
 from clipbench.results.references import Reference, add_reference, parse_reference
-from clipbench.results.result import parse_result
+from clipbench.results.result import RETRIEVED_ENDING, parse_result
 
 PARSERS: Mapping[str, Callable[..., Result | Reference | Baseline]] = {
     "clipbench.result": parse_result,
@@ -24,7 +24,8 @@ class Collection:
 
     ``baselines`` None: none were asked for. ``named`` has the ids of the runs whose file itself was named, ``files``
     the real paths of all that was read, or refused. ``copies`` counts files with the result of another file,
-    ``others`` files that are no results: references, baselines, and what was not read for its name.
+    ``others`` files that are no results: references, baselines, and what was not read for its name. ``places`` has the
+    files of each run id; what a result retrieved lies beside one of them.
     """
 
     results: tuple[Result, ...] = ()
@@ -35,6 +36,7 @@ class Collection:
     files: frozenset[Path] = frozenset()
     copies: int = 0
     others: int = 0
+    places: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
 
 def read_file(path: Path) -> Result | Reference | Baseline:
@@ -68,6 +70,7 @@ class _Collector:
     walked: set[str] = field(default_factory=set)
     copies: int = 0
     others: int = 0
+    places: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
     def collect(self, paths: Sequence[Path]) -> Collection:
         # Files first: one that is named, and lies in a folder that is named too, was named.
@@ -85,6 +88,7 @@ class _Collector:
             frozenset(self.seen),
             self.copies,
             self.others + len(self.references) + len(self.baselines),
+            self.places,
         )
 
     def _add(self, file: Path, named: bool) -> None:
@@ -103,13 +107,12 @@ class _Collector:
 
     def _add_result(self, result: Result, file: Path) -> None:
         other, place = self.results.setdefault(result.run_id, (result, file))
-        if place == file:
-            return
         if other != result:
             raise InvalidFileError(
                 f"{file}: the run {result.run_id} is also in {place}, with other content; remove the one that is not it"
             )
-        self.copies += 1
+        self.places[result.run_id] = (*self.places.get(result.run_id, ()), file)
+        self.copies += place != file
 
     def _files(self, path: Path) -> Iterator[Path]:
         """Yield the file, or every file of a folder that is read; count the others."""
@@ -123,7 +126,8 @@ class _Collector:
             visible = [name for name in inner if not name.startswith(".")]
             inner[:] = sorted(name for name in visible if self._is_new(Path(folder, name)))
             read = [name for name in names if name.lower().endswith(".json") and not name.startswith(".")]
-            self.others += len(names) - len(read)
+            # What a result retrieved is a part of it.
+            self.others += sum(not name.endswith(RETRIEVED_ENDING) for name in names) - len(read)
             yield from (Path(folder, name) for name in sorted(read))
         self.problems.extend(f"{error.filename}: cannot be read: {error.strerror}" for error in refused)
 

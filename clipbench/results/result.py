@@ -20,10 +20,11 @@ from clipbench.results.document import digest_of, kind_and_version, read_documen
 from clipbench.results.environment import source_version
 from clipbench.results.metrics import summarise
 
+RETRIEVED_ENDING = ".retrieved.zip"
 # Fields of a result that an event reports under the same name.
 REPORTED = (
     *("environment", "probes", "dataset", "weights", "text_truncated", "bad_images", "numerics", "model"),
-    *("query_ranks", "per_query"),
+    *("query_ranks", "per_query", "text_weights", "vocabulary", "retrieved"),
 )
 
 
@@ -107,6 +108,11 @@ def write_result(folder: Path, result: Result) -> Path:
     with writing("the result", path, len(json.dumps(data))):
         write_json(path, data)
     return path
+
+
+def retrieved_path(result: Path, run_id: str) -> Path:
+    """Return where the file with what a run retrieved lies: beside the file ``result`` with its result."""
+    return result.with_name(run_id + RETRIEVED_ENDING)
 
 
 def read_result(path: Path) -> Result:

@@ -19,12 +19,13 @@ from clipbench.runs.devices.choosing import DeviceChoices, choose_devices
 from clipbench.runs.devices.opening import thread_variables
 from clipbench.runs.fitting import weights_checks
 from clipbench.runs.folder import WORK, RunFolder, new_run_folder, unfinished
-from clipbench.runs.job import LAUNCHER_REPORT, Checks, Job
+from clipbench.runs.job import LAUNCHER_REPORT, RETRIEVED, Checks, Job
 from clipbench.runs.launch import Launch, outer_launch
 from clipbench.runs.numerics_first import check_numerics_first
 from clipbench.runs.observers import Observers, check_observers
 from clipbench.runs.outcome import verdict_of_run
 from clipbench.runs.process import SINGLE_PROCESS, ProcessEnd, run_job
+from clipbench.runs.retrieved import place_retrieved
 from clipbench.runs.suite_progress import SuiteProgress
 from clipbench.suites.fetch_command import fetch_command
 from clipbench.suites.loading import Suite
@@ -168,6 +169,7 @@ def _run_case(
         status, error = verdict_of_run(end)
         log = [*checked.reported, *end.events]
         result = build_result(case, run_id, folder.started, log, status, error, plan.warnings, invocation)
+        result = place_retrieved(result, folder.path / RETRIEVED, out)
         path = write_result(out, result)
         observers.handle(events.CaseFinished(result, path))
     folder = folder.mark(status)

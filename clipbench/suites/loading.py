@@ -73,7 +73,12 @@ def load_suite(path: Path, overrides: Sequence[str] = ()) -> "Suite":
 
     Raises UsageError (exit 2) that names file, line, key, value, what was expected and the nearest valid key.
     """
-    file = read_yaml(path)
+    return suite_of(read_yaml(path), overrides)
+
+
+def suite_of(file: YamlFile, overrides: Sequence[str] = ()) -> "Suite":
+    """Return the suite that a file's content is, changed by ``overrides``, as ``load_suite`` does."""
+    path = file.path
     if not isinstance(file.data, dict):
         raise UsageError(f"{path}: expected keys and values of a suite, got {type(file.data).__name__}")
     _check(file, file.data, {})

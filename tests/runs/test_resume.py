@@ -29,12 +29,12 @@ def long(suite):
 
 
 def outcome_of(folder):
-    """What a completed run must not owe to how often it was stopped: losses, recalls, query ranks, weights."""
+    """What a completed run must not owe to how often it was stopped: losses, recalls, what was retrieved, weights."""
     (result,) = results(folder)
     assert result.completed, result.error
     epochs = [(record.train_loss, record.val_loss, record.recall) for record in result.epochs]
     newest = sorted((folder / "results").glob(".work/flat-*/checkpoints/step-*"))[-1]
-    return epochs, result.query_ranks, (newest / "tensors.safetensors").read_bytes()
+    return epochs, result.query_ranks, result.retrieved, (newest / "tensors.safetensors").read_bytes()
 
 
 @pytest.fixture

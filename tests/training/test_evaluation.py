@@ -9,7 +9,7 @@ import pytest
 
 from clipbench.api import Classes, EvaluatedSplit, EvaluationSpec, Measurement, World
 from clipbench.errors import CaseFailedError, ClipbenchError, PluginError
-from clipbench.training import evaluation
+from clipbench.training import encoding, evaluation
 from clipbench.training.batches import CaptionTokens
 from clipbench.training.classification import Classification
 from clipbench.training.collectives import SingleRank
@@ -134,10 +134,11 @@ def evaluate(ranks, cache_bytes=1 << 20, rounds=1, folder=None, case=CASE):
 def test_ranks_share_the_work_and_find_what_one_finds(ranks, monkeypatch):
     ((alone,),), _, _ = evaluate(1)
     # Pieces of two rows, so that gathering takes many.
-    monkeypatch.setattr(evaluation, "GATHER_BYTES", 2 * 4 * WIDTH)
+    monkeypatch.setattr(encoding, "GATHER_BYTES", 2 * 4 * WIDTH)
     found, fetches, threads = evaluate(ranks)
     (first,) = found[0]
     assert replace(first, seconds=0) == replace(alone, seconds=0)
+    assert np.array_equal(first.images, alone.images) and np.array_equal(first.captions, alone.captions)
     assert all(evaluations == [None] for evaluations in found[1:])
     assert sorted(index for fetch in fetches for index in fetch.fetched) == list(range(IMAGES))
     # No more than a piece crosses at a time.
