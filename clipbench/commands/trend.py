@@ -21,7 +21,6 @@ def trend(paths: tuple[Path, ...], metric: str, cases: tuple[str, ...], last: in
     \b
     Example: clipbench trend results --metric throughput --last 10
     """
-    from clipbench.api.text import printable_data
     from clipbench.compare.trend import exit_code, select_cases, trend_data, trends_of
     from clipbench.report.reading import tell_of_reading
     from clipbench.report.trend import print_trends
@@ -34,5 +33,5 @@ def trend(paths: tuple[Path, ...], metric: str, cases: tuple[str, ...], last: in
     if form == "json":
         click.echo(as_json(trend_data(trends, found.problems)))
     else:
-        print_trends(*printable_data((trends, found.problems)), last)
+        print_trends(trends, found.problems, last)
     return exit_code(trends, found.problems)

@@ -29,10 +29,14 @@ class SeriesKey(NamedTuple):
 def group_by_series(results: Iterable[Result]) -> dict[SeriesKey, list[Result]]:
     """Return the results of each series, oldest first; the series with the newest result comes first."""
     groups: dict[SeriesKey, list[Result]] = {}
+    # Of tens of thousands of outlines, most share these sections; each is kept alive by a result in a group.
+    keys: dict[tuple[str, str, int, int], SeriesKey] = {}
     for result in results:
-        device, precision = result.device_name or "device unknown", result.precision or "precision unknown"
-        key = SeriesKey(result.suite, result.case, result.engine, device, precision, result.world_size)
-        groups.setdefault(key, []).append(result)
+        sections = result.suite, result.case, id(result.config), id(result.environment)
+        if sections not in keys:
+            device, precision = result.device_name or "device unknown", result.precision or "precision unknown"
+            keys[sections] = SeriesKey(result.suite, result.case, result.engine, device, precision, result.world_size)
+        groups.setdefault(keys[sections], []).append(result)
     for group in groups.values():
         group.sort(key=age)
     return dict(sorted(groups.items(), key=lambda item: age(item[1][-1]), reverse=True))

@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from clipbench.api.text import printable, printable_data
 from clipbench.compare.trend import Measurement, Trend
 from clipbench.report.judgement.terminal import wrapped
 from clipbench.report.quantity import quantity
@@ -23,11 +24,14 @@ def print_trends(trends: Sequence[Trend], problems: Sequence[str], rows: int | N
     parts: list[RenderableType] = [] if trends else [Text("no results", style="bold")]
     for trend in trends:
         line = sparkline([measurement.value for measurement in trend.measurements], levels)
-        parts.append(Text(trend.series.label, style="bold", overflow="fold"))
-        parts.append(Text(f"{trend.metric}, {trend.unit}, {trend.direction} is better", style="dim"))
+        parts.append(Text(printable(trend.series.label), style="bold", overflow="fold"))
+        parts.append(Text(printable(f"{trend.metric}, {trend.unit}, {trend.direction} is better"), style="dim"))
         parts += [Text(f"{line}  {_range(trend)}"), _table(trend, rows or 20), Text()]
     if problems:
-        parts += [Text("refused files", style="bold red"), *(wrapped(f"- {problem}") for problem in problems)]
+        parts += [
+            Text("refused files", style="bold red"),
+            *(wrapped(f"- {printable(problem)}") for problem in problems),
+        ]
     Console(highlight=False).print(Group(*parts), crop=False)
 
 
@@ -64,7 +68,8 @@ def _table(trend: Trend, rows: int) -> Table:
     earlier = trend.left_out + max(0, len(trend.measurements) - rows)
     if earlier:
         table.add_row(Text("...", style="dim"), "", "", "", Text(f"{earlier:,} earlier (--last N)", style="dim"))
-    for measurement, change in list(_changes(trend))[-rows:]:
+    for one, change in list(_changes(trend))[-rows:]:
+        measurement = printable_data(one)  # of tens of thousands, those that are shown alone
         worse = change is not None and (change < 0) == (trend.direction == "higher")
         reason = f": {measurement.reason}" if measurement.reason else ""
         table.add_row(

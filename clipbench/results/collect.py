@@ -1,5 +1,6 @@
 """What lies under some paths: results, references and baselines, what was refused, and what was not read."""
 
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,7 +85,14 @@ def survey(paths: Sequence[Path], tell: Tell = lambda _done, _of: None) -> Colle
 
     ``tell`` is called, while files are read that the index does not know, with how many were read, of how many.
     """
-    return _Collector(tell).collect(paths)
+    collecting = gc.isenabled()
+    gc.disable()  # entries have no cycles, and searching tens of thousands for some takes as long as making them
+    try:
+        return _Collector(tell).collect(paths)
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
 
 
 class _File(NamedTuple):
