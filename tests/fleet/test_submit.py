@@ -23,6 +23,7 @@ from clipbench.fleet.planning import Request, make_tasks
 from clipbench.fleet.records import Attempt, Submission, Submitted, attempt_file, log_file
 from clipbench.fleet.submitting import read_resources
 from clipbench.results.result import read_result, write_result
+from tests.fleet.test_plan import CHANGES
 from tests.support.made_results import made_result
 from tests.support.numpy_runs import clipbench
 
@@ -119,7 +120,7 @@ def invoke(*words):
 @pytest.fixture
 def records(place):
     """Records of a submission whose job is gone: of each of five tasks what it has left."""
-    planned = make_tasks(Request(["quickstart"], ["train.epochs=2", "timing.warmup_steps=800"], repeats=5))
+    planned = make_tasks(Request(["quickstart"], CHANGES, repeats=5))
     folder = place / "results" / ".jobs" / "20260101T000000Z-abcd"
     tasks = tuple(Submitted(task.id, tuple(task.command(place / "results")), "999999999") for task in planned)
     Submission(folder, "local", socket.gethostname(), "2026-01-01T00:00:00.000Z", tasks).write()
