@@ -96,14 +96,14 @@ def of_entries(size: int) -> dict[str, float]:
 
 def of_captions(size: int) -> dict[str, float]:
     """Cleaning and tokenising ``size`` captions of some thousand words, as a run does before its first step."""
+    from clipbench.clip.bpe import BpeTokenizer
     from clipbench.clip.captions import clean_caption
-    from clipbench.clip.tokenizer import Tokenizer
 
     package, _, name = CLIP_TINY.vocabulary.partition(":")
     vocabulary = files(package) / name
     texts = [f"{CAPTION} {n % 5_000}" for n in range(size)]
     begun = time.process_time()
-    Tokenizer(str(vocabulary)).encode([clean_caption(text) for text in texts])
+    BpeTokenizer(str(vocabulary)).encode([clean_caption(text) for text in texts])
     return {"cpu_seconds": time.process_time() - begun}
 
 

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.plain_transform import eval_pixels, normalised, train_pixels
+from clipbench.clip.bpe import BpeTokenizer
 from clipbench.clip.captions import clean_caption
 from clipbench.clip.config import CLIP_TINY
-from clipbench.clip.tokenizer import Tokenizer
 from clipbench.clip.transforms import draw_augmentation
 
 BATCH, EVAL_BATCH = 32, 128
@@ -58,7 +58,7 @@ def blocks(width: int, heads: int, layers: int) -> nn.TransformerEncoder:
 class PlainClip(nn.Module):
     """CLIP of clip-tiny's size from torch's own layers."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: BpeTokenizer) -> None:
         super().__init__()
         c = CLIP_TINY
         self.tokenizer = tokenizer
@@ -108,7 +108,7 @@ def evaluate(model: PlainClip, data: Photographs, workers: int) -> Tensor:
 
 
 def main(root: str, vocabulary: str, workers: str, steps: str) -> None:
-    model = PlainClip(Tokenizer(vocabulary))
+    model = PlainClip(BpeTokenizer(vocabulary))
     optimizer = train(model, Photographs(Path(root), "train", True), int(workers), int(steps))
     evaluate(model, Photographs(Path(root), "val", False), int(workers))
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
-"""Draws what benchmarks/growth.py measured: docs/images/growth.svg, from the JSON files in benchmarks/results/.
+"""Draws what benchmarks/growth.py and benchmarks/fleet.py measured, from the JSON files in benchmarks/results/.
 
-    python -m benchmarks.plots [--out docs/images/growth.svg]
+    python -m benchmarks.plots [growth | fleet] [--out docs/images/growth.svg]
 
 Both axes of every picture are logarithmic, so a straight line is a power of the size: the grey one is what would be
 linear. Needs vl-convert-python.
@@ -17,7 +17,14 @@ import vl_convert
 
 TOP = Path(__file__).parents[1]
 RESULTS = TOP / "benchmarks" / "results"
-TITLES = {
+FLEET = {
+    "plan": ("Planning", "nodes"),
+    "submit": ("Submitting", "nodes"),
+    "status": ("clipbench jobs status", "nodes"),
+    "collect": ("Collecting results", "nodes"),
+    "replan": ("Planning with every result there", "nodes"),
+}
+GROWTH = {
     "batch": ("A training step of clip-tiny", "pairs in the batch"),
     "entries": ("Reading an annotation file", "entries, five captions each"),
     "captions": ("Tokenising", "captions"),
@@ -37,7 +44,7 @@ def measured() -> dict[str, list[dict[str, Any]]]:
 
 
 def picture(what: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    title, unit = TITLES[what]
+    title, unit = {**GROWTH, **FLEET}[what]
     last = rows[-1]
     linear = [{"size": row["size"], "seconds": last["cpu_seconds"] * row["size"] / last["size"]} for row in rows]
     low = min(row["cpu_seconds"] for row in rows)
@@ -72,10 +79,13 @@ def picture(what: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=TOP / "docs" / "images" / "growth.svg")
+    parser.add_argument("which", nargs="?", choices=["growth", "fleet"], default="growth")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    out = options.out or TOP / "docs" / "images" / f"{options.which}.svg"
+    titles = {"growth": GROWTH, "fleet": FLEET}[options.which]
     found = measured()
-    pictures = [picture(what, found[what]) for what in TITLES if what in found]
+    pictures = [picture(what, found[what]) for what in titles if what in found]
     spec = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "background": "white",
@@ -83,8 +93,8 @@ def main() -> None:
         "concat": pictures,
         "resolve": {"scale": {"x": "independent", "y": "independent"}},
     }
-    options.out.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
-    print(f"{options.out}: {', '.join(what for what in TITLES if what in found)}")
+    out.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
+    print(f"{out}: {', '.join(what for what in titles if what in found)}")
 
 
 if __name__ == "__main__":

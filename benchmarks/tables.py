@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, made from the JSON files in benchmarks/results/.
+"""The tables of docs/performance.md and docs/fleet.md, made from the JSON files in benchmarks/results/.
 
     python -m benchmarks.tables
 
@@ -177,6 +177,17 @@ def growth(name: str, what: str) -> Callable[[], str]:
     return table
 
 
+def fleet() -> str:
+    """The table of docs/fleet.md."""
+    stages = {name: grown["rows"] for name, grown in read("growth_fleet")["growth"].items()}
+    rows = []
+    for at_size in zip(*stages.values(), strict=True):
+        peak = max(row["added_peak_bytes"] for row in at_size)
+        seconds = (f"{row['cpu_seconds']:.2f}" for row in at_size)
+        rows.append([f"{at_size[0]['size']:,}", *seconds, f"{peak / 1e6:,.0f}"])
+    return markdown(["nodes", *stages, "most added memory, MB"], rows)
+
+
 def memory() -> str:
     ways = read("memory")["ways"]
     plain = ways["plain"]
@@ -216,6 +227,7 @@ TABLES: dict[str, Callable[[], str]] = {
 def main() -> None:
     for name, table in TABLES.items():
         print(f"{name}:\n\n{table()}\n")
+    print(f"docs/fleet.md:\n\n{fleet()}\n")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 from benchmarks.harness import Record, arguments, in_turns, parse
+from clipbench.clip.bpe import BpeTokenizer
 from clipbench.clip.captions import clean_caption
-from clipbench.clip.tokenizer import Tokenizer
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
 
     def run() -> None:
         # A new tokenizer each time: it remembers the words that it has met.
-        Tokenizer(root / "bpe_simple_vocab_16e6.txt.gz").encode([clean_caption(text) for text in texts])
+        BpeTokenizer(root / "bpe_simple_vocab_16e6.txt.gz").encode([clean_caption(text) for text in texts])
 
     times = in_turns({"all": run}, 2 if options.quick else 3)["all"]
     print(f"{len(texts):,} captions: {times.seconds:.2f} s, {times.cpu_seconds:.2f} s of processor")

@@ -39,7 +39,7 @@ from benchmarks.harness import (
 from benchmarks.peer import PeerStep, peer_batch, peer_of, with_default_products
 from clipbench.clip.flops import training_flops
 from clipbench_torch.device import TorchDevice
-from clipbench_torch.inputs import longest
+from clipbench_torch.model import Clip
 
 
 def measure(options: argparse.Namespace, device: TorchDevice, batch: int) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def measure(options: argparse.Namespace, device: TorchDevice, batch: int) -> dic
             things[f"peer tuned {p}"] = lambda p=p: step(ready, columns, p, tuned=True)
     things |= {f"limit {p}": lambda p=p: limit(p) for p in rates}
     taken = in_turns(things, options.rounds, device.synchronize)
-    longest_caption = longest(torch.from_numpy(tokens))
+    longest_caption = Clip.text_length(torch.from_numpy(tokens))
     flops = training_flops(config, batch, longest_caption, batch)
     return {
         "batch": batch,

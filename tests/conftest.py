@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.numpy_runs import flat_suite, write_pictures
+from tests.support.slurm_cluster import NO_SLURM
 
 # As the torch engine does before it imports torch: threads that spin keep each other off a busy machine's few cores.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
@@ -85,6 +86,10 @@ def pytest_terminal_summary(terminalreporter):
     if skipped:
         terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)
         terminalreporter.line(f"{len(skipped)} tests did not run: {_WHY}.", red=True, bold=True)
+    for report in terminalreporter.stats.get("skipped", []):
+        if NO_SLURM in str(report.longrepr):
+            terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)
+            terminalreporter.line(f"{report.nodeid} did not run: {report.longrepr[-1]}", red=True, bold=True)
 
 
 @pytest.fixture

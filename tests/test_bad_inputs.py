@@ -24,7 +24,7 @@ from PIL import Image
 from clipbench.api import EpochRecord, Fingerprint, QueryRanks, events
 from clipbench.api.result import DatasetUsed, EpochSeconds, WeightsUsed, Window
 from clipbench.cli import COMMANDS, main
-from clipbench.clip.tokenizer import Tokenizer
+from clipbench.clip.bpe import BpeTokenizer
 from clipbench.errors import ExitCode, NotReadyError
 from clipbench.results.recall import recall_metrics
 from clipbench.results.result import build_result, write_result
@@ -392,7 +392,7 @@ def test_vocabularies(here, name):
     content, phrase = VOCABULARIES[name]
     (here / "bad.gz").write_bytes(content)
     with pytest.raises(NotReadyError) as caught:
-        Tokenizer(here / "bad.gz")
+        BpeTokenizer(here / "bad.gz")
     assert str(here / "bad.gz") in str(caught.value) and phrase in str(caught.value)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clipbench.api.plain import ABSENT, finite, from_plain, leaves, to_plain, value_at
     from clipbench.api.processes import exit_with_parent
     from clipbench.api.protocols import (
-        ClassifiedSplit, Dataset, Device, Engine, Evaluation, Group, Learner, Loader, Meter, Observer, Split,
+        ClassifiedSplit, Dataset, Device, Engine, Evaluation, Group, Learner, Loader, Meter, Observer, Split, Tokenizer,
     )
     from clipbench.api.result import EpochRecord, Metric, PerQuery, QueryRanks, Result, Window
     from clipbench.api.specs import (
@@ -31,10 +31,14 @@ if TYPE_CHECKING:
         package_missing,
     )
     from clipbench.clip.config import (
-        CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, VARIANTS, ClipConfig,
+        BERT_VARIANTS, BPE, CLIP_TINY, CLIP_VIT_B16, CLIP_VIT_B32, CLIP_VIT_L14, CLIP_VIT_L14_336, VARIANTS, WORDPIECE,
+        ClipConfig, TokenizerSpec,
     )
     from clipbench.clip.flops import training_flops
     from clipbench.clip.initial_weights import initial_weights, parameter_shapes
+    from clipbench.clip.pictures import (
+        PICTURE_SUFFIXES, PictureError, open_picture, read_picture, strict_pictures,
+    )
     from clipbench.errors import (
         CaseFailedError, ClipbenchError, ExitCode, InvalidFileError, NotReadyError, UsageError, did_you_mean
     )
@@ -47,19 +51,21 @@ hookimpl = pluggy.HookimplMarker("clipbench")
 _MODULES = (
     "api.specs", "errors", "clip.config", "api.config", "api.data", "api.result", "api.plain", "api.processes",
     "api.heartbeat", "api.protocols", "api.loader", "clip.flops", "clip.initial_weights",
+    "clip.pictures",
 )  # fmt: skip
 
 __all__ = [
-    "ABSENT", "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336", "VARIANTS", "Batch",
-    "Case", "CaseFailedError", "Classes", "ClassifiedSplit", "ClipConfig", "ClipbenchError", "DataFinding",
-    "Dataset", "DatasetRequest", "DatasetSpec", "Device", "DeviceInfo", "DeviceSpec", "Direction", "Engine",
-    "EngineSpec", "EpochRecord", "EvaluatedSplit", "Evaluation", "EvaluationSpec", "ExitCode", "Fingerprint",
-    "Group", "InvalidFileError", "Learner", "LearnerJob", "LearnerState", "Loader", "LossConfig", "Measurement",
-    "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer", "ObserverSpec",
-    "OptimizerConfig", "PerQuery", "Precision", "Probe", "ProcessLoader", "QueryRanks", "Reading", "Result",
-    "Split", "StepReport", "TensorRef", "UsageError", "WatchedGroup", "Window", "World", "did_you_mean", "events",
-    "exit_with_parent", "finite", "from_plain", "hookimpl", "initial_weights", "leaves", "package_missing",
-    "parameter_shapes", "to_plain", "training_flops", "value_at",
+    "ABSENT", "BERT_VARIANTS", "BPE", "CLIP_TINY", "CLIP_VIT_B16", "CLIP_VIT_B32", "CLIP_VIT_L14", "CLIP_VIT_L14_336",
+    "PICTURE_SUFFIXES", "VARIANTS", "WORDPIECE", "Batch", "Case", "CaseFailedError", "Classes", "ClassifiedSplit",
+    "ClipConfig", "ClipbenchError", "DataFinding", "Dataset", "DatasetRequest", "DatasetSpec", "Device", "DeviceInfo",
+    "DeviceSpec", "Direction", "Engine", "EngineSpec", "EpochRecord", "EvaluatedSplit", "Evaluation", "EvaluationSpec",
+    "ExitCode", "Fingerprint", "Group", "InvalidFileError", "Learner", "LearnerJob", "LearnerState", "Loader",
+    "LossConfig", "Measurement", "Meter", "MeterSpec", "Metric", "Missing", "ModelSpec", "NotReadyError", "Observer",
+    "ObserverSpec", "OptimizerConfig", "PerQuery", "PictureError", "Precision", "Probe", "ProcessLoader", "QueryRanks",
+    "Reading", "Result", "Split", "StepReport", "TensorRef", "Tokenizer", "TokenizerSpec", "UsageError", "WatchedGroup",
+    "Window", "World", "did_you_mean", "events", "exit_with_parent", "finite", "from_plain", "hookimpl",
+    "initial_weights", "leaves", "open_picture", "package_missing", "parameter_shapes", "read_picture",
+    "strict_pictures", "to_plain", "training_flops", "value_at",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ Limits = tuple[float, float]
 
 # Keys of a case that change nothing about what it computes.
 FREE_KEYS = ("reference", "observers", "checkpoint", "ranks_timeout", "numerics")
+FREE_EVAL_KEYS = ("pictures",)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which model, its weights and its vocabulary."""
+    """Which model, its weights and its vocabulary; ``text_weights`` are of a BERT's text tower alone."""
 
     name: str
     weights: str | None
@@ -74,6 +75,7 @@ class ModelConfig:
     vocabulary: str | None
     text_activation: str | None
     autocast_text: bool
+    text_weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ class EvalConfig:
 
     ``loss_pairs``: the validation loss is of ``all`` pairs in batches of the training size, or, as published for
     several ranks, of the first ``rank``'s share of the pairs in batches of its share of the training size.
+    ``pictures``: what the last one retrieved is kept for people to look at.
     """
 
     evaluations: tuple[str, ...]
@@ -123,6 +126,7 @@ class EvalConfig:
     cache_mb: int
     resize: str | None
     loss_pairs: Literal["all", "rank"]
+    pictures: bool = True
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,8 @@ class Case:
 
     def identity(self) -> dict[str, Any]:
         """Return the values that change what the case computes."""
-        return {key: value for key, value in self.to_dict().items() if key not in FREE_KEYS}
+        kept = {key: value for key, value in self.to_dict().items() if key not in FREE_KEYS}
+        return {**kept, "eval": {key: value for key, value in kept["eval"].items() if key not in FREE_EVAL_KEYS}}
 
     def sha256(self) -> str:
         """Return the hash of the canonical JSON of ``identity``."""

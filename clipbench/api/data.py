@@ -129,6 +129,8 @@ class Measurement:
 class LearnerJob:
     """Everything an engine needs to build a Learner; ``weights`` None means OpenAI's initialisation from ``seed``.
 
+    ``text_weights`` are of a text tower alone, where the model's is a BERT: ``weights`` then give the vision tower and
+    the logit scale, and what neither file has is drawn from ``seed``.
     ``device`` is selected and tuned; ``tuning`` is what its ``tune`` returned. ``cache`` is the user's folder
     for what can be made again: an engine may keep there, in a folder of its name, what it has compiled.
     """
@@ -148,6 +150,7 @@ class LearnerJob:
     compile: str | None = None
     tuning: Mapping[str, Any] = field(default_factory=dict)
     cache: Path | None = None
+    text_weights: Path | None = None
 
 
 @dataclass(frozen=True)

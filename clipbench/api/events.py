@@ -79,6 +79,7 @@ Stage = Literal[
     "first step",  # with all that is compiled and started for it
     "images",  # encoding those of an evaluation
     "texts",  # likewise
+    "thumbnails",  # making them, to show what the last evaluation retrieved
     "saving",  # a checkpoint
 ]
 
@@ -130,12 +131,17 @@ class DeviceProbed(Event):
 
 @dataclass(frozen=True)
 class InputsRead(Event):
-    """Data and weights are there; ``text_truncated`` counts captions cut to the context length."""
+    """Data and weights are there; ``text_truncated`` counts captions cut to the context length.
+
+    ``text_weights`` are of the text tower alone, where it has a file of its own.
+    """
 
     dataset: results.DatasetUsed
     weights: results.WeightsUsed
     text_truncated: int
     bad_images: results.BadImages | None = None
+    text_weights: results.WeightsUsed | None = None
+    vocabulary: results.VocabularyUsed | None = None
 
 
 @dataclass(frozen=True)
@@ -248,9 +254,10 @@ class QueriesRanked(Event):
 
 @dataclass(frozen=True)
 class TrainingFinished(Event):
-    """The run has come to its end; ``model`` as it is now."""
+    """The run has come to its end; ``model`` as it is now, ``retrieved`` what was kept of its last evaluation."""
 
     model: Mapping[str, Any]
+    retrieved: results.RetrievedFile | None = None
 
 
 @dataclass(frozen=True)

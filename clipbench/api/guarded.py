@@ -4,6 +4,7 @@ import functools
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any, TypeVar, cast
 
 from clipbench.api import protocols
@@ -100,4 +101,7 @@ def _returns(protocol: type) -> Mapping[str, Any]:
 
 def _evaluated(hint: Any) -> Any:  # noqa: ANN401
     # The annotations of protocols.py are texts.
-    return eval(hint, vars(protocols)) if isinstance(hint, str) else hint
+    if not isinstance(hint, str):
+        return hint
+    # Imported for type checkers only there.
+    return eval(hint, {**vars(protocols), "np": import_module("numpy")} if "np." in hint else vars(protocols))

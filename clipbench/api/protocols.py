@@ -73,6 +73,25 @@ class Dataset(Protocol):
         """Return what should be known of the data though it keeps nothing from running, a line each."""
 
 
+class Tokenizer(Protocol):
+    """Turns texts into the token ids that a model takes; ``TokenizerSpec`` says how it is made.
+
+    ``vocab_size`` is the number of token ids, ``truncated`` counts the texts that were cut so far.
+    """
+
+    vocab_size: int
+    truncated: int
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Return int32 (texts, context length): the ids of each text with its special tokens, padded with 0.
+
+        A text that is too long is cut, and keeps its last special token.
+        """
+
+    def unknown_share(self) -> float:
+        """Return the share, 0 to 1, of all tokens encoded so far that stand for what the vocabulary does not know."""
+
+
 class Device(Protocol):
     """All that the core asks of an accelerator; nothing outside a device plugin tests for a device's name.
 
@@ -234,9 +253,12 @@ class Engine(Protocol):
         Called after ``device.select`` and ``device.tune``.
         """
 
-    def check_weights(self, model: ModelSpec, config: ClipConfig, weights: Path) -> None:
+    def check_weights(
+        self, model: ModelSpec, config: ClipConfig, weights: Path | None, text_weights: Path | None = None
+    ) -> None:
         """Raise NotReadyError where a learner of ``model`` with ``config`` could not be given the file ``weights``.
 
+        ``text_weights`` are of the text tower alone; only an engine that has a model with a BERT is given them.
         Names, shapes and values are checked without building the model or touching a device.
         """
 

@@ -28,7 +28,8 @@ from clipbench.errors import PluginError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from clipbench.api.data import DataFinding, DatasetRequest
-    from clipbench.api.protocols import Dataset, Device, Engine, Evaluation, Meter
+    from clipbench.api.protocols import Dataset, Device, Engine, Evaluation, Meter, Tokenizer
+    from clipbench.clip.config import ClipConfig
 
 GROUP = "clipbench"
 SpecT = TypeVar("SpecT", EngineSpec, DeviceSpec, DatasetSpec, ModelSpec, ObserverSpec, MeterSpec, EvaluationSpec)
@@ -134,6 +135,19 @@ class Registry:
     def open_meter(self, name: str, kind: str, local_rank: int) -> Meter:
         """Return the meter called ``name`` for the device ``local_rank`` of a kind."""
         return self._open(self.meters, self.meters.get(name, "meter"), "Meter", kind, local_rank)  # type: ignore[no-any-return]
+
+    def open_tokenizer(self, model: ModelSpec, config: ClipConfig, vocabulary: Path) -> Tokenizer:
+        """Return the tokenizer of ``model``, in the sizes of ``config``, with the file ``vocabulary``.
+
+        Raises NotReadyError where that file cannot be used.
+        """
+        from clipbench.api import guarded, protocols
+
+        load = config.tokenizer.load
+        who = f"model '{model.name}' of {self.models.origin.get(model, 'no plugin')}: {load}"
+        with plugin_call(who):
+            made = load_object(load)(vocabulary, config.context_length)
+        return guarded.guard(made, protocols.Tokenizer, who)  # type: ignore[no-any-return]
 
     def _open(self, offers: Offers[Any], spec: Any, protocol: str, *arguments: object) -> Any:  # noqa: ANN401
         from clipbench.api import guarded, protocols  # lists of plugins do without

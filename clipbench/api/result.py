@@ -172,6 +172,14 @@ class QueryRanks:
 
 
 @dataclass(frozen=True)
+class RetrievedFile:
+    """The file with what the last evaluation retrieved: it lies beside the result, as ``<run id>.retrieved.zip``."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class PerQuery:
     """What the other evaluations have kept of the last epoch, from which their metrics can be computed again.
 
@@ -203,11 +211,19 @@ class DatasetUsed:
 
 @dataclass(frozen=True)
 class WeightsUsed:
-    """Where the initial weights come from: a file's name and hash, or ``random``; ``published`` names OpenAI's file."""
+    """Where the initial weights come from: a file's name and hash, or ``random``; ``published`` is a published name."""
 
     source: str
     sha256: str | None
     published: str | None = None
+
+
+@dataclass(frozen=True)
+class VocabularyUsed:
+    """The file of the model's tokenizer, by name and hash."""
+
+    file: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -282,7 +298,8 @@ class Result:
     """One case's result, as it is stored (result.schema.json).
 
     ``config`` and ``environment`` are plain data: what an earlier or later version wrote there is kept as it is.
-    ``invocation`` is the same for all results of one call of ``clipbench run``; None: not known.
+    ``invocation`` is the same for all results of one call of ``clipbench run``; None: not known. ``task`` is the id of
+    the task of a plan that was run, if any.
     """
 
     run_id: str
@@ -309,10 +326,14 @@ class Result:
     probes: tuple[Probe, ...] | None = None
     bad_images: BadImages | None = None
     numerics: Numerics | None = None
+    text_weights: WeightsUsed | None = None
+    vocabulary: VocabularyUsed | None = None
     warnings: tuple[str, ...] = field(default=())
     invocation: str | None = None
     per_query: PerQuery | None = None
+    retrieved: RetrievedFile | None = None
     loss_trace: LossTrace | None = None
+    task: str | None = None
 
     def metric(self, name: str) -> Metric | None:
         """Return a metric of the last evaluation, or None where there is none of that name."""

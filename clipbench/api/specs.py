@@ -58,6 +58,7 @@ class DatasetSpec:
 
     A folder in which one of the globs ``layouts`` finds a file may be a data root of this dataset. ``clipbench
     validate`` then calls what ``check`` names with (root, deep) for a list of DataFindings, empty if it is none.
+    ``terms`` say what may be done with its pictures; they are shown wherever pictures are.
     """
 
     name: str
@@ -65,6 +66,7 @@ class DatasetSpec:
     load: str
     layouts: tuple[str, ...] = ()
     check: str | None = None
+    terms: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What an engine needs to read weights of a CLIP model, whoever wrote them, beside its own tensors."""
 
 from clipbench.clip.weights.archive import is_torchscript, read_archive
-from clipbench.clip.weights.descriptions import read_descriptions
+from clipbench.clip.weights.bert import text_tower_weights
+from clipbench.clip.weights.descriptions import read_bert_description, read_descriptions
 from clipbench.clip.weights.file import (
     EXPECTED,
     check_names,
@@ -26,8 +27,10 @@ __all__ = [
     "is_torchscript",
     "parameters_in",
     "read_archive",
+    "read_bert_description",
     "read_descriptions",
     "read_safetensors",
+    "text_tower_weights",
     "to_openai_names",
     "truncated",
 ]

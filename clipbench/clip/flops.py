@@ -19,7 +19,10 @@ def image_flops(config: ClipConfig) -> int:
 
 def text_flops(config: ClipConfig, length: int) -> int:
     """Return the operations for the features of one caption, in a batch whose longest has ``length`` tokens."""
-    return _tower_flops(length, config.text_width, config.text_layers) + 2 * config.text_width * config.embed_dim
+    # BERT's pooler is one more product of its width; of its last block too, the pooled token is needed alone.
+    pooler = 2 * config.text_width**2 if config.text_tower == "bert" else 0
+    tower = _tower_flops(length, config.text_width, config.text_layers)
+    return tower + pooler + 2 * config.text_width * config.embed_dim
 
 
 def training_flops(config: ClipConfig, pairs: int, length: int, negatives: int, products: int = 1) -> int:

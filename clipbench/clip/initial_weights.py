@@ -14,6 +14,7 @@ INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
 def initial_weights(config: ClipConfig, seed: int) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each parameter of a CLIP model under OpenAI's name, float32, drawn as openai/CLIP does before training.
 
+    Those of a BERT for the texts have transformers' names and distributions, under ``transformer.``.
     The values depend on ``seed``, the name and the shape alone: not on the other parameters, nor on their order.
     ``logit_scale`` has shape (). One parameter is in memory at a time.
     """
@@ -25,8 +26,9 @@ def parameter_shapes(config: ClipConfig) -> dict[str, tuple[int, ...]]:
     """Return the shape of each parameter by OpenAI's name, in the order of openai/CLIP's state dict."""
     text, vision = config.text_width, config.vision_width
     patches = (config.image_size // config.patch_size) ** 2
+    is_bert = config.text_tower == "bert"
     return {
-        "positional_embedding": (config.context_length, text),
+        **({} if is_bert else {"positional_embedding": (config.context_length, text)}),
         "text_projection": (text, config.embed_dim),
         "logit_scale": (),
         "visual.class_embedding": (vision,),
@@ -36,8 +38,8 @@ def parameter_shapes(config: ClipConfig) -> dict[str, tuple[int, ...]]:
         **_norm("visual.ln_pre", vision),
         **_blocks("visual.transformer.resblocks", vision, config.vision_layers),
         **_norm("visual.ln_post", vision),
-        **_blocks("transformer.resblocks", text, config.text_layers),
-        "token_embedding.weight": (config.vocab_size, text),
+        **(_bert("transformer", config) if is_bert else _blocks("transformer.resblocks", text, config.text_layers)),
+        **({} if is_bert else {"token_embedding.weight": (config.vocab_size, text)}),
         **_norm("ln_final", text),
     }
 
@@ -62,13 +64,42 @@ def _blocks(name: str, width: int, layers: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.{layer}.{part}": shape for layer in range(layers) for part, shape in block.items()}
 
 
+def _bert(name: str, config: ClipConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of transformers' BertModel, in the order of its state dict."""
+    width = config.text_width
+    positions = config.text_positions or config.context_length
+    block = {
+        **_layer("attention.self.query", width, width),
+        **_layer("attention.self.key", width, width),
+        **_layer("attention.self.value", width, width),
+        **_layer("attention.output.dense", width, width),
+        **_norm("attention.output.LayerNorm", width),
+        **_layer("intermediate.dense", width, 4 * width),
+        **_layer("output.dense", 4 * width, width),
+        **_norm("output.LayerNorm", width),
+    }
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (config.vocab_size, width),
+        "embeddings.position_embeddings.weight": (positions, width),
+        "embeddings.token_type_embeddings.weight": (2, width),
+        **_norm("embeddings.LayerNorm", width),
+        **{f"encoder.layer.{n}.{part}": shape for n in range(config.text_layers) for part, shape in block.items()},
+        **_layer("pooler.dense", width, width),
+    }
+    return {f"{name}.{part}": shape for part, shape in shapes.items()}
+
+
+def _layer(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+
 def _drawn(name: str, shape: tuple[int, ...], config: ClipConfig, seed: int) -> np.ndarray:
     if name == "logit_scale":
         return np.array(INITIAL_LOGIT_SCALE, dtype=np.float32)
     module, _, part = name.rpartition(".")
-    if ".ln_" in f".{module}":
+    if ".ln_" in f".{module}" or module.endswith("LayerNorm"):
         return np.full(shape, part == "weight", dtype=np.float32)
-    if name.endswith(("in_proj_bias", "out_proj.bias")):
+    if name.endswith(("in_proj_bias", "out_proj.bias")) or (_is_of_bert(name, config) and part == "bias"):
         return np.zeros(shape, dtype=np.float32)
     key = hashlib.sha256(name.encode()).digest()[:16]
     generator = np.random.Generator(np.random.SFC64(np.random.SeedSequence([seed, int.from_bytes(key, "little")])))
@@ -84,8 +115,14 @@ def _drawn(name: str, shape: tuple[int, ...], config: ClipConfig, seed: int) -> 
     return values
 
 
+def _is_of_bert(name: str, config: ClipConfig) -> bool:
+    return config.text_tower == "bert" and name.startswith("transformer.")
+
+
 def _normal_std(name: str, config: ClipConfig) -> float | None:
-    """Return the standard deviation of what openai/CLIP initialises itself, else None."""
+    """Return the standard deviation of what openai/CLIP or transformers initialises itself, else None."""
+    if _is_of_bert(name, config):
+        return 0.02
     if name.startswith("visual."):
         own = ("visual.class_embedding", "visual.positional_embedding", "visual.proj")
         return config.vision_width**-0.5 if name in own else None

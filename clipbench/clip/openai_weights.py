@@ -1,8 +1,11 @@
-"""OpenAI's published weights, identified by the hashes in their download addresses (openai/CLIP, clip/clip.py)."""
+"""Published weights, identified by the hashes in their download addresses or names.
+
+OpenAI's: openai/CLIP, clip/clip.py. open_clip's: mlfoundations/open_clip, src/open_clip/pretrained.py.
+"""
 
 from pathlib import PurePath
 
-from clipbench.clip.config import OPENAI_VOCABULARY
+from clipbench.clip.config import BERT_CHINESE_VOCABULARY, OPENAI_VOCABULARY
 
 # Model, file name, sha256.
 PUBLISHED = (
@@ -16,14 +19,21 @@ PUBLISHED = (
     ("ViT-L/14", "ViT-L-14.pt", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"),
     ("ViT-L/14@336px", "ViT-L-14-336px.pt", "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"),
 )
+# Of open_clip's, a file's name ends with the first eight digits of its hash.
+OPEN_CLIP = (("ViT-B-16 laion400m_e32", "vit_b_16-laion400m_e32-55e67d44.pt", "55e67d44"),)
+_NAMED = (
+    *((f"OpenAI {model}", f"OpenAI's {model}", file, known) for model, file, known in PUBLISHED),
+    *((f"open_clip {model}", f"open_clip's {model}", file, known) for model, file, known in OPEN_CLIP),
+)
 
-# What `clipbench fetch` calls the archives that it gets, and the vocabulary.
+# What `clipbench fetch` calls the archives that it gets, and the vocabularies.
 FETCHED = {
     "ViT-B-16.pt": "clip-vit-b16",
     "ViT-B-32.pt": "clip-vit-b32",
     "ViT-L-14.pt": "clip-vit-l14",
     "ViT-L-14-336px.pt": "clip-vit-l14-336",
     OPENAI_VOCABULARY: "clip-vocabulary",
+    BERT_CHINESE_VOCABULARY: "bert-chinese-vocabulary",
 }
 
 
@@ -38,15 +48,21 @@ def archive_name(name: str) -> str | None:
 
 def published_name(sha256: str) -> str | None:
     """Return the model whose published file has this hash, or None; a state dict that was saved again has another."""
-    return next((f"OpenAI {model}" for model, _, known in PUBLISHED if known == sha256), None)
+    return next((name for name, _, _, known in _NAMED if sha256.startswith(known)), None)
+
+
+def claims_to_be_published(name: str) -> bool:
+    """Return whether a file is called like a published one."""
+    return any(name == file for _, _, file, _ in _NAMED)
 
 
 def published_warning(name: str, sha256: str) -> str | None:
     """Return a warning for a file that has the name of a published one and another hash, or None."""
-    for model, file, known in PUBLISHED:
-        if name == file and known != sha256:
+    for _, whose, file, known in _NAMED:
+        if name == file and not sha256.startswith(known):
             return (
-                f"weights {name}: called like OpenAI's {model} but not that file: its sha256 is {sha256}, "
-                f"the published one is {known}; a download cut short, or saved again"
+                f"weights {name}: called like {whose} but not that file: its sha256 is {sha256}, "
+                f"the published one {'is' if len(known) == len(sha256) else 'begins with'} {known}; "
+                "a download cut short, or saved again"
             )
     return None

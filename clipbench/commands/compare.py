@@ -6,30 +6,13 @@ from typing import Any
 import click
 
 from clipbench.commands.options import BASELINES, PATHS, REFERENCES, repeatable
-from clipbench.errors import UsageError, did_you_mean
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
-def check_allowed(_context: click.Context, _option: click.Parameter, names: Sequence[str]) -> Sequence[str]:
-    """Return the values of --allow; raise UsageError for one that is not known."""
-    from clipbench.compare.comparability import ALLOWED
-
-    for name in names:
-        if name not in ALLOWED:
-            raise UsageError(f"--allow {name}: not known; {did_you_mean(name, ALLOWED)}")
-    return names
-
-
 def parse_fail_on(_context: click.Context, _option: click.Parameter, texts: Sequence[str]) -> frozenset[str]:
-    """Return the values of --fail-on, each a word or several with commas; raise UsageError for an unknown one."""
-    from clipbench.compare.verdicts import FAIL_ON
-
-    words = [word.strip() for text in texts for word in text.split(",")]
-    for word in words:
-        if word not in FAIL_ON:
-            raise UsageError(f"--fail-on {word}: not known; {did_you_mean(word, FAIL_ON)}")
-    return frozenset(words)
+    """Return the values of --fail-on, each a word or several with commas."""
+    return frozenset(word.strip() for text in texts for word in text.split(","))
 
 
 @click.command()
@@ -49,7 +32,6 @@ def parse_fail_on(_context: click.Context, _option: click.Parameter, texts: Sequ
 @BASELINES
 @repeatable(
     "--allow",
-    callback=check_allowed,
     metavar="DIFF",
     help="Compare although this differs: device, world_size, precision, batch, recipe, data, weights, evaluation, "
     "engine or settings. Repeatable.",

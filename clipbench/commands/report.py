@@ -11,11 +11,14 @@ from clipbench.errors import UsageError
 
 @click.command()
 @PATHS
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for index.html and an image of each chart.")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder for index.html and an image of each chart."
+    "--png",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the loss and the recall curves of each run, as PNG; alone, or with --out.",
 )
 @click.option("--title", default="CLIP training benchmark", help="Heading of the page.")
-@repeatable("--run", "runs", metavar="RUN_ID", help="Show this run in full, not the newest six. Repeatable.")
+@repeatable("--run", "runs", metavar="RUN_ID", help="Show this run in full; else the page chooses six. Repeatable.")
 @click.option(
     "--last", type=click.IntRange(min=1), default=500, help="Draw the newest N results of each case and device."
 )
@@ -24,15 +27,18 @@ from clipbench.errors import UsageError
     "--baseline", metavar="WHICH", help="Compare the newest results with earlier runs too; takes what compare takes."
 )
 @BASELINES
+@click.option("--no-pictures", is_flag=True, help="Leave out the pictures and captions that results have kept.")
 @click.option("--leaderboard", is_flag=True, help="Rank devices on each case instead; the page links to its results.")
 @repeatable("--price", "prices", metavar="DEVICE=PRICE", help="Shown in the leaderboard, as it is given. Repeatable.")
 def report(
-    out: Path,
+    out: Path | None,
+    png: Path | None,
     title: str,
     runs: tuple[str, ...],
     last: int,
     leaderboard: bool,
     prices: tuple[str, ...],
+    no_pictures: bool,
     **asked: Any,  # noqa: ANN401
 ) -> int:
     """Write an HTML page of results, with charts.
@@ -42,20 +48,30 @@ def report(
     \b
     Examples:
       clipbench report results --out page
+      clipbench report results --png curves
       clipbench report results --out board --leaderboard
     """
     from clipbench.compare.gate import Request
+    from clipbench.report.curve_files import run_curves
     from clipbench.report.page.writing import run_report
 
+    if out is None:
+        if leaderboard or png is None:
+            raise UsageError("--out: is missing; expected the folder to write to (or --png, for curves alone)")
+        return run_curves(Request(**asked), png, runs)
     if leaderboard:
         from clipbench.report.leaderboard.writing import run_leaderboard
 
         if runs or asked["baseline"]:
             raise UsageError("--leaderboard: takes no --run and no --baseline; runs are compared with their reference")
+        if png or no_pictures:
+            raise UsageError("--leaderboard: takes no --png and no --no-pictures; it shows neither")
         return run_leaderboard(Request(**asked, all_runs=True), out, title, dict(map(_parse_price, prices)))
     if prices:
         raise UsageError("--price: is shown in a leaderboard; add --leaderboard")
-    return run_report(Request(**asked), out, title, runs, last)
+    request = Request(**asked)
+    drawn = run_curves(request, png, runs) if png else 0
+    return max(drawn, run_report(request, out, title, runs, last, with_pictures=not no_pictures))
 
 
 def _parse_price(text: str) -> tuple[str, str]:

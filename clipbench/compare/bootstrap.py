@@ -1,18 +1,18 @@
-"""Sampling error of recalls, by the bootstrap: images are drawn with replacement, together with their captions.
+"""Sampling error of recalls and accuracies, by the bootstrap: images are drawn with replacement, with their captions.
 
 Pure and seeded: the same ranks give the same answer every time.
 """
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from clipbench.api.result import QueryRanks
-from clipbench.results.metrics import RECALL_AT, RECALL_NAMES
+from clipbench.results.metrics import ACCURACY_NAMES, FEW_CLASSES, RECALL_AT, RECALL_NAMES
 
 Floats = npt.NDArray[np.floating[Any]]
 Counts = npt.NDArray[np.uint8]
@@ -24,19 +24,36 @@ BLOCK = 1_000
 SMALL_PRODUCT = 500_000
 
 
+def _recalls(sums: Floats) -> Floats:
+    """Return (n, 9) recalls in percent from (n, 8) sums over images, in the order of ``RECALL_NAMES``."""
+    sides = [100 * sums[:, first : first + 3] / np.maximum(sums[:, first + 3, None], 1) for first in (0, 4)]
+    means = [side.mean(axis=1, keepdims=True) for side in sides]
+    columns = [sides[0], means[0], sides[1], means[1], (means[0] + means[1]) / 2]
+    return np.concatenate(columns, axis=1, dtype=np.float64)
+
+
+def _accuracies(sums: Floats) -> Floats:
+    """Return (n, names) accuracies in percent from (n, 2 x names) sums over images: of hits and of their weights."""
+    accuracies: Floats = 100 * sums[:, ::2] / np.maximum(sums[:, 1::2], np.finfo(np.float64).tiny)
+    return accuracies
+
+
 @dataclass(frozen=True)
 class Hits:
-    """What each validation image adds to the recalls: ``table`` is (images, 8), in float32.
+    """What each validation image adds to the figures ``names``: ``table`` is (images, columns), in float32.
 
-    Columns: hits of the image at 1, 5 and 10; 1; hits of its captions at 1, 5 and 10; the number of its captions.
+    ``figures`` makes (n, names) percent of (n, columns) sums. Columns of recalls: hits of the image at 1, 5 and 10; 1;
+    hits of its captions at 1, 5 and 10; the number of its captions.
     """
 
     table: Floats
+    names: tuple[str, ...] = RECALL_NAMES
+    figures: Callable[[Floats], Floats] = _recalls
 
     def recalls(self) -> dict[str, float]:
-        """Return all nine recalls in percent, by name."""
-        values = _recalls(self.table.sum(axis=0, dtype=np.float64, keepdims=True))[0]
-        return dict(zip(RECALL_NAMES, map(float, values), strict=True))
+        """Return all figures in percent, by name."""
+        values = self.figures(self.table.sum(axis=0, dtype=np.float64, keepdims=True))[0]
+        return dict(zip(self.names, map(float, values), strict=True))
 
 
 def hits_of(ranks: QueryRanks | None) -> Hits | None:
@@ -54,44 +71,56 @@ def hits_of(ranks: QueryRanks | None) -> Hits | None:
     return Hits(table)
 
 
+def hits_of_classes(kept: Mapping[str, Sequence[int]] | None) -> Hits | None:
+    """Return the hits of a classification, by what it keeps for each picture; None where there was none.
+
+    In the mean over classes a picture weighs one over the number of those of its class, which is taken as given.
+    """
+    if kept is None:
+        return None
+    ranks, labels = (np.asarray(kept[name]) for name in ("rank", "label"))
+    count, right = np.bincount(labels), ranks < 1
+    weights = 1 / count[labels]
+    columns = {"acc1": (right, 1), "acc5": (ranks < 5, 1), "mean_per_class_recall": (right * weights, weights)}
+    if np.count_nonzero(count) < FEW_CLASSES:
+        del columns["acc5"]
+    table = np.ones((len(ranks), 2 * len(columns)), dtype=np.float32)
+    for column, values in enumerate(value for pair in columns.values() for value in pair):
+        table[:, column] = values
+    return Hits(table, tuple(name for name in ACCURACY_NAMES if name in columns), _accuracies)
+
+
 def mean_hits(runs: Sequence[Hits]) -> Hits:
     """Return the mean over runs on the same images."""
-    return Hits(np.mean([run.table for run in runs], axis=0, dtype=np.float32))
+    return replace(runs[0], table=np.mean([run.table for run in runs], axis=0, dtype=np.float32))
 
 
 def recall_draws(hits: Hits, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
-    """Return (resamples, 9): the recalls over images drawn with replacement, in points."""
-    return _recalls(_resampled(hits.table, resamples, seed))
+    """Return (resamples, names): the figures over images drawn with replacement, in points."""
+    return hits.figures(_resampled(hits.table, resamples, seed))
 
 
 def paired_draws(ours: Hits, theirs: Hits, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
-    """Return (resamples, 9): ours minus theirs in points, each time over one draw of images for both.
+    """Return (resamples, names): ours minus theirs in points, each time over one draw of images for both.
 
     Raises ValueError for other numbers of images.
     """
     if len(ours.table) != len(theirs.table):
         raise ValueError("paired draws need the same images on both sides")
     sums = _resampled(np.concatenate([ours.table, theirs.table], axis=1), resamples, seed)
-    return _recalls(sums[:, :8]) - _recalls(sums[:, 8:])
+    width = ours.table.shape[1]
+    return ours.figures(sums[:, :width]) - ours.figures(sums[:, width:])
 
 
 def unpaired_draws(ours: Hits, theirs: Hits, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
-    """Return (resamples, 9): ours minus theirs in points, each over a draw of its own images."""
+    """Return (resamples, names): ours minus theirs in points, each over a draw of its own images."""
     return recall_draws(ours, resamples, seed) - recall_draws(theirs, resamples, seed + 1)
 
 
 def recall_errors(hits: Hits, resamples: int = 1_000) -> dict[str, float]:
-    """Return half the width of each recall's 95 % interval in points, by name."""
+    """Return half the width of each figure's 95 % interval in points, by name."""
     spread = recall_draws(hits, resamples).std(axis=0)
-    return {name: 1.96 * float(value) for name, value in zip(RECALL_NAMES, spread, strict=True)}
-
-
-def _recalls(sums: Floats) -> Floats:
-    """Return (n, 9) recalls in percent from (n, 8) sums over images, in the order of ``RECALL_NAMES``."""
-    sides = [100 * sums[:, first : first + 3] / np.maximum(sums[:, first + 3, None], 1) for first in (0, 4)]
-    means = [side.mean(axis=1, keepdims=True) for side in sides]
-    columns = [sides[0], means[0], sides[1], means[1], (means[0] + means[1]) / 2]
-    return np.concatenate(columns, axis=1, dtype=np.float64)
+    return {name: 1.96 * float(value) for name, value in zip(hits.names, spread, strict=True)}
 
 
 def _resampled(table: Floats, resamples: int, seed: int) -> Floats:

@@ -17,8 +17,8 @@ _PATHS: Mapping[str, tuple[str, ...]] = {
     "precision": ("config.model.autocast_text", "environment.device.precision"),
     "batch": ("config.train.batch_size", "config.train.accumulate"),
     "recipe": ("config",),
-    "data": ("dataset",),
-    "weights": ("weights",),
+    "data": ("dataset", "vocabulary"),
+    "weights": ("weights", "text_weights"),
     "evaluation": ("config.eval.resize", "dataset.val"),
     "engine": ("config.engine",),
     "settings": ("config.train.compile", "config.train.grad_checkpointing"),
@@ -28,6 +28,7 @@ _PATHS: Mapping[str, tuple[str, ...]] = {
         *("config.device", "config.seed", "config.precision", "config.dataset.name", "config.dataset.root"),
         *("config.dataset.train", "config.dataset.val", "config.dataset.on_bad_image"),
         *("config.model.weights", "config.model.weights_missing", "config.model.vocabulary"),
+        "config.model.text_weights",
         # How a run is driven and watched, not what it computes.
         *("config.ranks_timeout", "config.checkpoint", "config.observers", "config.timing"),
         *("config.train.workers", "config.train.max_skipped_steps", "config.eval", "config.numerics"),
@@ -67,7 +68,11 @@ def facts(result: Result) -> dict[str, Any]:
     values = {path: value for path, value in leaves({"config": config}) if difference_name(path)}
     values |= {path: value_at(result, path) for path in _FACTS}
     # A file's name means nothing where its hash is known.
-    values["weights.sha256"] = value_at(result, "weights.sha256") or value_at(result, "weights.source")
+    for weights in ("weights", "text_weights"):
+        values[f"{weights}.sha256"] = value_at(result, f"{weights}.sha256") or value_at(result, f"{weights}.source")
+    # Version 0.1.0 did not record it.
+    if result.vocabulary is not None:
+        values["vocabulary.sha256"] = result.vocabulary.sha256
     if result.device_name is not None and result.device_name == value_at(result, "environment.cpu.name"):
         values["environment.device.cores"] = value_at(result, "environment.cpu.cores")
     return values
@@ -82,6 +87,8 @@ def find_differences(ours: Result, theirs: Result, allow: Collection[str] = ()) 
     """Return all that differs, what blocks first; ``allow`` has the names of differences that are accepted."""
     differences = []
     for path, left, right in _unequal(facts(ours), facts(theirs)):
+        if path == "vocabulary.sha256" and None in (ours.vocabulary, theirs.vocabulary):
+            continue
         name = difference_name(path)
         blocks: Literal["all", "speed"] = "speed" if name == "settings" else "all"
         differences.append(Difference(name, path, left, right, blocks, name in allow))

@@ -23,10 +23,11 @@ from clipbench.compare.verdicts import (
     overall,
 )
 from clipbench.results.baselines import Baseline
-from clipbench.results.metrics import RECALL_NAMES, THROUGHPUT, UNITS_AND_DIRECTIONS
+from clipbench.results.metrics import ACCURACY_NAMES, RECALL_NAMES, THROUGHPUT, UNITS_AND_DIRECTIONS
 from clipbench.results.references import Reference, ReferenceMetric
 
 CURVE = "loss_curve"
+RESAMPLED = (*RECALL_NAMES, *ACCURACY_NAMES)
 Figures = Mapping[str, Metric]
 
 
@@ -143,7 +144,7 @@ def _unjudged(runs: Sequence[Figures], cause: Cause) -> Iterator[Verdict]:
 
 def _with_reference(match: Match, reference: Reference, ours: Figures, errors: bool) -> Iterator[Verdict]:
     (result,) = match.results
-    resampled = errors and not match.refused and not reference.metrics.keys().isdisjoint(RECALL_NAMES)
+    resampled = errors and not match.refused and not reference.metrics.keys().isdisjoint(RESAMPLED)
     sampling = significance.sampling_errors(result) if resampled else {}
     for name, published in reference.metrics.items():
         unit, value = (published.unit, published.direction), mean(name, [ours])
@@ -180,11 +181,13 @@ def _own_differences(metric: Metric | None, published: ReferenceMetric, match: M
 
 def _with_baseline(match: Match, baseline: Sequence[Result], ours: Sequence[Figures]) -> Iterator[Verdict]:
     theirs = [figures_of(result, match.target) for result in baseline]
-    for name in {name for run in (*ours, *theirs) for name in run} - {*RECALL_NAMES, THROUGHPUT}:
+    measured = {name for run in (*ours, *theirs) for name in run}
+    for name in measured - {*RESAMPLED, THROUGHPUT}:
         yield _shown(name, ours, theirs, match)
     thresholds = match.terms.thresholds
     effects = significance.recall_effects(match.results, baseline, thresholds)
-    for name in RECALL_NAMES:
+    effects |= significance.accuracy_effects(match.results, baseline, thresholds)
+    for name in measured.intersection(RESAMPLED):
         one = Verdict(name, *_unit(name, ours), mean(name, ours), mean(name, theirs))
         yield _gated(one, ours, effects.get(name), thresholds.of_recall(name))
     yield _speed(match, baseline, ours, theirs)

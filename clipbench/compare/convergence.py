@@ -46,7 +46,7 @@ def _joules(epochs: Sequence[EpochRecord]) -> float | None:
     total = 0.0
     for record in epochs:
         joules = dict(record.telemetry.joules) if record.telemetry else {}
-        parts = [joules.get("train")] * (record.steps > 0) + [joules.get("eval")] * (record.recall is not None)
+        parts = [joules.get("train")] * (record.steps > 0) + [joules.get("eval")] * record.evaluated
         if None in parts:
             return None
         total += sum(part for part in parts if part is not None)

@@ -8,15 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from clipbench.api import CaseFailedError, InvalidFileError, Result, UsageError
+from clipbench.api import CaseFailedError, InvalidFileError, Result, UsageError, did_you_mean
+from clipbench.compare.comparability import ALLOWED
 from clipbench.compare.comparing import compare
 from clipbench.compare.matching import Match, Terms, group_repeats, match_baselines, match_reference
 from clipbench.compare.selection import newest_runs, without_runs_of
 from clipbench.compare.significance import Thresholds
-from clipbench.compare.verdicts import Comparison, FailOn, Judgement, Seen
+from clipbench.compare.verdicts import FAIL_ON, Comparison, FailOn, Judgement, Seen
 from clipbench.files.bundled import bundled
 from clipbench.results.baselines import FOLDER, Baseline, add_baseline, load_baselines
 from clipbench.results.collect import Collection, Tell, collect, survey
+from clipbench.results.loaded import Paths, as_paths
 from clipbench.results.references import Reference, load_references, read_reference
 
 OWN = "own"
@@ -33,8 +35,8 @@ class Request:
     ``reference`` may be a file too. ``folders`` have further references, ``baselines`` the adopted baselines.
     ``all_runs`` judges older runs as well, ``repeats`` says that all runs of a case are repeats of one another.
     ``fail_on`` has what fails beside what always does.
-    ``least_recall`` is in points, ``least_speed`` in percent. Raises UsageError for a number that is not finite: it
-    would pass everything.
+    ``least_recall`` is in points, ``least_speed`` in percent. Raises UsageError for a word that is not known, and for a
+    number that is not finite: it would pass everything.
     """
 
     paths: Sequence[Path]
@@ -54,6 +56,9 @@ class Request:
         for name in ("target", "least_recall", "least_speed"):
             if (number := getattr(self, name)) is not None and not math.isfinite(number):
                 raise UsageError(f"--{name.replace('_', '-')} {number}: expected a finite number")
+        for option, words, known in (("allow", self.allow, ALLOWED), ("fail-on", self.fail_on, FAIL_ON)):
+            for word in sorted({*words} - {*known}):
+                raise UsageError(f"--{option} {word}: not known; {did_you_mean(word, known)}")
 
     @property
     def reference_name(self) -> str | None:
@@ -65,6 +70,32 @@ class Request:
         """What all comparisons share."""
         thresholds = Thresholds(self.least_recall, 2 * self.least_recall, self.least_speed / 100)
         return Terms(frozenset(self.allow), self.target, thresholds)
+
+
+def compare_results(
+    paths: Paths = "results",
+    *,
+    reference: str | None = None,
+    baseline: str | None = None,
+    references: Paths = (),
+    baselines: str | Path = FOLDER,
+    allow: Sequence[str] = (),
+    target: float | None = None,
+    least_recall: float = 0.5,
+    least_speed: float = 3.0,
+    fail_on: Iterable[FailOn] = (),
+    all_runs: bool = False,
+    repeats: bool = False,
+) -> Judgement:
+    """Return the judgement of results, as ``clipbench compare`` with the options of these names finds it.
+
+    ``paths`` are result files or folders, ``references`` folders with more references. Of the judgement, ``exit_code``
+    is 0 where everything passes, and ``comparisons`` has a verdict for each metric of each case. Raises UsageError for
+    a path or a name that is not there.
+    """
+    folders, known = as_paths(references), frozenset(fail_on)
+    named = (tuple(allow), target, least_recall, least_speed, known, all_runs, repeats)
+    return judge(Request(as_paths(paths), folders, reference, baseline, Path(baselines), *named))
 
 
 def _silent(_done: int, _of: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clipbench.api.result import Result
@@ -69,40 +69,49 @@ class History:
     """All results judged: ``judgement`` on their references, as ``clipbench compare`` gives it, and over time.
 
     ``by_run`` has all comparisons of a run: the one with a baseline first. ``newest`` is what holds now: the newest
-    result of every series and seed, newest first.
+    result of every series and seed, newest first. ``in_full`` has the ids of the runs to show in full.
     """
 
     judgement: Judgement
     by_run: Mapping[str, tuple[Comparison, ...]]
     series: tuple[Series, ...]
     newest: tuple[Point, ...]
+    in_full: tuple[str, ...] = ()
 
 
-def judge_history(inputs: Collection, in_full: Sequence[str]) -> History:
+def judge_history(inputs: Collection, choose: Callable[[Sequence[Point]], Sequence[str]]) -> History:
     """Compare every result with its own reference, and those that matter today with the chosen baselines too.
 
-    These are the runs ``in_full`` and the newest of each series and seed. Sampling errors are only computed for runs
-    ``in_full``: they take resampling, and no verdict depends on them.
+    These are the newest of each series and seed, and the runs to show in full: ``choose`` gets the newest results and
+    returns their ids. Sampling errors are only computed for runs in full: they take resampling, and no verdict depends
+    on them.
     """
-    matches = [match_reference(result, inputs.references) for result in inputs.results]
-    comparisons = [compare(match, errors=match.results[0].run_id in in_full) for match in matches]
-    of_reference = {comparison.runs[0]: comparison for comparison in comparisons}
+    matches = {
+        match.results[0].run_id: match for match in (match_reference(r, inputs.references) for r in inputs.results)
+    }
+    of_reference = {run: compare(match, errors=False) for run, match in matches.items()}
     groups = group_by_series(inputs.results)
     newest = newest_of_each(groups.values())
-    with_baseline = _with_baselines(inputs, {*in_full, *(result.run_id for result in newest)})
-    by_run = {run: _counted(with_baseline.get(run), one) for run, one in of_reference.items()}
+    with_baseline = _with_baselines(inputs, {result.run_id for result in newest})
+
+    def judged(run: str) -> tuple[Comparison, ...]:
+        return _counted(with_baseline.get(run), of_reference[run])
 
     def point_of(result: Result) -> Point:
         # What a broken run had reached before is no measurement of what its case comes to.
         verdicts = of_reference[result.run_id].verdicts if result.completed else ()
-        status = worst(one.status for one in by_run[result.run_id])
+        status = worst(one.status for one in judged(result.run_id))
         return Point(result, status, {verdict.metric: verdict for verdict in verdicts})
 
+    in_full = tuple(choose([point_of(result) for result in newest]))
+    of_reference |= {run: compare(matches[run]) for run in in_full}
+    with_baseline |= _with_baselines(inputs, {*in_full} - with_baseline.keys())
     series = (
         Series(key, tuple(map(point_of, group)), _baseline_bands(group, with_baseline)) for key, group in groups.items()
     )
-    judgement = Judgement(tuple(comparisons), inputs.problems)
-    return History(judgement, by_run, tuple(series), tuple(map(point_of, newest)))
+    judgement = Judgement(tuple(of_reference.values()), inputs.problems)
+    by_run = {run: judged(run) for run in of_reference}
+    return History(judgement, by_run, tuple(series), tuple(map(point_of, newest)), in_full)
 
 
 def band_around(start: int, reference: float | None, tolerance: float | None) -> Band:

@@ -1,19 +1,20 @@
-"""How large and how sure the difference between runs is: recalls over the same queries, throughput by windows."""
+"""How large and how sure a difference is: recalls and accuracies over the same pictures, throughput by windows."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from clipbench.api import QueryRanks, Result, value_at
 from clipbench.compare import bootstrap
-from clipbench.compare.bootstrap import Floats, Hits, hits_of
+from clipbench.compare.bootstrap import Floats, Hits, hits_of, hits_of_classes
 from clipbench.compare.rank_test import block_means, rank_test, spread_of_runs, student_draws
 from clipbench.compare.verdicts import Bootstrap, TimingTest
-from clipbench.results.metrics import BEST_METRIC, RECALL_NAMES
+from clipbench.results.metrics import ACCURACY_NAMES, BEST_METRIC, RECALL_NAMES
 
-RECALL_ALPHA = 0.005  # chance that any of the nine recalls is called worse though nothing changed
+# Chance that any of the nine recalls is called worse though nothing changed; with three accuracies a third more.
+RECALL_ALPHA = 0.005
 SPEED_ALPHA = 0.002  # the same for throughput
 # Degrees of freedom that assumed spreads weigh as much as: of recalls, of throughput.
 RECALL_WEIGHT, SPEED_WEIGHT = 10, 4
@@ -38,15 +39,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The smallest effects that count: points of recall, for a mean and for one R@K; a share of throughput."""
+    """The smallest effects that count: points, of a mean recall, and of one R@K or accuracy; a share of throughput."""
 
     recall_mean: float = 0.5
     recall_at: float = 1.0
     speed: float = 0.03
 
     def of_recall(self, name: str) -> Limits:
-        """Return the limits of one recall, in points."""
-        if "@" in name:
+        """Return the limits of one recall or accuracy, in points."""
+        if "@" in name or name in ACCURACY_NAMES:
             return Limits(self.recall_at, 4 * self.recall_at, RECALL_ALPHA / len(RECALL_NAMES), 0.02)
         return Limits(self.recall_mean, 3 * self.recall_mean, RECALL_ALPHA / len(RECALL_NAMES), 0.02)
 
@@ -91,8 +92,20 @@ def recall_effects(ours: Sequence[Result], theirs: Sequence[Result], thresholds:
 
     None at all where query ranks are missing or do not give the recall that the result states.
     """
-    hits = [_all_hits(side) for side in (ours, theirs)]
-    if not all(hits):
+    return _effects(ours, theirs, checked_hits, thresholds)
+
+
+def accuracy_effects(ours: Sequence[Result], theirs: Sequence[Result], thresholds: Thresholds) -> dict[str, Effect]:
+    """Return effects by accuracy of a classification, as ``recall_effects`` does; none where there was none."""
+    return _effects(ours, theirs, last_hits_of_classes, thresholds)
+
+
+def _effects(
+    ours: Sequence[Result], theirs: Sequence[Result], hits_in: Callable[[Result], Hits | None], thresholds: Thresholds
+) -> dict[str, Effect]:
+    hits = [_all_hits(side, hits_in) for side in (ours, theirs)]
+    names = {hit.names for side in hits for hit in side}
+    if not all(hits) or len(names) > 1:
         return {}
     means = [bootstrap.mean_hits(side) for side in hits]
     images = len(means[0].table)
@@ -100,17 +113,17 @@ def recall_effects(ours: Sequence[Result], theirs: Sequence[Result], thresholds:
     paired = same_split and images == len(means[1].table)
     draws = (bootstrap.paired_draws if paired else bootstrap.unpaired_draws)(means[0], means[1])
     seeds = [_by_seed(side, results) for side, results in zip(hits, (ours, theirs), strict=True)]
-    errors, degrees = _run_errors(seeds[0], seeds[1], thresholds)
+    errors, degrees = _run_errors(seeds[0], seeds[1], [thresholds.of_recall(name) for name in means[0].names])
     draws += student_draws(degrees, len(draws), bootstrap.SEED + 2)[:, None] * np.asarray(errors)
     evidence = Bootstrap(images, paired, (len(seeds[0]), len(seeds[1])), seeds[0].keys() == seeds[1].keys())
     recalls = [mean.recalls() for mean in means]
-    columns = zip(RECALL_NAMES, draws.T, strict=True)
+    columns = zip(means[0].names, draws.T, strict=True)
     return {name: _of_draws(recalls[0][name] - recalls[1][name], column, evidence) for name, column in columns}
 
 
-def _all_hits(results: Sequence[Result]) -> list[Hits]:
+def _all_hits(results: Sequence[Result], hits_in: Callable[[Result], Hits | None]) -> list[Hits]:
     """Return the hits of every result; none where any has none."""
-    hits = [hit for hit in map(checked_hits, results) if hit]
+    hits = [hit for hit in map(hits_in, results) if hit]
     return hits if len(hits) == len(results) else []
 
 
@@ -128,15 +141,17 @@ def _of_one(error: float, runs: tuple[int, int]) -> float:
 
 
 def _by_seed(hits: Sequence[Hits], results: Sequence[Result]) -> dict[int, Floats]:
-    """Return (runs, 9) recalls by seed."""
+    """Return (runs, names) figures by seed."""
     runs: dict[int, list[list[float]]] = {}
     for hit, result in zip(hits, results, strict=True):
         runs.setdefault(result.seed, []).append(list(hit.recalls().values()))
     return {seed: np.asarray(recalls) for seed, recalls in runs.items()}
 
 
-def _run_errors(ours: dict[int, Floats], theirs: dict[int, Floats], thresholds: Thresholds) -> tuple[list[float], int]:
-    """Return the standard error of each recall's difference that comes of runs, and its degrees of freedom.
+def _run_errors(
+    ours: dict[int, Floats], theirs: dict[int, Floats], limits: Sequence[Limits]
+) -> tuple[list[float], int]:
+    """Return the standard error of each figure's difference that comes of runs, and its degrees of freedom.
 
     With the same seeds on both sides runs are paired by seed. With other seeds, seeds are what is drawn. What single
     runs cannot show is assumed: seeds spread by half the smallest effect, repeats of one seed by a quarter of it.
@@ -150,15 +165,15 @@ def _run_errors(ours: dict[int, Floats], theirs: dict[int, Floats], thresholds: 
         units = [*ours.values(), *theirs.values()]
     scale = math.sqrt(sum(1 / len(side) for side in units))
     errors, degrees = [], 0
-    for column, name in enumerate(RECALL_NAMES):
-        assumed = factor * (thresholds.of_recall(name).min_effect * share)
+    for column, limit in enumerate(limits):
+        assumed = factor * (limit.min_effect * share)
         spread, degrees = spread_of_runs(assumed, RECALL_WEIGHT, *(side[:, column] for side in units))
         errors.append(spread * scale)
     return errors, degrees
 
 
 def _seed_means(side: dict[int, Floats]) -> Floats:
-    """Return (seeds, 9) recalls."""
+    """Return (seeds, names) figures."""
     return np.asarray([runs.mean(axis=0) for runs in side.values()])
 
 
@@ -175,10 +190,16 @@ def checked_hits(result: Result) -> Hits | None:
     return hits if agrees else None
 
 
+def last_hits_of_classes(result: Result) -> Hits | None:
+    """Return the hits of the last classification, or None where there was none."""
+    last, kept = result.metrics.last, result.per_query
+    return hits_of_classes(kept.values.get("classification")) if last and kept and kept.epoch == last.epoch else None
+
+
 def sampling_errors(result: Result) -> dict[str, float]:
-    """Return half the width of the 95 % interval of every recall, from its query ranks; {} without them."""
-    hits = hits_of(last_query_ranks(result))
-    return bootstrap.recall_errors(hits) if hits else {}
+    """Return half the width of the 95 % interval of every recall and accuracy, from the ranks; {} without them."""
+    both = (hits_of(last_query_ranks(result)), last_hits_of_classes(result))
+    return {name: error for hits in both if hits for name, error in bootstrap.recall_errors(hits).items()}
 
 
 # --- speed --------------------------------------------------------------------------------------------------------

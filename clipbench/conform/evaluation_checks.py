@@ -11,7 +11,7 @@ from clipbench.conform.checks import Checks, expect
 from clipbench.conform.spec_checks import LIGHT_IMPORT, NAME, SPEC, check_json
 from clipbench.conform.subject import Subject
 from clipbench.errors import PluginError
-from clipbench.results.metrics import UNITS_AND_DIRECTIONS
+from clipbench.results.names import UNITS_AND_DIRECTIONS
 from clipbench.training.evaluation import metrics_of
 
 EVALUATION = Checks(SPEC, LIGHT_IMPORT)

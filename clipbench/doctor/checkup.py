@@ -10,12 +10,13 @@ from clipbench.api.registry import Registry
 from clipbench.doctor import findings
 from clipbench.doctor.findings import Finding, Level
 from clipbench.doctor.host import Host
+from clipbench.errors import PluginError
 from clipbench.runs.devices.asking import DeviceCheck, Question, ask_devices
 from clipbench.runs.devices.opening import absence
 from clipbench.runs.observers import check_observers
 from clipbench.runs.runner import check_weights
 from clipbench.suites.loading import Suite
-from clipbench.suites.plan import Plan, make_plan
+from clipbench.suites.plan import Plan, make_plan, open_tokenizer
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def check_machine(suite: Suite, registry: Registry, out: Path) -> Checkup:
         *(findings.judge_choice(checks, *choice) for choice in choices),
         problems,
         *(findings.judge_data(plan, unfitting) for plan in plans),
+        *(findings.judge_vocabulary(plan, _vocabulary_problem(plan, registry)) for plan in plans),
         *map(findings.judge_reference, plans),
         findings.judge_fetch(plans),
         findings.judge_machine(host, plans, used, out),
@@ -79,11 +81,21 @@ def _make_plans(cases: Sequence[Case], registry: Registry) -> tuple[list[Plan], 
 def _check_weights(plans: Sequence[Plan], checks: Sequence[DeviceCheck]) -> list[Missing]:
     """Return the weights that do not fit; those of an engine that cannot be used are not looked at."""
     usable = {check.engine for check in checks if not check.engine_problem and check.versions}
-    checked = [plan for plan in plans if plan.case.engine in usable and plan.weights is not None]
+    checked = [plan for plan in plans if plan.case.engine in usable and plan.weight_files]
     try:
         return check_weights(checked)
     except CaseFailedError as error:
-        return [Missing("weights that can be read", str(plan.weights), str(error)) for plan in checked]
+        return [Missing("weights that can be read", plan.weight_files, str(error)) for plan in checked]
+
+
+def _vocabulary_problem(plan: Plan, registry: Registry) -> str | None:
+    """Return why a vocabulary that is there cannot be used, or None."""
+    try:
+        if plan.vocabulary.is_file():
+            open_tokenizer(plan, registry)
+    except (NotReadyError, PluginError) as error:
+        return str(error)
+    return None
 
 
 def _was_tried(registry: Registry, check: DeviceCheck) -> bool:

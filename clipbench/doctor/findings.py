@@ -140,7 +140,7 @@ def judge_data(plan: Plan, unfitting: Sequence[Missing]) -> Iterator[Finding]:
     """Yield findings on images with captions, vocabulary and weights; those in ``unfitting`` do not fit their model."""
     case = plan.case
     yield from judge_missing("data", plan.missing)
-    problems = [item.source for item in unfitting if item.looked_in == str(plan.weights)]
+    problems = [item.source for item in unfitting if item.looked_in == plan.weight_files]
     for problem in problems:
         yield _data("weights", "failure", problem)
     for warning in plan.warnings:
@@ -148,15 +148,31 @@ def judge_data(plan: Plan, unfitting: Sequence[Missing]) -> Iterator[Finding]:
     if plan.train_images is not None:
         sizes = f"{plan.train_images:,} training and {plan.val_images:,} validation images"
         yield _data(case.dataset.name, "ok", sizes)
-    if plan.vocabulary.is_file():
+    if not problems:
+        yield from _judge_weights(plan)
+
+
+def _judge_weights(plan: Plan) -> Iterator[Finding]:
+    """Yield which weights are there; those that a case cannot do without are among what the plan lacks."""
+    model = plan.case.model
+    if model.weights is None:
+        yield _data("weights", "ok", "none: initialised at random from the seed")
+    weights, text_weights = (model.weights, plan.weights), (model.text_weights, plan.text_weights)
+    for key, (name, path) in (("weights", weights), ("text_weights", text_weights)):
+        subject = key.replace("_", " ")
+        if path is not None:
+            yield _data(subject, "ok", str(path))
+        elif name is not None and model.weights_missing != "error":
+            detail = f"{name} is not there, so they are initialised at random from the seed"
+            yield _data(subject, "note", detail, f"looked in {' or '.join(plan.looked_for[key])}")
+
+
+def judge_vocabulary(plan: Plan, problem: str | None) -> Iterator[Finding]:
+    """Yield whether the vocabulary can be used; one that is not there is among what the plan lacks."""
+    if problem:
+        yield _data("vocabulary", "failure", problem, "name the one that belongs to the model with model.vocabulary")
+    elif plan.vocabulary.is_file():
         yield _data("vocabulary", "ok", str(plan.vocabulary))
-    if problems:
-        return
-    if plan.weights is not None or case.model.weights is None:
-        yield _data("weights", "ok", str(plan.weights or "none: initialised at random from the seed"))
-    elif case.model.weights_missing != "error":
-        detail = f"{case.model.weights} is not there, so they are initialised at random from the seed"
-        yield _data("weights", "note", detail, f"looked in {' or '.join(plan.looked_for['weights'])}")
 
 
 def judge_reference(plan: Plan) -> Iterator[Finding]:

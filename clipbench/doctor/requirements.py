@@ -1,9 +1,11 @@
 """How much disk and memory a case needs, by formulas; those that are rough say so."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
 from clipbench.clip.config import ClipConfig
+from clipbench.clip.initial_weights import parameter_shapes
 from clipbench.suites.plan import Plan
 
 FLOAT = 4  # bytes of a float32
@@ -52,21 +54,8 @@ def requirements_of(plan: Plan) -> "Requirements":
 
 
 def parameter_count(config: ClipConfig) -> int:
-    """Return the number of parameters of OpenAI's CLIP in these sizes."""
-    grid = config.image_size // config.patch_size
-    vision, text = config.vision_width, config.text_width
-    return (
-        vision * (3 * config.patch_size**2 + 1 + grid**2 + 1 + 4 + config.embed_dim)
-        + config.vision_layers * _block(vision)
-        + text * (config.vocab_size + config.context_length + 2 + config.embed_dim)
-        + config.text_layers * _block(text)
-        + 1
-    )
-
-
-def _block(width: int) -> int:
-    """Return the parameters of one residual block: attention 4 w^2 + 4 w, perceptron 8 w^2 + 5 w, two norms 4 w."""
-    return 12 * width**2 + 13 * width
+    """Return the number of parameters of a CLIP model in these sizes."""
+    return sum(map(math.prod, parameter_shapes(config).values()))
 
 
 def kept_values(config: ClipConfig, checkpointing: bool) -> int:

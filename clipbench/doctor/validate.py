@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipbench.api import ClipbenchError, DatasetSpec, ExitCode, UsageError
+from clipbench.api import ClipbenchError, DatasetSpec, ExitCode, Result, UsageError
 from clipbench.api.registry import Registry
 from clipbench.results.collect import read_file
+from clipbench.results.result import RETRIEVED_ENDING, retrieved_path
+from clipbench.results.retrieved import RetrievedReader, check_retrieved
 from clipbench.suites.loading import load_suite
 
 SUITE_ENDINGS = (".yaml", ".yml")
@@ -32,6 +34,8 @@ class FileVerdict:
 
 def validate_paths(paths: Sequence[Path], registry: Registry, deep: bool = False) -> list[FileVerdict]:
     """Return a verdict for every file named, and for every .yaml, .yml and .json in every folder named.
+
+    What a result has retrieved is checked with it, and alone where it is named.
 
     A folder in a layout of a dataset plugin is a data root: each of its splits gets a verdict, with its images, which
     are decoded where ``deep``; nothing else in it is checked.
@@ -81,8 +85,25 @@ def _check_data(root: Path, registry: Registry, deep: bool) -> Iterator[FileVerd
 
 def _validate(path: Path) -> FileVerdict:
     kind = "suite" if path.suffix.lower() in SUITE_ENDINGS else "result or reference"
+    warnings: tuple[str, ...] = ()
     try:
-        kind = type(load_suite(path) if kind == "suite" else read_file(path)).__name__.lower()
+        if path.name.endswith(RETRIEVED_ENDING):
+            kind = "what a run retrieved"
+            RetrievedReader.open(path).check_pictures()
+        else:
+            found = load_suite(path) if kind == "suite" else read_file(path)
+            kind = type(found).__name__.lower()
+            warnings = _check_beside(found, path) if isinstance(found, Result) else ()
     except ClipbenchError as error:
         return FileVerdict(path, kind, str(error), error.exit_code)
-    return FileVerdict(path, kind, None, ExitCode.PASS)
+    return FileVerdict(path, kind, None, ExitCode.PASS, warnings=warnings)
+
+
+def _check_beside(result: Result, path: Path) -> tuple[str, ...]:
+    """Check the file with what a result retrieved, where it lies beside it; return a warning where it does not."""
+    if reader := check_retrieved(result, path):
+        reader.check_pictures()
+    elif result.retrieved is not None:
+        missing = retrieved_path(path, result.run_id).name
+        return (f"{path}: {missing}, with what it retrieved, is not beside it: a page is without its pictures",)
+    return ()

@@ -2,13 +2,13 @@
 
 import json
 import math
-import os
 import re
 from pathlib import Path
 from typing import Any, NoReturn
 
 from clipbench.api.text import is_shown
 from clipbench.errors import InvalidFileError
+from clipbench.files.whole import whole_file
 
 MAX_BYTES = 512_000_000
 
@@ -22,7 +22,11 @@ class JsonError(Exception):
 
 def read_json(path: Path) -> Any:  # noqa: ANN401
     """Return one JSON document; raise JsonError for anything else, NaN, Infinity and repeated keys included."""
-    text = _read_text(path)
+    return parse_json(_read_text(path))
+
+
+def parse_json(text: str) -> Any:  # noqa: ANN401
+    """Return the JSON document that ``text`` is; raise JsonError as ``read_json`` does."""
     try:
         return json.loads(text, parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=refuse_repeats)
     except json.JSONDecodeError as error:
@@ -59,19 +63,10 @@ def json_files(folder: Path) -> list[Path]:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write under a temporary name in the same folder, sync, then rename: readers see the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write plain data as JSON: readers see the whole file or none."""
     text = json_text(data) + "\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        file.write(text.encode())
 
 
 def json_text(data: object) -> str:

@@ -13,7 +13,7 @@ from clipbench.report.quantity import amount, plain_figure
 from clipbench.results.baselines import Baseline
 from clipbench.results.metrics import UNITS_AND_DIRECTIONS
 
-SHOWN = ("recall_mean", "text_recall@1", "image_recall@1", "throughput")
+SHOWN = ("recall_mean", "text_recall@1", "image_recall@1", "acc1", "throughput")
 FIELDS = ("name", "suite", "case", "device", "reason", "adopted", "by", "path", "runs")
 
 
@@ -40,7 +40,7 @@ def adopted_text(proposal: Proposal) -> str:
     ]
     if before:
         figures = zip(_figures(before).items(), _figures(baseline).values(), strict=True)
-        lines += [f"  {_changed(name, was, now)}" for (name, was), now in figures]
+        lines += [f"  {_changed(name, was, now)}" for (name, was), now in figures if (was, now) != (None, None)]
         changed = next((changes(one) for one in proposal.judgement.comparisons if kind_of(one) == "baseline"), [])
         lines += [f"  changed: {', '.join(changed)}"] if changed else []
     lines += [f"  {comparison_headline(one)}" for one in proposal.judgement.comparisons if one.against]
@@ -74,6 +74,7 @@ def show_text(baseline: Baseline) -> str:
     lines += [
         f"  {metric_words(name)} {amount(value, UNITS_AND_DIRECTIONS[name][0])}"
         for name, value in _figures(baseline).items()
+        if value is not None
     ]
     for entry in reversed(baseline.history):
         when = f"{entry['adopted'][:10]}{_by(entry['by'])}"

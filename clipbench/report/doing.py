@@ -21,6 +21,7 @@ STAGES: Mapping[events.Stage, str] = {
     "first step": "taking the first step",
     "images": "evaluating, images",
     "texts": "evaluating, texts",
+    "thumbnails": "keeping small pictures of what was retrieved,",
     "saving": "saving a checkpoint",
 }
 
@@ -62,7 +63,8 @@ def _way_out(event: events.StopRequested) -> str:
         return f"finishing {last}{takes}, then saving{before}{saving}"
     if not event.steps:
         return "nothing was trained yet, so that nothing is saved"
-    doing_now = "the evaluation under way is given up" if event.stage in ("images", "texts") else "this ends"
+    evaluates = event.stage in ("images", "texts", "thumbnails")
+    doing_now = "the evaluation under way is given up" if evaluates else "this ends"
     return f"{doing_now}, then all {_count(event.steps)} are saved{saving}"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clipbench.compare.matching import Match, match_reference
 from clipbench.results.references import shipped_references
+from clipbench.results.result import retrieved_path
 from clipbench.runs.job import LOG
 from clipbench.runs.runner import Outcome
 
@@ -15,6 +16,9 @@ def ending(outcomes: Sequence[Outcome]) -> str:
     lines = []
     for outcome in outcomes:
         lines.append(f"result: {outcome.path}")
+        if outcome.result.retrieved is not None:
+            pictures = retrieved_path(outcome.path, outcome.result.run_id)
+            lines.append(f"pictures for `clipbench report` (the terms of the data apply): {pictures}")
         error, folder = outcome.result.error, outcome.folder
         if folder is not None and (folder / "checkpoints").is_dir():
             lines.append(f"checkpoints: {folder / 'checkpoints'}")

@@ -25,7 +25,11 @@ def plan_data(suite: Suite, plans: Sequence[Plan]) -> dict[str, Any]:
             "data_root": plan.root,
             "cache": cache_folder(),
             "looked_for": plan.looked_for,
-            "found": {"vocabulary": plan.vocabulary.is_file(), "weights": plan.weights},
+            "found": {
+                "vocabulary": plan.vocabulary.is_file(),
+                "weights": plan.weights,
+                "text_weights": plan.text_weights,
+            },
             **{name: getattr(plan, name) for name in SHOWN},
             "learning_rate": plan.learning_rates,
         }
@@ -43,10 +47,15 @@ def _plan_text(plan: Plan) -> str:
     lines = [f"case {plan.case.name}", "", "values:"]
     lines += [f"  {key}: {_value(value)}" for key, value in leaves(to_plain(plan.case))]
     lines += ["", "data and weights:", f"  data root: {plan.root}", f"  generated data: {cache_folder()}"]
-    is_found = {"vocabulary": plan.vocabulary.is_file(), "weights": plan.weights is not None}
+    is_found = {
+        "vocabulary": plan.vocabulary.is_file(),
+        "weights": plan.weights is not None,
+        "text_weights": plan.text_weights is not None,
+    }
     for name, places in plan.looked_for.items():
         if places:
-            lines.append(f"  {name}: {' or '.join(places)} ({'found' if is_found[name] else 'not found'})")
+            found, what = "found" if is_found[name] else "not found", name.replace("_", " ")
+            lines.append(f"  {what}: {' or '.join(places)} ({found})")
     lines += [f"  missing: {item.what} (looked in {item.looked_in})" for item in plan.missing]
     lines += [f"  warning: {warning}" for warning in plan.warnings]
     lines += ["", "steps:"]

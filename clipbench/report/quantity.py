@@ -7,6 +7,11 @@ from clipbench.report.metric_words import unit_words
 
 NONE = "-"
 MINUS = "\N{MINUS SIGN}"
+# Decimals of every figure with this unit, so that the figures of a metric can be compared at a glance.
+DECIMALS = {
+    **{"percent": 2, "nats": 4, "pairs/s": 1, "epochs": 0},
+    **{"s": 1, "ms": 2, "J": 1, "W": 1, "°C": 0, "MB": 0},
+}
 
 
 def quantity(value: float | None, sign: str = "", width: int = 12, small: float = 0.1) -> str:
@@ -24,21 +29,26 @@ def quantity(value: float | None, sign: str = "", width: int = 12, small: float 
 
 
 def figure(value: float | None, unit: str = "", sign: str = "") -> str:
-    """Return a number as its unit is read: percent with two decimals, else four digits that count; a dash for None."""
+    """Return a number with the decimals of its unit; a dash for None.
+
+    A unit that is not known has four digits that count. A number that would be rounded to zero has two, unless it has a
+    ``sign``: a difference that small is none.
+    """
     if value is None:
         return "–"
-    if unit == "percent":
-        text = f"{round(value, 2) + 0.0:{sign}.2f}"
-    elif abs(value) >= 1000:
-        text = f"{value:{sign},.0f}"
-    else:
+    decimals = DECIMALS.get(unit, 0 if abs(value) >= 1000 else None)
+    if decimals is None or abs(value) >= 1e12:
         text = f"{value:{sign}.4g}"
+    elif value and round(value, decimals) == 0 and unit != "percent" and not sign:
+        text = f"{value:{sign}.2g}"
+    else:
+        text = f"{round(value, decimals) + 0.0:{sign},.{decimals}f}"  # no "-0.00"
     return text.replace("-", MINUS) if "e" not in text else text
 
 
-def plain_figure(value: float | None, unit: str) -> str:
+def plain_figure(value: float | None, unit: str = "", sign: str = "") -> str:
     """Return a number as ``figure`` does, in ASCII."""
-    return figure(value, unit).replace(MINUS, "-").replace("–", NONE)
+    return figure(value, unit, sign).replace(MINUS, "-").replace("–", NONE)
 
 
 def amount(value: float | None, unit: str) -> str:
@@ -46,13 +56,15 @@ def amount(value: float | None, unit: str) -> str:
     return f"{plain_figure(value, unit)} {unit_words(unit)}".rstrip()
 
 
-def difference_text(verdict: Verdict, form: Callable[..., str] = quantity) -> str:
+def difference_text(verdict: Verdict, form: Callable[..., str] = plain_figure) -> str:
     """Return value minus reference, with half the width of its 95 % interval where that is known."""
-    error = "" if verdict.difference is None or verdict.error is None else f" ± {form(verdict.error)}"
-    return form(verdict.difference, sign="+") + error
+    unknown = verdict.difference is None or verdict.error is None
+    error = "" if unknown else f" ± {form(verdict.error, verdict.unit)}"
+    return form(verdict.difference, verdict.unit, "+") + error
 
 
-def allowed_text(verdict: Verdict, form: Callable[..., str] = quantity, minus: str = "-") -> str:
+def allowed_text(verdict: Verdict, form: Callable[..., str] = plain_figure) -> str:
     """Return how much worse passes, with the sign that worse has."""
-    sign = "" if verdict.tolerance is None else minus if verdict.direction == "higher" else "+"
-    return sign + form(verdict.tolerance)
+    if verdict.tolerance is None or verdict.direction == "lower":
+        return form(verdict.tolerance, verdict.unit, "+")
+    return form(-verdict.tolerance, verdict.unit, "+")

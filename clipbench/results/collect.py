@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from clipbench.results.entries import Entry, entry_of, row_of
 from clipbench.results.index import Known, read_index, stamp_of, write_index
 from clipbench.results.reading import read_rows
 from clipbench.results.references import Reference, add_reference, parse_reference
-from clipbench.results.result import parse_result, read_result
+from clipbench.results.result import RETRIEVED_ENDING, parse_result, read_result
 
 PARSERS: Mapping[str, Callable[..., Result | Reference | Baseline]] = {
     "clipbench.result": parse_result,
@@ -31,7 +32,8 @@ class Collection:
 
     ``baselines`` None: none were asked for. ``named`` has the ids of the runs whose file itself was named, ``files``
     the real paths of all that was read, or refused. ``copies`` counts files with the result of another file,
-    ``others`` files that are no results: references, baselines, and what was not read for its name.
+    ``others`` files that are no results: references, baselines, and what was not read for its name. ``places`` has the
+    files of each run id; what a result retrieved lies beside one of them.
 
     A survey has ``entries`` for all its results, in their order, and results of which some are outlines; ``clashing``
     has the entries that were refused because another file has their run.
@@ -45,6 +47,7 @@ class Collection:
     files: frozenset[str] = frozenset()
     copies: int = 0
     others: int = 0
+    places: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
     clashing: tuple[Entry, ...] = ()
 
@@ -53,9 +56,12 @@ class Collection:
 
         Raises InvalidFileError for a file that is no longer what it was.
         """
-        places = {entry.result.run_id: entry for entry in self.entries if entry.outline}
-        found = ((result, places.get(result.run_id)) for result in results)
+        found = ((result, self._outlined.get(result.run_id)) for result in results)
         return tuple(read_result(entry.path) if entry and entry.result is one else one for one, entry in found)
+
+    @cached_property
+    def _outlined(self) -> Mapping[str, Entry]:
+        return {entry.result.run_id: entry for entry in self.entries if entry.outline}
 
 
 def read_file(path: Path) -> Result | Reference | Baseline:
@@ -113,6 +119,7 @@ class _Collector:
     walked: set[str] = field(default_factory=set)
     copies: int = 0
     others: int = 0
+    places: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
     def collect(self, paths: Sequence[Path]) -> Collection:
         if absent := [path for path in paths if not os.path.exists(path)]:  # noqa: PTH110 -- a name may be too long
@@ -136,6 +143,7 @@ class _Collector:
             frozenset(self.seen),
             self.copies,
             self.others + len(self.references) + len(self.baselines),
+            self.places,
             tuple(self.entries.values()),
             tuple(self.clashing),
         )
@@ -186,8 +194,10 @@ class _Collector:
         first = self.entries.setdefault(run_id, entry)
         if first is entry:
             self.results[run_id] = entry.result, entry.path
+            self._place(run_id, entry.path)
         elif entry.digest and entry.digest == first.digest:
             self.copies += 1
+            self._place(run_id, entry.path)
         else:
             self.results[run_id] = _whole(first), first.path
             try:
@@ -200,13 +210,15 @@ class _Collector:
 
     def _add_result(self, result: Result, file: Path) -> None:
         other, place = self.results.setdefault(result.run_id, (result, file))
-        if place == file:
-            return
         if other != result:
             raise InvalidFileError(
                 f"{file}: the run {result.run_id} is also in {place}, with other content; remove the one that is not it"
             )
-        self.copies += 1
+        self._place(result.run_id, file)
+        self.copies += place != file
+
+    def _place(self, run_id: str, file: Path) -> None:
+        self.places[run_id] = (*self.places.get(run_id, ()), file)
 
     def _walk(self, path: Path) -> Iterator[_File]:
         """Yield every file of a folder that is read; count the others."""
@@ -218,7 +230,8 @@ class _Collector:
             visible = [name for name in inner if not name.startswith(".")]
             inner[:] = sorted(name for name in visible if self._is_new(Path(folder, name)))
             read = [name for name in names if name.lower().endswith(".json") and not name.startswith(".")]
-            self.others += len(names) - len(read)
+            # What a result retrieved is a part of it.
+            self.others += sum(not name.endswith(RETRIEVED_ENDING) for name in names) - len(read)
             for name in sorted(read):
                 file = os.path.join(folder, name)  # noqa: PTH118 -- here and below: a Path for each takes its time
                 is_link = os.path.islink(file)  # noqa: PTH114

@@ -1,38 +1,18 @@
 """The metrics of a result: one name, one unit and one good direction each."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from clipbench.api.result import EpochMetrics, EpochRecord, Metric, Metrics, Window
 from clipbench.api.specs import Direction
-
-RECALL_AT = (1, 5, 10)
-RECALL_NAMES = (
-    *(f"{side}_recall{at}" for side in ("text", "image") for at in (*(f"@{k}" for k in RECALL_AT), "_mean")),
-    "recall_mean",
-)
-ACCURACY_NAMES = ("acc1", "acc5", "mean_per_class_recall")
-# With fewer classes, the right one is nearly always among the first five.
-FEW_CLASSES = 5
-BEST_METRIC = "recall_mean"
-THROUGHPUT = "throughput"
-ENERGY = "energy_per_1000_pairs"
-
-UNITS_AND_DIRECTIONS: Mapping[str, tuple[str, Direction]] = {
-    **{name: ("percent", "higher") for name in (*RECALL_NAMES, *ACCURACY_NAMES)},
-    "val_loss": ("nats", "lower"),
-    "train_loss": ("nats", "lower"),
-    THROUGHPUT: ("pairs/s", "higher"),
-    ENERGY: ("J", "lower"),
-    # Computed from a whole run when it is compared, not stored in a result.
-    "seconds_to_quality": ("s", "lower"),
-    "epochs_to_quality": ("epochs", "lower"),
-    "energy_to_quality": ("J", "lower"),
-    "loss_curve": ("percent", "lower"),
-    # Of the check of numerics.
-    "fixed_batch_loss": ("percent", "lower"),
-    "float32_error": ("relative", "lower"),
-}
+from clipbench.results.names import ACCURACY_NAMES as ACCURACY_NAMES
+from clipbench.results.names import BEST_METRIC as BEST_METRIC
+from clipbench.results.names import ENERGY as ENERGY
+from clipbench.results.names import FEW_CLASSES as FEW_CLASSES
+from clipbench.results.names import RECALL_AT as RECALL_AT
+from clipbench.results.names import RECALL_NAMES as RECALL_NAMES
+from clipbench.results.names import THROUGHPUT as THROUGHPUT
+from clipbench.results.names import UNITS_AND_DIRECTIONS as UNITS_AND_DIRECTIONS
 
 # What people also call a metric; results and references of 0.1.0 have the first.
 _ALSO_CALLED = dict.fromkeys(
@@ -66,13 +46,13 @@ def metrics_of(record: EpochRecord) -> dict[str, Metric]:
 
 
 def best_of(record: EpochRecord) -> float | None:
-    """Return the figure by which epochs are ranked, higher is better: the recall mean, else the first of its metrics.
+    """Return the figure by which epochs are ranked, higher is better: the recall mean, else its first metric by name.
 
     None where the epoch was not evaluated, or the figure is null.
     """
     if record.recall is not None:
         return record.recall[BEST_METRIC]
-    first = next(iter(record.metrics.values()), None)
+    first = record.metrics[min(record.metrics)] if record.metrics else None
     if first is None or first.value is None:
         return None
     return first.value if first.direction == "higher" else -first.value

@@ -21,10 +21,11 @@ from clipbench.results.environment import source_version
 from clipbench.results.metrics import summarise
 from clipbench.results.trace import loss_trace
 
+RETRIEVED_ENDING = ".retrieved.zip"
 # Fields of a result that an event reports under the same name.
 REPORTED = (
     *("environment", "probes", "dataset", "weights", "text_truncated", "bad_images", "numerics", "model"),
-    *("query_ranks", "per_query"),
+    *("query_ranks", "per_query", "text_weights", "vocabulary", "retrieved"),
 )
 
 
@@ -56,6 +57,7 @@ def build_result(
     error: CaseError | None,
     warnings: Iterable[str] = (),
     invocation: str | None = None,
+    task: str | None = None,
 ) -> Result:
     """Return what a case's event ``log`` adds up to; pure but for the clock.
 
@@ -84,6 +86,7 @@ def build_result(
         error=error,
         invocation=invocation,
         loss_trace=loss_trace(epochs),
+        task=task,
         warnings=(*warnings, *(event.text for event in log if isinstance(event, events.Warned))),
         **reported,
     )
@@ -112,6 +115,11 @@ def write_result(folder: Path, result: Result) -> Path:
     with writing("the result", path, len(json.dumps(data))):
         write_json(path, data)
     return path
+
+
+def retrieved_path(result: Path, run_id: str) -> Path:
+    """Return where the file with what a run retrieved lies: beside the file ``result`` with its result."""
+    return result.with_name(run_id + RETRIEVED_ENDING)
 
 
 def read_result(path: Path) -> Result:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from clipbench import __version__
@@ -19,15 +20,15 @@ from clipbench.api import (
     Missing,
     Probe,
     Split,
+    Tokenizer,
     events,
 )
 from clipbench.api.data import Precision
 from clipbench.api.guarded import check_split, classes_of
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.api.registry import Registry
-from clipbench.api.result import Attempt, BadImages, DatasetUsed, WeightsUsed
+from clipbench.api.result import Attempt, BadImages, DatasetUsed, VocabularyUsed, WeightsUsed
 from clipbench.clip.openai_weights import published_name
-from clipbench.clip.tokenizer import Tokenizer
 from clipbench.errors import NotReadyError, UsageError
 from clipbench.files.cache import cache_folder
 from clipbench.files.hashing import sha256_of
@@ -36,17 +37,18 @@ from clipbench.results import environment
 from clipbench.runs.devices.meters import start_sampler
 from clipbench.runs.devices.opening import find_device, pick_precision
 from clipbench.runs.devices.tuning import tune
-from clipbench.runs.job import RANK_LOCK, Job
+from clipbench.runs.job import RANK_LOCK, RETRIEVED, Job
 from clipbench.runs.reporter import Reporter
-from clipbench.suites.plan import Plan, make_plan
+from clipbench.suites.plan import ModelPlan, Plan, make_plan, open_tokenizer
 from clipbench.training import checkpoints
-from clipbench.training.batches import CaptionTokens, EvalFetch, TrainFetch, read_captions, tokenise, worker_count
+from clipbench.training.batches import EvalFetch, TrainFetch, encode_captions, read_captions, tokenise, worker_count
 from clipbench.training.checkpointing import Checkpointer, saved_run
 from clipbench.training.collectives import SingleRank, barrier, gather_values
 from clipbench.training.evaluation import Evaluator, ask
 from clipbench.training.hardware import Hardware
 from clipbench.training.image_cache import ImageCache
 from clipbench.training.loop import Loop, evaluation_count
+from clipbench.training.pictures import PictureKeeper
 from clipbench.training.state import RunState, differences
 from clipbench.training.stop import Stopped, StopRequest
 
@@ -94,8 +96,9 @@ def run_case(job: Job, case: Case, registry: Registry, reporter: Reporter, stop:
         data = open_data(rank, hardware)
         learner = build_learner(rank, hardware, data.plan)
         state, checkpointer = restore(rank, hardware, data.inputs, learner)
-        Loop(data.plan, hardware, learner, data.loader, data.evaluator, state, checkpointer, stop, reporter.emit).run()
-        reporter.emit(events.TrainingFinished(_model(case, learner)))
+        parts = (data.plan, hardware, learner, data.loader, data.evaluator, state, checkpointer, stop, reporter.emit)
+        Loop(*parts, picture_keeper(rank, data)).run()
+        reporter.emit(events.TrainingFinished(_model(case, learner), state.retrieved))
 
 
 # --- device ---------------------------------------------------------------------------------------------------------
@@ -179,15 +182,14 @@ def open_data(rank: Rank, hardware: Hardware) -> OpenedData:
     plan.dataset.prepare()
     rank.check_stop()
     rank.reporter.tell("captions", case.dataset.name)
-    tokenizer = Tokenizer(plan.vocabulary, plan.config.context_length)
-    plan = replace(plan, config=replace(plan.config, vocab_size=tokenizer.vocab_size))
+    plan, tokenizer = open_tokenizer(plan, rank.registry)
     val = _checked(plan.dataset.val(), case, "val")
     # Where no second evaluation follows, nothing is read from the cache.
     cache_mb = case.eval.cache_mb if evaluation_count(plan) > 1 else 0
     cache = ImageCache(cache_mb * 1_000_000, rank.job.folder)
     rank.resources.callback(cache.drop)
     texts, offsets = read_captions(val, case.dataset.clean_captions)
-    captions = CaptionTokens(tokenizer.encode(texts), offsets)
+    captions = encode_captions(val, texts, offsets, tokenizer)
     classes = classes_of(val, f"dataset '{case.dataset.name}': split val")
     split = EvaluatedSplit(case.dataset.name, len(val), texts, captions.image_of_text, classes)
     asked = ask(rank.registry, case.eval.evaluations, split, tokenizer.encode)
@@ -198,9 +200,26 @@ def open_data(rank: Rank, hardware: Hardware) -> OpenedData:
     used = DatasetUsed(case.dataset.name, train.fingerprint if train else None, val.fingerprint)
     skipped = (train.skipped if train else 0, val.skipped)
     bad_images = BadImages(sum(skipped), *skipped) if any(skipped) else None
-    inputs = events.InputsRead(used, _weights(plan), tokenizer.truncated, bad_images)
+    inputs = events.InputsRead(
+        used,
+        _weights(plan.weights),
+        tokenizer.truncated,
+        bad_images,
+        _weights(plan.text_weights) if case.model.text_weights else None,
+        VocabularyUsed(plan.vocabulary.name, sha256_of(plan.vocabulary)),
+    )
     rank.reporter.emit(inputs)
     return OpenedData(plan, inputs, loader, evaluator)
+
+
+def picture_keeper(rank: Rank, data: OpenedData) -> PictureKeeper | None:
+    """Return what keeps the pictures of the last evaluation: on the first rank, where the suite asks for it."""
+    case = rank.case
+    if rank.reporter.world.rank or not case.eval.pictures:
+        return None
+    terms = rank.registry.datasets.get(case.dataset.name, "dataset.name").terms
+    split = data.evaluator.fetch.split
+    return PictureKeeper(rank.job.folder / RETRIEVED, split, case.dataset.name, terms, rank.evaluating)
 
 
 def _checked(split: Split, case: Case, name: str) -> Split:
@@ -217,11 +236,11 @@ def _train_loader(rank: Rank, hardware: Hardware, plan: Plan, train: Split, toke
     return loader
 
 
-def _weights(plan: Plan) -> WeightsUsed:
-    if plan.weights is None:
+def _weights(path: Path | None) -> WeightsUsed:
+    if path is None:
         return WeightsUsed("random", None)
-    sha256 = sha256_of(plan.weights)
-    return WeightsUsed(plan.weights.name, sha256, published_name(sha256))
+    sha256 = sha256_of(path)
+    return WeightsUsed(path.name, sha256, published_name(sha256))
 
 
 # --- learner and state ----------------------------------------------------------------------------------------------
@@ -238,7 +257,7 @@ def build_learner(rank: Rank, hardware: Hardware, plan: Plan) -> Learner:
     return learner
 
 
-def learner_job(plan: Plan, device: Device, precision: Precision, tuning: Mapping[str, Any]) -> LearnerJob:
+def learner_job(plan: ModelPlan, device: Device, precision: Precision, tuning: Mapping[str, Any]) -> LearnerJob:
     """Return what the case's learner is built from, for a single rank on ``device``."""
     case, train = plan.case, plan.case.train
     return LearnerJob(
@@ -256,6 +275,7 @@ def learner_job(plan: Plan, device: Device, precision: Precision, tuning: Mappin
         compile=train.compile,
         tuning=copy.deepcopy(dict(tuning)),
         cache=cache_folder(),
+        text_weights=plan.text_weights,
     )
 
 
@@ -297,6 +317,8 @@ def _identity(rank: Rank, hardware: Hardware, inputs: events.InputsRead) -> Mapp
         "suite": rank.case.identity(),
         "dataset": to_plain(inputs.dataset),
         "weights": to_plain(inputs.weights),
+        "text_weights": to_plain(inputs.text_weights),
+        "vocabulary": to_plain(inputs.vocabulary),
         "clipbench": {"version": __version__, "commit": environment.source_version()[0]},
         "packages": dict(hardware.engine.versions()),
         "device": {key: hardware.section[key] for key in ("kind", "name", "precision", "tuning")},

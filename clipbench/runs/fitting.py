@@ -5,18 +5,19 @@ from dataclasses import replace
 
 from clipbench.api import Missing, NotReadyError
 from clipbench.api.registry import Registry
-from clipbench.clip.tokenizer import Tokenizer
 from clipbench.runs.job import WeightsCheck
-from clipbench.suites.plan import Plan
+from clipbench.suites.plan import ModelPlan
 
 
-def weights_checks(plans: Iterable[Plan]) -> tuple[WeightsCheck, ...]:
+def weights_checks(plans: Iterable[ModelPlan]) -> tuple[WeightsCheck, ...]:
     """Return what there is to check in ``plans``, each pair of weights and model once; what is missing is left out."""
     return tuple(
         dict.fromkeys(
-            WeightsCheck(plan.case.engine, plan.model.name, plan.config, plan.weights, plan.vocabulary)
+            WeightsCheck(
+                plan.case.engine, plan.model.name, plan.config, plan.weights, plan.vocabulary, plan.text_weights
+            )
             for plan in plans
-            if plan.weights is not None and plan.vocabulary.is_file()
+            if plan.weight_files and plan.vocabulary.is_file()
         )
     )
 
@@ -30,9 +31,11 @@ def unfitting(registry: Registry, check: WeightsCheck) -> Missing | None:
     if engine.problem():
         return None
     try:
-        vocab_size = Tokenizer(check.vocabulary, check.config.context_length).vocab_size
         model = registry.models.get(check.model, "model.name", check.engine)
-        engine.check_weights(model, replace(check.config, vocab_size=vocab_size), check.weights)
+        vocab_size = registry.open_tokenizer(model, check.config, check.vocabulary).vocab_size
+        config = replace(check.config, vocab_size=vocab_size)
+        of_texts = () if check.text_weights is None else (check.text_weights,)
+        engine.check_weights(model, config, check.weights, *of_texts)
     except NotReadyError as error:
-        return Missing(f"weights that fit model {check.model}", str(check.weights), str(error))
+        return Missing(f"weights that fit model {check.model}", check.files, str(error))
     return None

@@ -27,7 +27,7 @@ class RunFolder:
     """The folder of one run, and what ``run.json`` in it says: the case, when the run began, its ``status``.
 
     A status is running, interrupted, failed, completed or replaced, since ``updated``. ``process`` on ``host`` is the
-    command's.
+    command's. ``task`` is the id of the task of a plan that it is of, if any.
     """
 
     path: Path
@@ -39,6 +39,7 @@ class RunFolder:
     updated: str = ""
     process: int | None = None
     host: str | None = None
+    task: str | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -93,13 +94,13 @@ class RunFolder:
         self.mark("completed")
 
 
-def new_run_folder(out: Path, case: Case) -> "RunFolder":
+def new_run_folder(out: Path, case: Case, task: str | None = None) -> "RunFolder":
     """Make the folder of a run that begins now."""
     run_id = new_run_id(case)
     path = out / WORK / run_id
     with writing("the run's own folder", path, 0):
         path.mkdir(parents=True)
-    return RunFolder(path, run_id, case.suite, case.name, utc_now()).mark("running")
+    return RunFolder(path, run_id, case.suite, case.name, utc_now(), task=task).mark("running")
 
 
 def run_folders(out: Path) -> tuple[list[RunFolder], list[str]]:
@@ -125,13 +126,14 @@ def _read_record(path: Path) -> RunFolder:
     return folder
 
 
-def unfinished(out: Path, case: Case) -> tuple[RunFolder | None, list[str]]:
-    """Return the newest run of this suite's case that did not complete and has a checkpoint, or None.
+def unfinished(out: Path, case: Case, task: str | None = None) -> tuple[RunFolder | None, list[str]]:
+    """Return the newest run of this suite's case and task that did not complete and has a checkpoint, or None.
 
     Beside it, what is wrong with records that cannot be read: one of them may be of that run.
     """
     folders, problems = run_folders(out)
     for run in reversed(folders):
-        if (run.suite, run.case) == (case.suite, case.name) and run.status in UNFINISHED and run.has_checkpoint():
+        is_same = (run.suite, run.case, run.task) == (case.suite, case.name, task)
+        if is_same and run.status in UNFINISHED and run.has_checkpoint():
             return run, problems
     return None, problems

@@ -11,19 +11,28 @@ from clipbench.api.plain import from_plain, to_plain
 
 # Files that a case's processes use while they run, in the folder of the job.
 JOB, EVENTS, LOG, STOP = "job.json", "events.jsonl", "worker.log", "stop"
-LAUNCHER_REPORT, RANK_LOCK = "launcher.json", "rank0.lock"
-PROCESS_FILES = (JOB, EVENTS, LOG, STOP, LAUNCHER_REPORT, RANK_LOCK)
+LAUNCHER_REPORT, RANK_LOCK, RETRIEVED = "launcher.json", "rank0.lock", "retrieved.zip"
+PROCESS_FILES = (JOB, EVENTS, LOG, STOP, LAUNCHER_REPORT, RANK_LOCK, RETRIEVED)
 
 
 @dataclass(frozen=True)
 class WeightsCheck:
-    """Weights, and the engine's model that they have to fit; its vocabulary is as large as its file."""
+    """Weights, and the engine's model that they have to fit; its vocabulary is as large as its file.
+
+    ``text_weights`` are of the text tower alone.
+    """
 
     engine: str
     model: str
     config: ClipConfig
-    weights: Path
+    weights: Path | None
     vocabulary: Path
+    text_weights: Path | None = None
+
+    @property
+    def files(self) -> str:
+        """The files of weights, in words."""
+        return " and ".join(str(path) for path in (self.weights, self.text_weights) if path)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from clipbench.api import Batch, Case, Device, Engine, Learner, LearnerJob, Miss
 from clipbench.api.config import NumericsConfig
 from clipbench.api.registry import Registry
 from clipbench.api.result import FirstSteps, Numerics
-from clipbench.clip.tokenizer import Tokenizer
 from clipbench.runs.build import learner_job
 from clipbench.runs.devices.opening import find_device, pick_precision
 from clipbench.runs.job import Job
 from clipbench.runs.reporter import Reporter
-from clipbench.suites.plan import Plan, make_plan
+from clipbench.suites.plan import Plan, make_plan, open_tokenizer
 from clipbench.training.batches import TrainFetch, tokenise
 from clipbench.training.numerics import features_of, first_pairs, first_steps, relative_error, take_steps
 from clipbench.training.step_reports import learning_rate
@@ -107,8 +106,7 @@ def _open(case: Case, registry: Registry, config: NumericsConfig) -> tuple[Plan,
     """Return the plan of the case, and the batch of all steps: the first pairs that the training will see."""
     plan = make_plan(case, registry, checked=True)
     plan.dataset.prepare()
-    tokenizer = Tokenizer(plan.vocabulary, plan.config.context_length)
-    plan = replace(plan, config=replace(plan.config, vocab_size=tokenizer.vocab_size))
+    plan, tokenizer = open_tokenizer(plan, registry)
     train = plan.dataset.train()
     captions = tokenise(train, tokenizer, case.dataset.clean_captions)
     fetch = TrainFetch(train, captions, case.seed, case.train.augment, plan.config)

@@ -4,7 +4,7 @@ import errno
 import os
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,6 @@ from clipbench.api import Group, World, events
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.api.result import CaseError
 from clipbench.errors import CaseFailedError, ClipbenchError, ExitCode
-from clipbench.results.events import EventWriter
 from clipbench.training.collectives import SingleRank
 
 # Errors of a disk that refuses are the machine's fault, wherever they come from.
@@ -26,7 +25,7 @@ class Reporter:
     """What this rank reports: events of the run, and its own failure or that of another rank."""
 
     world: World
-    write: EventWriter
+    write: Callable[[events.Event], None]
     group: Group = field(default_factory=SingleRank)
     _told: float = field(init=False, default=0.0)
 

@@ -19,12 +19,13 @@ from clipbench.runs.devices.choosing import DeviceChoices, choose_devices
 from clipbench.runs.devices.opening import thread_variables
 from clipbench.runs.fitting import weights_checks
 from clipbench.runs.folder import WORK, RunFolder, new_run_folder, unfinished
-from clipbench.runs.job import LAUNCHER_REPORT, Checks, Job
+from clipbench.runs.job import LAUNCHER_REPORT, RETRIEVED, Checks, Job
 from clipbench.runs.launch import Launch, outer_launch
 from clipbench.runs.numerics_first import check_numerics_first
 from clipbench.runs.observers import Observers, check_observers
 from clipbench.runs.outcome import verdict_of_run
 from clipbench.runs.process import SINGLE_PROCESS, ProcessEnd, run_job
+from clipbench.runs.retrieved import place_retrieved
 from clipbench.runs.suite_progress import SuiteProgress
 from clipbench.suites.fetch_command import fetch_command
 from clipbench.suites.loading import Suite
@@ -73,7 +74,7 @@ def run_suite(suite: Suite, registry: Registry, out: Path, display: Observer, re
                 observers.handle(events.Notice(text))
                 outcomes.append(Outcome(*completed, folder=None))
                 continue
-            folder = _open_folder(out, plan.case, restart, observers)
+            folder = _open_folder(out, plan.case, suite.task, restart, observers)
             checks_due = None if outcomes else checks
             outcomes.append(_run_case(plan, registry, folder, out, observers, choices, checks_due, progress.invocation))
             progress.add(plan.case, outcomes[-1].result, outcomes[-1].path)
@@ -126,16 +127,16 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 # --- one case -------------------------------------------------------------------------------------------------------
 
 
-def _open_folder(out: Path, case: Case, restart: bool, observers: Observers) -> RunFolder:
+def _open_folder(out: Path, case: Case, task: str | None, restart: bool, observers: Observers) -> RunFolder:
     """Return the folder of the unfinished run to resume, or a new one."""
-    found, problems = unfinished(out, case)
+    found, problems = unfinished(out, case, task)
     for problem in problems:
         observers.handle(events.Notice(f"warning: {problem}"))
     if found is not None and restart:
         observers.handle(events.Notice(f"the unfinished run is kept as {found.set_aside()}"))
         found = None
     if found is None:
-        return new_run_folder(out, case)
+        return new_run_folder(out, case, task)
     observers.handle(events.Notice(f"resuming run {found.run_id}, started {found.started}"))
     return found
 
@@ -167,7 +168,8 @@ def _run_case(
         _raise_refusals(end, folder, choices)
         status, error = verdict_of_run(end)
         log = [*checked.reported, *end.events]
-        result = build_result(case, run_id, folder.started, log, status, error, plan.warnings, invocation)
+        result = build_result(case, run_id, folder.started, log, status, error, plan.warnings, invocation, folder.task)
+        result = place_retrieved(result, folder.path / RETRIEVED, out)
         path = write_result(out, result)
         observers.handle(events.CaseFinished(result, path))
     folder = folder.mark(status)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from clipbench.api.config import Case
 from clipbench.files.bundled import shipped_suites
 from clipbench.suites.loading import load_suite
-from clipbench.suites.plan import Plan, default_root
+from clipbench.suites.plan import ModelPlan, default_root
 
 
-def fetch_command(plans: Sequence[Plan]) -> str:
+def fetch_command(plans: Sequence[ModelPlan]) -> str:
     """Return the command that gets the files that the cases lack, as far as it can; empty where it can get none.
 
     It names the suite where that ships and these cases need the same files as its own, else each thing by its name.
@@ -33,4 +33,5 @@ def _is_shipped(name: str, cases: Sequence[Case]) -> bool:
 
 
 def _files(cases: Iterable[Case]) -> set[tuple[str, ...]]:
-    return {(case.dataset.name, str(case.model.weights), str(case.model.vocabulary)) for case in cases}
+    models = [(case.dataset.name, case.model) for case in cases]
+    return {(name, str(model.weights), str(model.text_weights), str(model.vocabulary)) for name, model in models}

@@ -4,38 +4,55 @@ import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from clipbench.api import Case, Dataset, DatasetRequest, Missing, ModelSpec, UsageError
+from clipbench.api import Case, Dataset, DatasetRequest, Missing, ModelSpec, Tokenizer, UsageError
 from clipbench.api.registry import Registry
 from clipbench.clip.config import OPENAI_VOCABULARY, ClipConfig
-from clipbench.clip.openai_weights import FETCHED, PUBLISHED, archive_name, published_warning
+from clipbench.clip.openai_weights import FETCHED, archive_name, claims_to_be_published, published_warning
 from clipbench.errors import PluginError
 from clipbench.files.cache import cache_folder
 from clipbench.files.hashing import sha256_of
 from clipbench.suites.schedule import learning_rates
-from clipbench.suites.weight_files import NAMES, cached_model, find_weight_file, hub_name
+from clipbench.suites.weight_files import NAMES, cached_model, find_model_file, find_weight_file, hub_name
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One case, resolved against plugins and files; no framework is imported for it.
+class ModelPlan:
+    """The model of a case, resolved against plugins and files; no framework is imported for it.
 
-    ``weights`` is None for random weights; ``looked_for`` maps ``vocabulary`` and ``weights`` to the places searched.
-    Sizes and steps are None while the data is missing. ``learning_rates`` has one value for each epoch.
+    ``root`` is the data root. ``weights`` is None for random weights, ``text_weights`` where the texts have no file of
+    their own or it is not there; ``looked_for`` maps ``vocabulary``, ``weights`` and ``text_weights`` to the places
+    searched.
     """
 
     case: Case
     model: ModelSpec
     config: ClipConfig
-    dataset: Dataset
     root: Path
     vocabulary: Path
     weights: Path | None
+    text_weights: Path | None
     looked_for: Mapping[str, tuple[str, ...]]
     missing: tuple[Missing, ...]
+
+    @property
+    def weight_files(self) -> str:
+        """The files of weights, in words; empty where all are random."""
+        return " and ".join(str(path) for path in (self.weights, self.text_weights) if path)
+
+
+@dataclass(frozen=True)
+class Plan(ModelPlan):
+    """One case, resolved against plugins and files.
+
+    Sizes and steps are None while the data is missing. ``learning_rates`` has one value for each epoch.
+    """
+
+    dataset: Dataset
     train_images: int | None
     val_images: int | None
     learning_rates: tuple[float, ...]
@@ -57,6 +74,9 @@ class Plan:
         return whole if self.case.train.max_steps is None else min(whole, self.case.train.max_steps)
 
 
+AnyPlan = TypeVar("AnyPlan", bound=ModelPlan)
+
+
 def data_root(case: Case) -> Path:
     """Return the suite's root, else ``CLIPBENCH_DATA``, else ``./data``; absolute, so that messages are unambiguous."""
     return Path(case.dataset.root).expanduser().absolute() if case.dataset.root else default_root()
@@ -73,36 +93,60 @@ def make_plan(case: Case, registry: Registry, checked: bool = False) -> Plan:
     ``checked`` tells the dataset that another process of the run has looked at every file already.
     Raises UsageError for what is wrong in the suite.
     """
-    model = _choose_model(case, registry)
+    model = plan_model(case, registry)
     for name in case.eval.evaluations:
         registry.evaluations.get(name, "eval.evaluations")
-    root = data_root(case)
     if case.numerics and not case.train.epochs:
         raise UsageError("numerics: it takes steps of training, but train.epochs is 0; leave it out: numerics=null")
-    dataset = _open_dataset(case, registry, root, checked)
+    dataset = _open_dataset(case, registry, model.root, checked)
     missing = dataset.missing()
     train_images, val_images = (None, None) if missing else dataset.sizes()
     _check_sizes(case, train_images, val_images)
-    vocabulary, weights = _find_vocabulary(case, model, root), _find_weights(case, root)
     _check_batch(case, train_images)
     train = case.train
     rates = learning_rates(train.schedule, lr=train.lr, batch_size=train.batch_size, epochs=train.epochs)
-    chosen: dict[str, Any] = {"text_activation": case.model.text_activation, "eval_resize": case.eval.resize}
     return Plan(
-        case=case,
-        model=model,
-        config=replace(model.config, **{name: value for name, value in chosen.items() if value}),
+        **{**vars(model), "missing": (*missing, *model.missing)},
         dataset=dataset,
-        root=root,
-        vocabulary=vocabulary.path or Path(vocabulary.looked_in[0]),
-        weights=weights.path,
-        looked_for={"vocabulary": vocabulary.looked_in, "weights": weights.looked_in},
-        missing=(*missing, *vocabulary.missing, *weights.missing),
         train_images=train_images,
         val_images=val_images,
         learning_rates=tuple(rates),
-        warnings=() if checked or train_images is None else _warnings(dataset, weights.path),
+        warnings=() if checked or train_images is None else (*dataset.warnings(), *published_warnings(model.weights)),
     )
+
+
+def plan_model(case: Case, registry: Registry) -> ModelPlan:
+    """Return the plan of a case's model alone: all that encoding takes. ``missing`` lists what the machine lacks.
+
+    Raises UsageError where engine, device and model do not belong together.
+    """
+    model, root = _choose_model(case, registry), data_root(case)
+    vocabulary, weights, text_weights = (find(case, model, root) for find in _FINDERS)
+    chosen: dict[str, Any] = {"text_activation": case.model.text_activation, "eval_resize": case.eval.resize}
+    return ModelPlan(
+        case=case,
+        model=model,
+        config=replace(model.config, **{name: value for name, value in chosen.items() if value}),
+        root=root,
+        vocabulary=vocabulary.path or Path(vocabulary.looked_in[0]),
+        weights=weights.path,
+        looked_for={
+            "vocabulary": vocabulary.looked_in,
+            "weights": weights.looked_in,
+            "text_weights": text_weights.looked_in,
+        },
+        missing=(*vocabulary.missing, *weights.missing, *text_weights.missing),
+        text_weights=text_weights.path,
+    )
+
+
+def open_tokenizer(plan: AnyPlan, registry: Registry) -> tuple[AnyPlan, Tokenizer]:
+    """Return the plan with the vocabulary in its ``config`` as large as its file, and the model's tokenizer.
+
+    Raises NotReadyError where the vocabulary cannot be used.
+    """
+    tokenizer = registry.open_tokenizer(plan.model, plan.config, plan.vocabulary)
+    return replace(plan, config=replace(plan.config, vocab_size=tokenizer.vocab_size)), tokenizer
 
 
 def _choose_model(case: Case, registry: Registry) -> ModelSpec:
@@ -198,13 +242,41 @@ def _find_vocabulary(case: Case, model: ModelSpec, root: Path) -> _Located:
     if colon and case.model.vocabulary is None:  # a file of the plugin's own package
         path = Path(str(resources.files(package).joinpath(inside)))
         return _Located(path, (str(path),))
-    source = "a byte-level BPE vocabulary in the format of OpenAI's; see model.vocabulary"
+    tokenizer = model.config.tokenizer
+    source = tokenizer.source
     if name == OPENAI_VOCABULARY:
         source = "take the file of that name from OpenAI's CLIP repository (folder clip/) and put it into the data root"
-    return _locate([name], root, f"BPE vocabulary {name}", source, fetch=FETCHED.get(name, ""))
+    names, (folder, _, file) = [name], name.rpartition("/")
+    if hub_name(folder):
+        names.append(str(cached_model(folder)))
+        source = f"the file {file} of the model {folder} on the Hugging Face hub"
+    find = partial(find_model_file, name=file)
+    return _locate(names, root, f"{tokenizer.file} {name}", source, fetch=FETCHED.get(name, ""), find=find)
 
 
-def _find_weights(case: Case, root: Path) -> _Located:
+def _find_text_weights(case: Case, model: ModelSpec, root: Path) -> _Located:
+    """Find the weights of the text tower alone; raise UsageError for a model whose texts have none of their own."""
+    name = case.model.text_weights
+    if name is None:
+        return _Located(None)
+    if model.config.text_tower != "bert":
+        raise UsageError(
+            f"model.text_weights: '{name}': only a model with a BERT for its texts has a file for them; "
+            f"the texts of {model.name} are in model.weights: leave it out"
+        )
+    source = (
+        "weights of transformers' BertModel: a file, a folder with "
+        f"{' or '.join(file for file in NAMES if 'open_clip' not in file)}, or ORG/NAME in the hub's local cache "
+        "(`hf download ORG/NAME` puts it there); point at it with --set model.text_weights=PLACE"
+    )
+    names = [name, *([str(cached_model(hub))] if (hub := hub_name(name)) else [])]
+    required = case.model.weights_missing == "error"
+    return _locate(
+        names, root, f"weights {name} for the texts of {model.name}", source, required, find=find_weight_file
+    )
+
+
+def _find_weights(case: Case, model: ModelSpec, root: Path) -> _Located:
     name = case.model.weights
     if name is None:
         return _Located(None)
@@ -215,17 +287,19 @@ def _find_weights(case: Case, root: Path) -> _Located:
     required = case.model.weights_missing == "error"
     archive = archive_name(name)  # the file that clipbench fetch gets
     names = [name, str(Path(name).with_name(archive))] if archive else [name]
-    if model := hub_name(name):
-        names.append(str(cached_model(model)))
+    if hub := hub_name(name):
+        names.append(str(cached_model(hub)))
     fetch = FETCHED.get(archive or "", "")
     return _locate(names, root, f"weights {name} for {case.model.name}", source, required, fetch, find_weight_file)
 
 
-def _warnings(dataset: Dataset, weights: Path | None) -> tuple[str, ...]:
-    """Return what is odd about the data, and about weights that are called like published ones and are others."""
-    warnings = tuple(dataset.warnings())
+_FINDERS = (_find_vocabulary, _find_weights, _find_text_weights)
+
+
+def published_warnings(weights: Path | None) -> tuple[str, ...]:
+    """Return a warning for weights that are called like published ones and are others."""
     # Hashed only where the name makes a claim: it takes a second.
-    if weights is None or weights.name not in {file for _, file, _ in PUBLISHED}:
-        return warnings
+    if weights is None or not claims_to_be_published(weights.name):
+        return ()
     warning = published_warning(weights.name, sha256_of(weights))
-    return (*warnings, warning) if warning else warnings
+    return (warning,) if warning else ()

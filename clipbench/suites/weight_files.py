@@ -61,6 +61,14 @@ def find_weight_file(place: Path) -> Path | None:
     return None
 
 
+def find_model_file(place: Path, name: str) -> Path | None:
+    """Return ``place`` where it is a file, or ``name`` in the snapshot of a model in the hub's cache; else None."""
+    if os.path.isfile(place):  # noqa: PTH113
+        return place
+    folder = _snapshot(place) if (place / "snapshots").is_dir() else None
+    return folder / name if folder and (folder / name).is_file() else None
+
+
 def _snapshot(model: Path) -> Path | None:
     """Return the folder of the snapshot to use of a model in the hub's cache."""
     reference = model / "refs" / "main"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from clipbench.api import Classes, EvaluatedSplit, Measurement
 from clipbench.errors import UsageError
 from clipbench.results.accuracy import accuracy_metrics
-from clipbench.results.metrics import FEW_CLASSES
+from clipbench.results.names import FEW_CLASSES
 from clipbench.training.retrieval import normalised, ranks_of_own
 
 Floats = npt.NDArray[np.floating[Any]]

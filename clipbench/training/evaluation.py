@@ -1,9 +1,9 @@
 """Evaluation: validation images and texts encoded once, their features judged by each evaluation of the suite."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +13,12 @@ from clipbench.api.registry import Registry
 from clipbench.errors import CaseFailedError, PluginError, UsageError
 from clipbench.results.metrics import ACCURACY_NAMES, RECALL_NAMES, UNITS_AND_DIRECTIONS, metric
 from clipbench.training.batches import CaptionTokens, EvalFetch, worker_count
+from clipbench.training.encoding import FeatureEncoder, Tell
 from clipbench.training.hardware import Hardware
 from clipbench.training.image_cache import ImageCache
 from clipbench.training.retrieval import validation_loss
 from clipbench.training.sampling import Stream, draw_caption
 
-# Features cross from rank to rank in pieces of so many bytes: a rank that ranks nothing never holds more.
-GATHER_BYTES = 8 << 20
 # Length of the difference between unit vectors that rounding alone can make.
 COLLAPSED = 1e-5
 
@@ -41,7 +40,8 @@ class Evaluated:
     """What an epoch's evaluations came to: the loss (None with ``loss_reason``), and the ``seconds`` taken.
 
     Of retrieval: recalls in percent and the rank of every query, None where it was not asked for. Of the others: their
-    metrics by name, and what they keep for each query.
+    metrics by name, and what they keep for each query. ``images`` and ``captions`` are the features that they are of,
+    not normalised: (images, d), (captions, d).
     """
 
     recall: Mapping[str, float] | None
@@ -51,15 +51,15 @@ class Evaluated:
     query_ranks: QueryRanks | None
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     per_query: PerQuery | None = None
+    images: np.ndarray | None = field(default=None, repr=False, compare=False)
+    captions: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass
 class Evaluator:
     """Evaluates a learner on one split, always in the same order and with the same drawn captions.
 
-    Ranks share the batches, and the first one judges the features. A batch is the same whichever rank encodes it, so
-    that one process and many give the same features. ``tell`` is called after each batch with how many images or texts
-    this rank has encoded, of how many; it may raise to stop.
+    Ranks share the encoding, and the first one judges the features.
     """
 
     hardware: Hardware
@@ -69,15 +69,15 @@ class Evaluator:
     asked: Sequence[Asked]
     case: Case
     cache: ImageCache
-    tell: Callable[[Literal["images", "texts"], int, int], None] = lambda _stage, _done, _total: None
+    tell: Tell = lambda _stage, _done, _total: None
 
     def __call__(self, learner: Learner, epoch: int) -> Evaluated | None:
         """Return the evaluation after ``epoch`` on the first rank, and None on the others, which encode their share."""
         started = time.perf_counter()
-        batches = _batches(np.arange(len(self.fetch.split)), self.case.eval.image_batch)
-        images = self._encode(learner, "images", self._pixels(batches[self._own]), batches)
-        captions = self._texts(learner, self.captions.tokens) if len(self.captions.tokens) else None
-        texts = [captions if one.tokens is None else self._texts(learner, one.tokens) for one in self.asked]
+        encoder = FeatureEncoder(self.hardware, self.case.eval, self.tell)
+        images = encoder.images(learner, len(self.fetch.split), self._pixels)
+        captions = encoder.texts(learner, self.captions.tokens) if len(self.captions.tokens) else None
+        texts = [captions if one.tokens is None else encoder.texts(learner, one.tokens) for one in self.asked]
         if images is None:
             return None
         check_not_collapsed("image", images)
@@ -87,32 +87,8 @@ class Evaluator:
             check_not_collapsed("caption" if one.tokens is None else "text", features)
             found[one.spec] = one.evaluation.measure(self.split, images, features)
         loss, reason = self._loss(images, captions, learner.logit_scale())
-        return evaluated(epoch, found, loss, reason, time.perf_counter() - started)
-
-    @property
-    def _own(self) -> slice:
-        return slice(self.hardware.world.rank, None, self.hardware.world.size)
-
-    def _texts(self, learner: Learner, tokens: np.ndarray) -> np.ndarray | None:
-        """Encode this rank's share of texts; return the features of all on the first rank, else None."""
-        # Texts of like length share a batch: a batch is as long as its longest.
-        order = np.argsort((tokens != 0).sum(axis=1), kind="stable")
-        batches = _batches(order, self.case.eval.text_batch)
-        return self._encode(learner, "texts", (tokens[batch] for batch in batches[self._own]), batches)
-
-    def _encode(
-        self, learner: Learner, what: Literal["images", "texts"], own: Iterable[Any], batches: Sequence[np.ndarray]
-    ) -> np.ndarray | None:
-        """Encode this rank's ``own`` share of ``batches``; return all ranks' features on the first rank, else None."""
-        encode = learner.encode_images if what == "images" else learner.encode_texts
-        world, features, done = self.hardware.world, [], 0
-        sizes = [len(batch) for batch in batches[world.rank :: world.size]]
-        self.tell(what, 0, sum(sizes))
-        for batch, size in zip(own, sizes, strict=True):
-            features.append(encode(batch))
-            done += size
-            self.tell(what, done, sum(sizes))
-        return self._gather(learner.gather(features) if features else None, batches)
+        found_by_all = evaluated(epoch, found, loss, reason, time.perf_counter() - started)
+        return replace(found_by_all, images=images, captions=captions)
 
     def _pixels(self, batches: Sequence[np.ndarray]) -> Iterator[Any]:
         """Yield the pixels of this rank's batches: transformed once, then from the cache if all of them fit into it."""
@@ -127,24 +103,6 @@ class Evaluator:
             self.cache.finish()
         finally:
             loader.close()
-
-    def _gather(self, own: np.ndarray | None, batches: Sequence[np.ndarray]) -> np.ndarray | None:
-        """Return the features of all ranks' batches in the order of their indices on the first rank, else None."""
-        world, group = self.hardware.world, self.hardware.group
-        shares = [batches[rank :: world.size] for rank in range(world.size)]
-        indices = [np.concatenate([np.empty(0, np.int64), *share]) for share in shares]
-        widths = group.all_gather(np.array([0 if own is None else own.shape[1]]))
-        width = int(max(array[0] for array in widths))
-        if own is None:  # fewer batches than ranks
-            own = np.empty((0, width), np.float32)
-        gathered = np.empty((sum(map(len, indices)), width), np.float32) if world.rank == 0 else None
-        piece = max(1, GATHER_BYTES // (4 * width))
-        for start in range(0, max(map(len, indices)), piece):
-            pieces = group.all_gather(own[start : start + piece])
-            if gathered is not None:
-                for rank_indices, rank_rows in zip(indices, pieces, strict=True):
-                    gathered[rank_indices[start : start + piece]] = rank_rows
-        return gathered
 
     def _loss(
         self, images: np.ndarray, texts: np.ndarray | None, logit_scale: float
@@ -231,7 +189,3 @@ def check_not_collapsed(kind: str, features: np.ndarray) -> None:
             f"the model has collapsed: all {len(features)} {kind}s have the same feature, "
             "so every query is a tie and recall has no meaning"
         )
-
-
-def _batches(indices: np.ndarray, size: int) -> list[np.ndarray]:
-    return [indices[start : start + size] for start in range(0, len(indices), size)]

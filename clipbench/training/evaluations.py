@@ -6,7 +6,7 @@ Hooks only: what computes is imported when a case needs it, not when plugins are
 from __future__ import annotations
 
 from clipbench.api import EvaluationSpec, hookimpl
-from clipbench.results.metrics import ACCURACY_NAMES, RECALL_NAMES, UNITS_AND_DIRECTIONS
+from clipbench.results.names import ACCURACY_NAMES, RECALL_NAMES, UNITS_AND_DIRECTIONS
 
 
 @hookimpl

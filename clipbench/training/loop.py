@@ -3,13 +3,14 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from clipbench.api import Batch, Learner, Loader, Window, events
-from clipbench.errors import CaseFailedError
+from clipbench.api.result import RetrievedFile
+from clipbench.errors import CaseFailedError, ClipbenchError
 from clipbench.results.environment import peak_host_memory, usable_cores
 from clipbench.suites.plan import Plan
 from clipbench.training.batches import starvation_warning, worker_count
@@ -25,6 +26,7 @@ from clipbench.training.collectives import (
 from clipbench.training.epoch_record import epoch_record
 from clipbench.training.evaluation import Evaluated, Evaluator
 from clipbench.training.hardware import Hardware
+from clipbench.training.pictures import PictureKeeper
 from clipbench.training.sampling import epoch_batches, rank_batches
 from clipbench.training.showing import StepDisplay
 from clipbench.training.state import RunState
@@ -37,7 +39,8 @@ from clipbench.training.throughput import WindowTimer
 class Loop:
     """One rank's training run. ``emit`` reports events; on ranks other than the first it does nothing.
 
-    ``loader`` is None where a run only evaluates. ``state`` is where the run starts, and is updated.
+    ``loader`` is None where a run only evaluates. ``state`` is where the run starts, and is updated. ``pictures`` keeps
+    what the last evaluation retrieved, where that is asked for.
     """
 
     plan: Plan
@@ -49,6 +52,7 @@ class Loop:
     checkpointer: Checkpointer
     stop: StopRequest
     emit: Callable[[events.Event], None]
+    pictures: PictureKeeper | None = None
     _timer: WindowTimer = field(init=False)
     _recorder: StepRecorder = field(init=False)
     _display: StepDisplay = field(init=False)
@@ -187,7 +191,10 @@ class Loop:
 
     def _evaluation_due(self, epoch: int) -> bool:
         every = self.plan.case.eval.every
-        return self.state.steps_done >= (self.plan.steps or 0) or (every > 0 and (epoch + 1) % every == 0)
+        return self._is_trained() or (every > 0 and (epoch + 1) % every == 0)
+
+    def _is_trained(self) -> bool:
+        return self.state.steps_done >= (self.plan.steps or 0)
 
     def _evaluate(self, number: int) -> Evaluated | None:
         """Return the evaluation after epoch ``number``; None on ranks other than the first."""
@@ -195,10 +202,27 @@ class Loop:
         self.hardware.group.at(f"epoch {number}, evaluation")
         self.hardware.telemetry.begin("eval")
         try:
-            return self.evaluator(self.learner, number)
+            evaluation = self.evaluator(self.learner, number)
+            self.hardware.telemetry.end()
+            if evaluation is None:
+                return None
+            if self._is_trained():
+                self.state.retrieved = self._keep(evaluation)
+            return replace(evaluation, images=None, captions=None)  # their memory is free for the next epoch
         except Stopped:
             # Its steps are not lost: a resumed run begins with this evaluation.
             raise Stopped(self.checkpointer.save(self.learner, self.state) if number else None) from None
+
+    def _keep(self, evaluation: Evaluated) -> RetrievedFile | None:
+        """Return the file with what an evaluation retrieved, None where nothing is kept; warn where it cannot be."""
+        images, captions, ranks = evaluation.images, evaluation.captions, evaluation.query_ranks
+        if self.pictures is None or images is None or captions is None or ranks is None:
+            return None
+        try:
+            return self.pictures.keep(images, captions, ranks)
+        except (ClipbenchError, OSError) as error:
+            self.emit(events.Warned(f"what was retrieved is not kept for people to look at: {error}"))
+            return None
 
     def _save(self) -> Path | None:
         """Save in the middle of an epoch, with the seconds that it has taken so far."""

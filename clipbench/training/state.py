@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clipbench.api.plain import leaves
-from clipbench.api.result import Attempt, EpochRecord, PerQuery, QueryRanks, Window
+from clipbench.api.result import Attempt, EpochRecord, PerQuery, QueryRanks, RetrievedFile, Window
 
 
 @dataclass
@@ -40,7 +40,8 @@ class EpochProgress:
 class RunState:
     """The epochs that are done, the one under way, what the last evaluation found, and every start of the run.
 
-    ``skipped_in_a_row`` counts the steps, up to the last one, that the gradient scaler has withheld.
+    ``retrieved`` is the file that was kept of the last evaluation. ``skipped_in_a_row`` counts the steps, up to the
+    last one, that the gradient scaler has withheld.
     """
 
     epochs: list[EpochRecord] = field(default_factory=list)
@@ -49,6 +50,7 @@ class RunState:
     per_query: PerQuery | None = None
     skipped_in_a_row: int = 0
     attempts: list[Attempt] = field(default_factory=list)
+    retrieved: RetrievedFile | None = None
 
     @property
     def steps_done(self) -> int:

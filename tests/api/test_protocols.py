@@ -11,7 +11,7 @@ from clipbench.api.events import EVENTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 PROTOCOLS = (
-    *("Dataset", "Split", "ClassifiedSplit", "Device", "Engine", "Loader", "Learner", "Group"),
+    *("Dataset", "Split", "ClassifiedSplit", "Tokenizer", "Device", "Engine", "Loader", "Learner", "Group"),
     *("Evaluation", "Meter", "Observer"),
 )
 

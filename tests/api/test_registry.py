@@ -3,12 +3,15 @@
 import importlib
 import sys
 import types
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from clipbench.api import DatasetSpec, DeviceSpec, EngineSpec, hookimpl
+from clipbench.api import CLIP_TINY, DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, TokenizerSpec, hookimpl
 from clipbench.api.registry import load_object, load_registry
-from clipbench.errors import UsageError
+from clipbench.errors import PluginError, UsageError
 
 
 class FoundPoint:
@@ -46,6 +49,36 @@ def test_offers_are_collected_without_loading_them(plugin):
     assert not registry.broken
     with pytest.raises(ModuleNotFoundError):
         load_object(registry.datasets.get("alpha", "dataset.name").load)
+
+
+def test_a_model_brings_its_own_tokenizer(plugin):
+    """Called with the vocabulary file and the context length; what it does wrong is told under its name."""
+
+    class Words:
+        vocab_size, truncated = 9, 0
+
+        def __init__(self, vocabulary, context_length):
+            self.vocabulary, self.context_length = vocabulary, context_length
+            if vocabulary.name == "bad":
+                raise KeyError("bad")
+
+        def encode(self, texts):
+            return np.ones((len(texts), self.context_length), np.int32) if texts else [1]
+
+        def unknown_share(self):
+            return 0.5
+
+    config = replace(CLIP_TINY, tokenizer=TokenizerSpec("words:Words", "list of words", "one word on each line"))
+    model = ModelSpec("worded", "any", "", config, "nowhere:Nothing")
+    registry = load_registry([plugin("words", clipbench_models=lambda: [model])])
+    sys.modules["words"].Words = Words
+    tokenizer = registry.open_tokenizer(model, config, Path("good"))
+    assert tokenizer.encode(["a", "b"]).shape == (2, config.context_length) and tokenizer.unknown_share() == 0.5
+    who = r"model 'worded' of plugin 'words' of some-dist 1.0: words:Words"
+    with pytest.raises(PluginError, match=who + r": what encode\(\) returned is \[1\]"):
+        tokenizer.encode([])
+    with pytest.raises(PluginError, match=who + r" raised KeyError: 'bad'"):
+        registry.open_tokenizer(model, config, Path("bad"))
 
 
 def test_a_plugin_that_fails_to_import_is_named_and_the_rest_work(plugin):

@@ -21,6 +21,7 @@ QUICK = {
     "overhead": ["--quick"],
     "memory": ["--quick"],
     "process_memory": ["--quick"],
+    "fleet": ["--quick"],
     "growth": ["--quick", "--only", "entries", "captions", "results"],
     "compare": [RESULT, "--count", 2, "--turns", 1, "--images", 20],
     "checkpoint": ["--quick"],

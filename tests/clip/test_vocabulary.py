@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from clipbench.clip.bpe import BpeTokenizer
 from clipbench.clip.captions import clean_caption
 from clipbench.clip.config import CLIP_TINY
-from clipbench.clip.tokenizer import Tokenizer
 from clipbench.clip.vocabulary import read_merges
 from clipbench_flickr8k import scenes, wording
 from tests.support.make_vocabulary import tiny_merges
@@ -33,7 +33,7 @@ def test_the_recipe_runs_as_a_program(tmp_path, shipped):
 
 
 def test_every_word_of_the_captions_is_one_token(shipped):
-    tokenizer = Tokenizer(shipped)
+    tokenizer = BpeTokenizer(shipped)
     names = [*scenes.COLOURS, *scenes.BACKGROUNDS, *scenes.SHAPES, *scenes.SIZES, *scenes.PLACES]
     synonyms = [word for words in wording.SYNONYMS.values() for word in words]
     texts = wording.captions(scenes.scene(99), random.Random(0))

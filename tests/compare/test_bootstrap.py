@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipbench.api.result import QueryRanks
-from clipbench.compare.bootstrap import hits_of, mean_hits, paired_draws, recall_draws, recall_errors, unpaired_draws
+from clipbench.compare.bootstrap import (
+    hits_of,
+    hits_of_classes,
+    mean_hits,
+    paired_draws,
+    recall_draws,
+    recall_errors,
+    unpaired_draws,
+)
+from clipbench.results.accuracy import accuracy_metrics
 from clipbench.results.metrics import RECALL_NAMES
 from clipbench.results.recall import recall_metrics
 
@@ -75,3 +84,21 @@ def test_the_mean_over_runs_has_the_mean_recalls():
     both = [hits_of(ranks()), hits_of(replace(ranks(), text=[0] * 200))]
     expected = (both[0].recalls()["text_recall@1"] + 100) / 2
     assert mean_hits(both).recalls()["text_recall@1"] == pytest.approx(expected)
+
+
+@given(st.integers(0, 100), st.integers(2, 12))
+def test_hits_of_classes_give_the_accuracies_of_the_evaluation(draw, classes):
+    random = np.random.default_rng(draw)
+    labels, made = random.integers(0, classes, 60).tolist(), random.integers(0, 9, 60).tolist()
+    known = {name: value for name, value in accuracy_metrics(made, labels).items() if value is not None}
+    assert hits_of_classes({"rank": made, "label": labels}).recalls() == pytest.approx(known, rel=1e-5)
+
+
+def test_the_error_of_an_accuracy_is_that_of_a_binomial():
+    """Of the mean over classes too, where these are alike in size."""
+    kept = {"rank": [3 * (n % 5 == 0) for n in range(1_000)], "label": [n % 8 for n in range(1_000)]}
+    expected = 196 * math.sqrt(0.2 * 0.8 / 1_000)
+    errors = recall_errors(hits_of_classes(kept))
+    assert errors["acc1"] == pytest.approx(expected, rel=0.1)
+    assert errors["mean_per_class_recall"] == pytest.approx(expected, rel=0.1)
+    assert errors["acc5"] == 0.0

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from clipbench.api.result import RankRecord, SourceVersion
+from clipbench.api.result import RankRecord, SourceVersion, VocabularyUsed, WeightsUsed
 from clipbench.commands import compare
 from clipbench.compare.comparability import ALLOWED, difference_name, facts, find_differences, signature
 from clipbench.files import schemas
@@ -51,6 +51,21 @@ NEVER = {
     "environment.device.count": 8,
     "environment.memory_bytes": 1,
 }
+
+
+def test_vocabularies_count_where_both_are_known():
+    """Version 0.1.0 did not record them."""
+    one, other = (replace(made_result(), vocabulary=VocabularyUsed("vocab.txt", digit * 64)) for digit in "12")
+    (found,) = find_differences(one, other)
+    assert (found.name, found.path, found.blocks) == ("data", "vocabulary.sha256", "all")
+    assert not find_differences(one, made_result()) and not find_differences(made_result(), one)
+    assert signature(one) != signature(other)
+
+
+def test_weights_of_the_texts_count():
+    texts = replace(made_result(), text_weights=WeightsUsed("bert.bin", "2" * 64))
+    (found,) = find_differences(texts, made_result())
+    assert (found.name, found.path) == ("weights", "text_weights.sha256")
 
 
 @pytest.mark.parametrize("path", COUNTS)

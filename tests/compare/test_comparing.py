@@ -12,7 +12,7 @@ from clipbench.compare.matching import Terms, match_baseline
 from clipbench.compare.verdicts import Bootstrap, Cause, TimingTest
 from clipbench.results.baselines import Baseline
 from clipbench.results.metrics import RECALL_NAMES
-from tests.support.made_results import changed, made_result, with_metric
+from tests.support.made_results import changed, classified, made_result, with_metric
 
 
 def against(ours, theirs, allow=(), target=None):
@@ -50,6 +50,29 @@ def test_a_loss_of_recall_fails_and_a_gain_is_better():
     assert verdict_of(worse).p_value < 0.0005
     assert (better.status, verdict_of(better).status) == ("better", "better")
     assert len(better.warned) > 0
+
+
+def test_accuracies_are_judged_as_recalls_are():
+    """By the pictures that both sides have classified: what they miss alike is no error of the difference."""
+    same = against(classified(made_result()), classified(base()))
+    worse = against(classified(made_result(), lost=0.06), classified(base()))
+    assert (same.status, worse.status) == ("pass", "fail")
+    for name in ("acc1", "acc5", "mean_per_class_recall"):
+        verdict = verdict_of(worse, name)
+        assert verdict_of(same, name).difference == 0.0 and verdict.difference < -4
+        assert (verdict.cause, verdict.limit, verdict.evidence.paired) == (Cause.TOLERANCE, 1.0, True)
+    assert verdict_of(worse, "text_recall@1").status == "pass"
+    (better,) = {verdict_of(against(classified(made_result()), classified(base(), lost=0.06)), "acc1").status}
+    assert better == "better"
+
+
+def test_accuracies_that_one_side_lacks():
+    """What the baseline has and the result has not fails; what is new is only shown."""
+    lacking, new = against(made_result(), classified(base())), against(classified(made_result()), base())
+    assert (verdict_of(lacking, "acc1").status, lacking.status) == ("missing", "fail")
+    assert (verdict_of(new, "acc1").status, new.status) == ("ungated", "pass")
+    few = against(classified(made_result(), classes=3), classified(base(), classes=3))
+    assert verdict_of(few, "acc1").status == "pass" and verdict_of(few, "acc5").value is None
 
 
 def test_the_verdict_does_not_depend_on_anything_drawn():

@@ -24,6 +24,10 @@ def inputs(*results, baselines=None, **reference):
     return Collection(results, {"figures": reference}, baselines=baselines)
 
 
+def chosen(*runs):
+    return lambda newest: runs
+
+
 def point(index, reference=None, tolerance=None):
     verdict = Verdict("recall_mean", "percent", "higher", 90.0, reference, tolerance)
     result = changed(dated(str(index), index + 1), "clipbench.commit", f"c{index // 2}")
@@ -86,7 +90,7 @@ def test_commits_are_named_once_in_their_order():
 
 
 def test_every_result_is_judged_and_broken_runs_measure_nothing():
-    history = judge_history(inputs(dated("a", 1), dated("b", 2, lost=0.1), failed(dated("c", 3))), ())
+    history = judge_history(inputs(dated("a", 1), dated("b", 2, lost=0.1), failed(dated("c", 3))), chosen())
     (series,) = history.series
     assert [one.status for one in series.points] == ["pass", "fail", "failed case"]
     assert series.points[0].verdicts["recall_mean"].label == "pass" and series.points[2].verdicts == {}
@@ -95,14 +99,14 @@ def test_every_result_is_judged_and_broken_runs_measure_nothing():
 
 
 def test_sampling_errors_are_computed_for_runs_in_full_alone():
-    history = judge_history(inputs(dated("a", 1), dated("b", 2)), ["a"])
+    history = judge_history(inputs(dated("a", 1), dated("b", 2)), chosen("a"))
     errors = {run: comparisons[0].verdicts[0].error for run, comparisons in history.by_run.items()}
     assert errors["a"] > 0 and errors["b"] is None
 
 
 def test_the_newest_results_and_those_in_full_are_compared_with_the_baseline_too():
     results = dated("old", 1), dated("middle", 2), dated("new", 3, lost=0.1), dated("seed", 2, seed=1)
-    history = judge_history(inputs(*results, baselines=as_baselines("base", [results[0]])), ["middle"])
+    history = judge_history(inputs(*results, baselines=as_baselines("base", [results[0]])), chosen("middle"))
     kinds = {run: [c.against.kind for c in comparisons] for run, comparisons in history.by_run.items()}
     both = ["baseline", "reference"]
     assert kinds == {"old": ["reference"], "middle": both, "new": both, "seed": both}
@@ -114,7 +118,7 @@ def test_the_newest_results_and_those_in_full_are_compared_with_the_baseline_too
 
 
 def test_without_a_baseline_the_bands_are_those_of_the_references():
-    (series,) = judge_history(inputs(dated("a", 1), dated("b", 2)), ()).series
+    (series,) = judge_history(inputs(dated("a", 1), dated("b", 2)), chosen()).series
     assert [(band.start, band.reference, band.low) for band in series.bands("recall_mean")] == [(0, 93.0, 92.0)]
     assert Series(KEY, ()).bands("recall_mean") == ()
 
@@ -122,6 +126,6 @@ def test_without_a_baseline_the_bands_are_those_of_the_references():
 def test_a_comparison_that_found_nothing_counts_only_where_both_did():
     known = dated("known", 1)
     unknown = replace(dated("unknown", 2, seed=1), reference=None)
-    history = judge_history(inputs(known, unknown, baselines=()), ())
+    history = judge_history(inputs(known, unknown, baselines=()), chosen())
     assert [c.status for c in history.by_run["known"]] == ["pass"]
     assert [c.status for c in history.by_run["unknown"]] == ["no baseline"]

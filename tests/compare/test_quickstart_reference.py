@@ -20,6 +20,7 @@ SEEDS = [
     ([1.9825, 0.3049, 0.1031, 0.0893], 0.0934, 97.07, 95.57, 96.32),
     ([1.9625, 0.3407, 0.1141, 0.0952], 0.0950, 97.33, 95.87, 96.60),
 ]
+ACC1 = [87.2, 82.2, 92.0, 88.8, 84.2, 85.6, 81.6]  # of the same seeds
 BFLOAT16 = ([2.1684, 0.3309, 0.1068, 0.0934], 0.0885, 96.87, 95.35, 96.11)
 BROKEN = {
     "a quarter of the learning rate": ([2.8420, 0.4605, 0.1695, 0.1583], 0.1547, 97.00, 93.97, 95.49),
@@ -28,13 +29,15 @@ BROKEN = {
 }
 
 
-def judged(losses, val_loss, *recalls):
+def judged(losses, val_loss, *recalls, **others):
     result = made_result(losses=losses)
     for split, images in (("train", 4000), ("val", 500)):
         result = changed(result, f"dataset.{split}.images", images)
     names = ("val_loss", "train_loss", "text_recall_mean", "image_recall_mean", "recall_mean")
     for name, value in zip(names, (val_loss, losses[-1], *recalls), strict=True):
         result = with_metric(result, name, value=value)
+    for name, value in others.items():
+        result = with_metric(result, name, value=value, unit="percent")
     return compare(match_reference(result, shipped_references()), errors=False)
 
 
@@ -57,6 +60,11 @@ def test_what_has_learnt_otherwise_fails(name, said):
     assert {v.metric: v.status for v in comparison.verdicts}["loss_curve"] == "fail"
 
 
+@pytest.mark.parametrize(("acc1", "status"), [*((value, "pass") for value in ACC1), (65.0, "fail"), (None, "missing")])
+def test_a_result_that_has_classified_is_judged_by_that_too(acc1, status):
+    assert {v.metric: v.status for v in judged(*SEEDS[0], acc1=acc1).verdicts}["acc1"] == status
+
+
 def test_its_figures_are_those_of_the_seeds():
     """Means over the seeds; each tolerance is 5.57 standard deviations, the loss curve's too."""
     reference = shipped_references()["quickstart"]
@@ -66,6 +74,7 @@ def test_its_figures_are_those_of_the_seeds():
         "text_recall_mean": [row[2] for row in SEEDS],
         "image_recall_mean": [row[3] for row in SEEDS],
         "recall_mean": [row[4] for row in SEEDS],
+        "acc1": ACC1,
     }
     for name, values in columns.items():
         mean = sum(values) / len(values)

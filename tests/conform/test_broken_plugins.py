@@ -13,12 +13,14 @@ SOUND = {
     "device": ("good", "cpu"),
     "engine": ("good-engine", "lone"),
     "dataset": ("good-pairs",),
+    "evaluation": ("good-fit",),
     "observer": ("good-log",),
 }
 OFFERED = {
     "device": broken.DEVICES,
     "engine": (*broken.ENGINES, "spec"),
     "dataset": broken.DATASETS,
+    "evaluation": broken.EVALUATIONS,
     "observer": broken.OBSERVERS,
     "model": ("config",),
 }

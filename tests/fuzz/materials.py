@@ -56,8 +56,10 @@ def make_materials(folder):
     shipped = json.loads((bundled("reference") / "quickstart.json").read_text(encoding="utf-8"))
     shipped["conditions"] |= {"dataset.val.images": IMAGES, "dataset.train.images": STEPS * BATCH}
     shipped["loss_curve"] = EPOCHS
-    for name, metric in shipped["metrics"].items():
-        metric["value"] = results["good"].value(name)
+    measured = {name: results["good"].value(name) for name in shipped["metrics"]}
+    shipped["metrics"] = {  # without what these have not measured: the accuracy of a classification
+        name: {**shipped["metrics"][name], "value": value} for name, value in measured.items() if value is not None
+    }
     reference.parent.mkdir()
     reference.write_text(json.dumps(shipped), encoding="utf-8")
     suite.write_bytes((bundled("suites") / "quickstart.yaml").read_bytes())

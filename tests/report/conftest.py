@@ -16,17 +16,18 @@ def write_report(tmp_path_factory):
     """``clipbench report`` over some results: the outcome of the command, and the folder that it wrote to.
 
     Drawing the pictures takes most of its time: they are left out but where ``pictures`` asks for them.
+    ``store`` writes a result into a folder.
     """
 
-    def write(results, *options, pictures=False):
+    def write(results, *options, pictures=False, store=write_result):
         folder = tmp_path_factory.mktemp("report")
         (folder / "results").mkdir()
         for result in results:
-            write_result(folder / "results", result)
+            store(folder / "results", result)
         out = folder / "out"
         with pytest.MonkeyPatch.context() as patch:
             if not pictures:
-                patch.setattr("clipbench.report.page.stills.stills", lambda runs, history: [])
+                patch.setattr("clipbench.report.page.writing.stills", lambda runs, history: [])
             return CliRunner().invoke(main, ["report", str(folder / "results"), "--out", str(out), *options]), out
 
     return write

@@ -147,7 +147,38 @@ def test_values_are_there_as_a_table(desktop):
     assert count(desktop, "details.values[open] tbody tr") == 4 * 6
 
 
-def test_the_history_has_every_result_of_its_series_and_the_band(desktop):
+def column(browser, table, number):
+    """What is in a column of a table, row by row, of those that are shown."""
+    rows = f"[...document.querySelectorAll('#{table} tbody tr:not([hidden])')]"
+    return browser.execute_script(f"return {rows}.map((row) => row.cells[{number}].textContent)")
+
+
+def test_the_table_of_runs_sorts_by_click_and_by_keyboard_and_filters(desktop):
+    heads = desktop.find_elements("css selector", "#run-table thead th")
+    recall = next(number for number, head in enumerate(heads) if head.text.startswith("Recall"))
+    as_written = column(desktop, "run-table", recall)
+    button = heads[recall].find_element("css selector", "button")
+    button.click()
+    *passing, lost = column(desktop, "run-table", recall)
+    figures = [float(text[:5]) for text in passing]
+    assert heads[recall].get_attribute("aria-sort") == "descending" and figures == sorted(figures, reverse=True)
+    assert lost.startswith("✕ 8")  # twelve points
+    button.send_keys(" ")
+    assert heads[recall].get_attribute("aria-sort") == "ascending"
+    assert column(desktop, "run-table", recall)[0] == lost
+    button.send_keys("\n")
+    assert heads[recall].get_attribute("aria-sort") is None
+    assert column(desktop, "run-table", recall) == as_written
+    box = desktop.find_element("css selector", "[data-filter=run-table]")
+    box.send_keys("PASS other")  # every word, in any case
+    assert len(column(desktop, "run-table", 0)) == 2
+    assert desktop.find_element("css selector", "[data-found=run-table]").text == "2 of 12"
+    box.send_keys(" nothing")
+    assert column(desktop, "run-table", 0) == []
+    assert said(desktop) == []
+
+
+def test_the_history_has_every_result_of_its_series_and_the_band_and_sorts(desktop):
     choose(desktop, "series", "1")
     assert count(desktop, "#chart-history .mark-symbol path") == 10
     assert count(desktop, "#chart-history .mark-area path") == 1
@@ -156,6 +187,12 @@ def test_the_history_has_every_result_of_its_series_and_the_band(desktop):
     assert "pass" in key and "fail" in key
     assert "reference 96.38" in desktop.find_element("id", "history-band").text
     assert count(desktop, "#history-table tbody tr") == 10
+    head = desktop.find_element("css selector", "#history-table thead th:nth-child(4) button")
+    desktop.execute_script("arguments[0].click()", head)
+    figures = [float(text.split()[0]) for text in column(desktop, "history-table", 3)]
+    assert len(figures) == 10 and figures == sorted(figures, reverse=True)
+    desktop.find_element("css selector", "[data-filter=history-table]").send_keys("fail")
+    assert [float(text.split()[0]) for text in column(desktop, "history-table", 3)] == [min(figures)]
 
 
 def test_the_history_goes_by_commit_and_other_metrics(desktop, results):
@@ -214,6 +251,8 @@ def test_print_is_light_and_has_the_charts(show, report):
     assert contrast(behind, "rgb(255,255,255)") == 1
     assert count(page, "#chart-epoch_loss .mark-line path") == 12
     assert page.execute_script("return getComputedStyle(document.querySelector('nav')).display") == "none"
+    # The right side of what does not fit is lost on paper.
+    assert page.execute_script("return document.documentElement.scrollWidth") <= 794
 
 
 def test_runs_differ_in_more_than_colour(desktop):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clipbench.report.quantity import MINUS, allowed_text, difference_text, figure, quantity
+from clipbench.report.quantity import allowed_text, difference_text, figure, quantity
 from tests.support.judgements import verdict
 
 
@@ -36,9 +36,9 @@ def test_a_quantity_fits_its_column_about_right(value):
 def test_differences_and_what_passes():
     assert difference_text(verdict()) == "-0.91 ± 0.61" and difference_text(verdict(error=None)) == "-0.91"
     assert difference_text(verdict(reference=None)) == "-"
-    assert allowed_text(verdict()) == "-1.00" and allowed_text(verdict("val_loss")) == "+1.00"
+    assert allowed_text(verdict()) == "-1.00" and allowed_text(verdict("val_loss")) == "+1.0000"
     assert allowed_text(verdict(tolerance=None)) == "-"
-    assert allowed_text(verdict(), figure, MINUS) == "−1"
+    assert allowed_text(verdict(), figure) == "−1.00"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,12 @@ def test_differences_and_what_passes():
         (-0.001, "percent", "+", "+0.00"),
         (-1.5, "percent", "+", "−1.50"),
         (0.0897, "nats", "", "0.0897"),
-        (12345.6, "pairs/s", "", "12,346"),
+        (12345.6, "pairs/s", "", "12,345.6"),
+        (0.09312, "nats", "", "0.0931"),
+        (0.5, "nats", "+", "+0.5000"),
+        (0.00000312, "nats", "", "3.1e-06"),
+        (1.234e30, "pairs/s", "", "1.234e+30"),
+        (98.7, "of another", "", "98.7"),
         (None, "percent", "", "–"),
     ],
 )

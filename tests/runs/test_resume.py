@@ -29,13 +29,14 @@ def long(suite):
 
 
 def outcome_of(folder):
-    """What a completed run must not owe to how often it was stopped: losses to the bit, recalls, ranks, weights."""
+    """What a completed run must not owe to how often it was stopped: losses to the bit, recalls, pictures, weights."""
     (result,) = results(folder)
     assert result.completed, result.error
     epochs = [(record.train_loss, record.val_loss, record.recall) for record in result.epochs]
     newest = sorted((folder / "results").glob(".work/flat-*/checkpoints/step-*"))[-1]
     assert result.loss_trace.steps == sum(record.steps for record in result.epochs)
-    return epochs, result.loss_trace, result.query_ranks, (newest / "tensors.safetensors").read_bytes()
+    found = (result.loss_trace, result.query_ranks, result.retrieved)
+    return epochs, found, (newest / "tensors.safetensors").read_bytes()
 
 
 @pytest.fixture

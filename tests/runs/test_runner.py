@@ -309,6 +309,7 @@ def test_quiet_progress_still_names_the_result(suite, tmp_path):
     lines = done.stdout.splitlines()
     assert [line.partition(":")[0] for line in lines] == [
         "result",
+        "pictures for `clipbench report` (the terms of the data apply)",
         "checkpoints",
         "to compare later runs with this one",
     ]

@@ -167,6 +167,37 @@ def test_matrix_makes_one_case_for_each_combination(suite_file):
         suite.select(["nothing"])
 
 
+def test_an_axis_of_named_choices_sets_several_keys_at_once(suite_file):
+    sizes = "{small: {train.batch_size: 8, seed: 1}, large: {train.batch_size: 64}}"
+    path = suite_file(MINIMAL + f"matrix:\n  size: {sizes}\n  precision: [float32]\n")
+
+    def cases(*overrides):
+        found = load_suite(path, overrides).cases
+        return [(case.name.partition("@")[2], case.train.batch_size, case.seed) for case in found]
+
+    assert cases() == [("size=small,precision=float32", 8, 1), ("size=large,precision=float32", 64, 0)]
+    # What the command line sets holds in every case; an axis on which nothing else is set ends.
+    assert cases("train.batch_size=32") == [
+        ("size=small,precision=float32", 32, 1),
+        ("size=large,precision=float32", 32, 0),
+    ]
+    assert cases("train.batch_size=32", "seed=7") == [("precision=float32", 32, 7)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("matrix: {size: {small: {trian.lr: 1}}}", "4:25: matrix: 'trian.lr' is not a key of a suite"),
+        ("matrix: {size: {small: {train.lr: fast}}}", "4:25: train.lr: "),
+        ("matrix: {size: {small: {}}}", "matrix.size.small"),
+        ("matrix: {size: {}}", "matrix.size"),
+        ("matrix: {size: {small: 3}}", "matrix.size.small"),
+    ],
+)
+def test_what_is_wrong_with_a_named_choice_is_said(suite_file, text, expected):
+    assert expected in refusal(suite_file(MINIMAL + text + "\n"))
+
+
 def test_an_override_ends_what_the_matrix_varies(suite_file):
     path = suite_file(MINIMAL + "matrix:\n  precision: [float32, bfloat16]\n")
     (case,) = load_suite(path, ["precision=float16"]).cases
@@ -176,6 +207,7 @@ def test_an_override_ends_what_the_matrix_varies(suite_file):
 def test_suites_that_ship_are_found_by_name():
     names = {path.stem for path in shipped_suites()}
     assert {"quickstart", "flickr8k_amp", "flickr8k_ddp4", "flickr8k_zeroshot", "flickr8k_smoke"} <= names
+    assert {"flickr30k_zeroshot", "coco_zeroshot", "laion_zeroshot"} <= names
     assert find_suite("quickstart").stem == "quickstart"
     with pytest.raises(UsageError, match="clipbench run quickstart"):
         find_suite("nowhere/quickstart.yaml")

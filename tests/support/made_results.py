@@ -13,6 +13,7 @@ from clipbench.api.result import (
     EpochRecord,
     EpochSeconds,
     Metric,
+    PerQuery,
     QueryRanks,
     Result,
     SourceVersion,
@@ -21,6 +22,7 @@ from clipbench.api.result import (
 )
 from clipbench.compare.bootstrap import hits_of
 from clipbench.files import schemas
+from clipbench.results.accuracy import accuracy_metrics
 from clipbench.results.consistency import disagreements
 from clipbench.results.metrics import summarise
 from clipbench.results.recall import recall_metrics
@@ -74,6 +76,7 @@ def made_result(
         for epoch, (loss, part) in enumerate(zip(losses, parts, strict=True), 1)
     )
     changes = [f"seed={seed}", f"train.epochs={epochs or len(losses)}", f"timing.warmup_steps={STEPS * len(losses)}"]
+    changes += ["eval.evaluations=[retrieval]"]
     case = load_suite(find_suite("quickstart"), changes).cases[0]
     result = Result(
         run_id=run_id,
@@ -112,6 +115,18 @@ def agreeing(result):
     ranks = result.query_ranks
     records[-1] = replace(records[-1], recall=recall_metrics(ranks.text, ranks.image))
     return replace(result, epochs=tuple(records), metrics=summarise(records, BATCH))
+
+
+def classified(result, lost=0.0, classes=10):
+    """A copy that has classified its pictures too: one in five is missed, and ``lost`` of all altogether."""
+    kept = PerQuery(
+        result.metrics.last.epoch,
+        {"classification": {"rank": missed(IMAGES, lost), "label": [index % classes for index in range(IMAGES)]}},
+    )
+    figures = accuracy_metrics(*kept.values["classification"].values())
+    metrics = {name: Metric(value, "percent", "higher") for name, value in figures.items()}
+    epochs = (*result.epochs[:-1], replace(result.epochs[-1], metrics=metrics))
+    return replace(result, epochs=epochs, metrics=summarise(epochs, BATCH), per_query=kept)
 
 
 def split(name, images=IMAGES):

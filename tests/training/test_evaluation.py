@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clipbench.api import Classes, EvaluatedSplit, EvaluationSpec, World
-from clipbench.errors import CaseFailedError
-from clipbench.training import evaluation
+from clipbench.api import Classes, EvaluatedSplit, EvaluationSpec, Measurement, World
+from clipbench.errors import CaseFailedError, ClipbenchError, PluginError
+from clipbench.training import encoding, evaluation
 from clipbench.training.batches import CaptionTokens
 from clipbench.training.classification import Classification
 from clipbench.training.collectives import SingleRank
@@ -134,10 +134,11 @@ def evaluate(ranks, cache_bytes=1 << 20, rounds=1, folder=None, case=CASE):
 def test_ranks_share_the_work_and_find_what_one_finds(ranks, monkeypatch):
     ((alone,),), _, _ = evaluate(1)
     # Pieces of two rows, so that gathering takes many.
-    monkeypatch.setattr(evaluation, "GATHER_BYTES", 2 * 4 * WIDTH)
+    monkeypatch.setattr(encoding, "GATHER_BYTES", 2 * 4 * WIDTH)
     found, fetches, threads = evaluate(ranks)
     (first,) = found[0]
     assert replace(first, seconds=0) == replace(alone, seconds=0)
+    assert np.array_equal(first.images, alone.images) and np.array_equal(first.captions, alone.captions)
     assert all(evaluations == [None] for evaluations in found[1:])
     assert sorted(index for fetch in fetches for index in fetch.fetched) == list(range(IMAGES))
     # No more than a piece crosses at a time.
@@ -193,3 +194,64 @@ def test_collapsed_features_are_told_from_others():
     other[29, 0] += 1e-2
     check_not_collapsed("image", other)
     check_not_collapsed("image", row[None])
+
+
+class Order:
+    """An evaluation of a plugin: texts of its own, and one metric."""
+
+    own_texts = ("one", "two")
+
+    def texts(self, split):
+        return list(self.own_texts)
+
+    def measure(self, split, images, texts):
+        return Measurement({"order": float("nan")})
+
+
+class Offered:
+    """A registry with evaluations by name: what is made, and the metrics of its spec."""
+
+    def __init__(self, **offered):
+        self.offered = offered
+        self.evaluations = self
+
+    def get(self, name, key):
+        return EvaluationSpec(name, "", "", dict.fromkeys(self.offered[name][1], PERCENT))
+
+    def open_evaluation(self, name):
+        return self.offered[name][0]
+
+
+def encode(texts):
+    return np.ones((len(texts), 3), np.int32)
+
+
+def test_texts_are_encoded_for_each_evaluation_that_has_its_own():
+    registry = Offered(retrieval=(Retrieval(), ["text_recall@1"]), order=(Order(), ["order"]))
+    retrieval, order = evaluation.ask(registry, ["retrieval", "order"], SPLIT, encode)
+    assert retrieval.tokens is None and order.tokens.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["order", "again"], "the metric 'order' of again is also one of order"),
+        (["speed"], "the metric 'throughput' of speed is also one of clipbench itself"),
+        (["mute"], r"evaluation 'mute': texts\(\) returned none"),
+    ],
+)
+def test_evaluations_that_cannot_be_asked_for(names, said):
+    mute = Order()
+    mute.own_texts = ()
+    registry = Offered(
+        order=(Order(), ["order"]), again=(Order(), ["order"]), speed=(Order(), ["throughput"]), mute=(mute, ["sound"])
+    )
+    with pytest.raises(ClipbenchError, match=said):
+        evaluation.ask(registry, names, SPLIT, encode)
+
+
+def test_a_metric_that_is_not_finite_is_null_with_its_reason_and_another_name_is_the_plugins_fault():
+    spec = EvaluationSpec("order", "", "", {"order": PERCENT})
+    assert evaluation.metrics_of(spec, Order().measure(None, None, None))["order"].reason == "not finite (nan)"
+    with pytest.raises(PluginError, match=r"measure\(\) returned the metrics sense; its spec has order"):
+        evaluation.metrics_of(spec, Measurement({"sense": 1.0}))

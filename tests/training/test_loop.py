@@ -1,10 +1,16 @@
-"""How often a run evaluates: what decides whether transformed images are kept for a later evaluation."""
+"""How often a run evaluates, which decides whether transformed images are kept; and what it does not fail for."""
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from clipbench.training.loop import evaluation_count
+from clipbench.api import QueryRanks, events
+from clipbench.files.disk import DiskError
+from clipbench.training.evaluation import Evaluated
+from clipbench.training.loop import Loop, evaluation_count
+
+ONE = np.ones((1, 4))
 
 
 @pytest.mark.parametrize(
@@ -14,3 +20,16 @@ from clipbench.training.loop import evaluation_count
 def test_evaluations_of_a_run_are_counted(steps, every, count):
     case = SimpleNamespace(eval=SimpleNamespace(every=every))
     assert evaluation_count(SimpleNamespace(case=case, steps=steps, steps_per_epoch=10)) == count
+
+
+@pytest.mark.parametrize("error", [DiskError("the disk is full"), OSError(5, "the disk fails")])
+def test_a_run_does_not_fail_for_pictures_that_cannot_be_kept(error):
+    def keep(*_):
+        raise error
+
+    reported = []
+    loop = SimpleNamespace(emit=reported.append, pictures=SimpleNamespace(keep=keep))
+    evaluation = Evaluated(None, None, None, 0.0, QueryRanks(1, [0], [0], [0]), images=ONE, captions=ONE)
+    assert Loop._keep(loop, evaluation) is None
+    (warned,) = reported
+    assert isinstance(warned, events.Warned) and "the disk" in warned.text

@@ -49,6 +49,7 @@ _OPEN_CLIP_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 _OPEN_CLIP_HARMLESS: Mapping[str, tuple[Any, ...]] = {"pool_type": ("tok", "argmax"), "proj_type": ("linear",)}
 _OPEN_CLIP_IGNORED = {"mlp_ratio", "patch_dropout", "custom_text", "init_logit_scale"}
 _LAYER_NORM_EPS = 1e-5
+_BERT_NORM_EPS = 1e-12
 
 
 def read_descriptions(path: Path, *, transformers: bool) -> Iterator[Description]:
@@ -69,6 +70,22 @@ def read_descriptions(path: Path, *, transformers: bool) -> Iterator[Description
         yield Description(
             f"{described.name} beside it says", {ours: values[name] for name, ours in names.items() if name in values}
         )
+
+
+def read_bert_description(path: Path) -> Iterator[Description]:
+    """Yield what ``config.json`` beside the weights of a BERT says of it; raise NotReadyError as above."""
+    if not (described := path.with_name("config.json")).is_file():
+        return
+    data = _read(described)
+    if (kind := data.get("model_type", "bert")) != "bert":
+        raise NotReadyError(f"{described}: describes a model of type {kind!r:.60}; expected transformers' 'bert'")
+    if (eps := data.get("layer_norm_eps", _BERT_NORM_EPS)) != _BERT_NORM_EPS:
+        raise NotReadyError(f"{described}: layer_norm_eps is {eps!r:.60}; the model's BERT has {_BERT_NORM_EPS}")
+    values = {
+        "text_heads": data.get("num_attention_heads", 12),
+        "text_activation": _activation(data.get("hidden_act", "gelu")),
+    }
+    yield Description(f"{described.name} beside it says", values)
 
 
 def _from_transformers(path: Path) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 from clipbench.clip.config import ClipConfig
 from clipbench.errors import NotReadyError
 
-_LAYER = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.")
+_LAYER = re.compile(r"(visual\.)?transformer\.(?:resblocks|encoder\.layer)\.(\d+)\.")
+_OF_BERT = "transformer.embeddings."
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ def describe_tensors(state: Mapping[str, Any], config: ClipConfig) -> Descriptio
     read("visual.conv1.weight", vision_width=0, patch_size=3)
     read("visual.proj", embed_dim=1)
     read("token_embedding.weight", vocab_size=0, text_width=1)
+    read(f"{_OF_BERT}word_embeddings.weight", vocab_size=0, text_width=1)
+    read(f"{_OF_BERT}position_embeddings.weight", text_positions=0)
+    if any(name.startswith(("token_embedding.", _OF_BERT)) for name in state):
+        values["text_tower"] = "bert" if any(name.startswith(_OF_BERT) for name in state) else "clip"
     positions = read("visual.positional_embedding", vision_width=1)
     read("positional_embedding", context_length=0)
     if positions and values.get("patch_size"):
@@ -94,6 +99,9 @@ def _remedy(
     if differing.keys() == {"vocab_size"}:
         return "Name the vocabulary that belongs to these weights with model.vocabulary."
     fitting = [name for name, config in models.items() if not _differing(values, config)]
+    if differing.get("text_tower") == "clip":  # and the model's is a BERT
+        other = f", or use --set model.name={fitting[0]}" if fitting else ""
+        return f"To have its vision tower alone, name a BERT's weights for the texts with model.text_weights{other}."
     if own_name in fitting:  # the tensors, which count last, are of this model
         return "The tensors are of this model and the description is of another: one of the two files is a wrong one."
     if fitting:

@@ -49,9 +49,9 @@ def to_openai_names(state: Arrays, path: Path, join: Join) -> dict[str, Any]:
 
     ``join`` concatenates tensors along their first axis.
 
-    From transformers: query, key and value are joined in this order, projections transposed, counted positions left
-    out. From open_clip: the text tower loses its prefix ``text.``. Raises NotReadyError where two tensors would get
-    one name.
+    Counted positions are left out. From transformers: query, key and value are joined in this order, projections
+    transposed. From open_clip: the text tower loses its prefix ``text.``. Raises NotReadyError where two tensors would
+    get one name.
     """
     pairs = _from_transformers(state, join) if has_transformers_names(state) else _from_open_clip(state)
     renamed: dict[str, Any] = {}
@@ -64,7 +64,8 @@ def to_openai_names(state: Arrays, path: Path, join: Join) -> dict[str, Any]:
 
 def _from_open_clip(state: Arrays) -> Iterator[tuple[str, Any]]:
     for name, tensor in state.items():
-        yield name.removeprefix("text."), tensor
+        if not name.endswith(".position_ids"):
+            yield name.removeprefix("text."), tensor
 
 
 def _from_transformers(state: Arrays, join: Join) -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement
 from clipbench.compare.verdicts import Comparison, Judgement, Verdict
 from clipbench.report.judgement import wording
 from clipbench.report.judgement.headline import comparison_headline
-from clipbench.report.quantity import allowed_text, difference_text, quantity
+from clipbench.report.quantity import allowed_text, difference_text, plain_figure
 
 FACTS = ("suite", "case", "engine", "device", "precision", "world_size", "epoch", "status")
 # Totals of an element by the tag that is counted; the schema of CI servers has ``skipped`` for a suite alone.
@@ -69,8 +69,8 @@ def _add_whole(case: Element, comparison: Comparison, fail_on: Collection[str]) 
 
 def _add_verdict(case: Element, verdict: Verdict, why: str, fail_on: Collection[str]) -> None:
     lines = [
-        f"value: {quantity(verdict.value)} {verdict.unit}, {verdict.direction} is better",
-        f"compared with: {quantity(verdict.reference)}",
+        f"value: {plain_figure(verdict.value, verdict.unit)} {verdict.unit}, {verdict.direction} is better",
+        f"compared with: {plain_figure(verdict.reference, verdict.unit)}",
         f"difference: {difference_text(verdict)}",
         f"still passes: {allowed_text(verdict)}",
         *filter(None, [wording.detail(verdict), why if verdict.cause else None]),

@@ -7,7 +7,7 @@ from clipbench.compare.verdicts import Comparison, Difference, Judgement, Level,
 from clipbench.report.judgement import wording
 from clipbench.report.judgement.headline import comparison_headline, headline
 from clipbench.report.metric_words import metric_words, unit_words
-from clipbench.report.quantity import NONE, allowed_text, difference_text, quantity
+from clipbench.report.quantity import NONE, allowed_text, difference_text, plain_figure
 from clipbench.results.metrics import BEST_METRIC, THROUGHPUT
 
 # GitHub refuses a comment of 65,536 characters and a summary of a megabyte.
@@ -96,8 +96,8 @@ def _metric(verdict: Verdict, fail_on: Collection[str]) -> list[str]:
     return [
         "" if verdict.status == "ungated" else f"{SIGNS[verdict.level(fail_on)]} {verdict.label}",
         f"{escape(metric_words(verdict.metric))} ({escape(unit_words(verdict.unit))})",
-        quantity(verdict.value),
-        quantity(verdict.reference),
+        plain_figure(verdict.value, verdict.unit),
+        plain_figure(verdict.reference, verdict.unit),
         difference_text(verdict),
         allowed_text(verdict),
     ]
@@ -117,7 +117,7 @@ def _value_and_difference(verdict: Verdict | None) -> str:
     if verdict is None or verdict.value is None:
         return NONE
     difference = "" if verdict.difference is None else f" ({difference_text(verdict)})"
-    return quantity(verdict.value) + difference
+    return plain_figure(verdict.value, verdict.unit) + difference
 
 
 def _html(text: str) -> str:

@@ -72,8 +72,10 @@ def comparison_report(judgement: Judgement, verbose: bool = False) -> Group:
     alone = len(judgement.comparisons) == 1
     if alone and (changed := _changed(judgement.comparisons[0])):
         parts.append(_line(changed))
+    if any(verdict.metric in COLUMNS for comparison in judgement.comparisons for verdict in comparison.verdicts):
+        parts += [Text(), _grid(header=True)]
     if judgement.comparisons:
-        parts += [Text(), _grid(header=True), Text()]
+        parts.append(Text())
     for comparison in judgement.comparisons:
         parts += [*_block(comparison, alone, verbose), Text()]
     if judgement.problems:

@@ -198,8 +198,8 @@ def reason(verdict: Verdict, comparison: Comparison) -> str | None:
         note=verdict.note,
         differences="; ".join(sentence(difference, kind) for difference in verdict.differences),
         moved=moved(verdict, kind),
-        limit=_size(verdict, verdict.limit),
-        error=f"+/- {_size(verdict, verdict.error)}",
+        limit=size(verdict, verdict.limit),
+        error=f"+/- {size(verdict, verdict.error)}",
         median=f"{100 * timing.median_gain:+.1f} %" if timing else "an unknown share",
         advice=advice(verdict, comparison),
     )
@@ -220,16 +220,16 @@ def moved(verdict: Verdict, kind: verdicts.Kind) -> str:
     if isinstance(verdict.evidence, verdicts.NumericsSteps):
         steps, trusted = verdict.evidence.steps, verdict.evidence.trusted
         beside = f"of its first after {steps} steps" if trusted is None else f"in {steps} steps beside {trusted}"
-        return f"is {_size(verdict, verdict.value)} {beside}"
+        return f"is {size(verdict, verdict.value)} {beside}"
     value, reference = amount(verdict.value, verdict.unit), amount(verdict.reference, verdict.unit)
     difference = verdict.difference or 0.0
     if kind == "reference":
         side = "below" if difference < 0 else "above"
-        gap = _size(verdict, difference) if verdict.unit == "percent" else f"{abs(difference):.3g}"
+        gap = size(verdict, difference) if verdict.unit == "percent" else plain_figure(abs(difference), verdict.unit)
         return f"is {value}, {gap} {side} the reference's {plain_figure(verdict.reference, verdict.unit)}"
     if value == reference:
         return f"is {value} on both sides"
-    share = f", by {_size(verdict, difference)}" if isinstance(verdict.evidence, verdicts.TimingTest) else ""
+    share = f", by {size(verdict, difference)}" if isinstance(verdict.evidence, verdicts.TimingTest) else ""
     verb = "fell" if difference < 0 else "rose"
     return f"{verb} from {plain_figure(verdict.reference, verdict.unit)} to {value}{share}"
 
@@ -270,18 +270,18 @@ def details(comparison: Comparison) -> list[str]:
     return [f"{metric_words(one.metric)}: {text}" for one in comparison.verdicts if (text := detail(one))]
 
 
-def _size(verdict: Verdict, size: float | None) -> str:
+def size(verdict: Verdict, how_large: float | None) -> str:
     """Return how large a difference is: points of percent, a share of throughput, else in the metric's unit."""
     if isinstance(verdict.evidence, verdicts.TimingTest):
-        return f"{100 * abs(size or 0.0) / (verdict.reference or 1.0):.3g} %"
+        return f"{100 * abs(how_large or 0.0) / (verdict.reference or 1.0):.3g} %"
     if isinstance(verdict.evidence, verdicts.CurveMatch):
-        return f"{size or 0.0:.4g} %"
+        return f"{how_large or 0.0:.4g} %"
     if isinstance(verdict.evidence, verdicts.NumericsSteps):
-        return f"{size or 0.0:.4g} %" if verdict.unit == "percent" else f"{size or 0.0:.2g}"
+        return f"{how_large or 0.0:.4g} %" if verdict.unit == "percent" else f"{how_large or 0.0:.2g}"
     if verdict.unit == "percent":
-        text = f"{abs(size or 0.0):.3g}"  # a difference of percents
+        text = f"{abs(how_large or 0.0):.3g}"  # a difference of percents
         return f"{text} point{'s' if text != '1' else ''}"
-    return amount(abs(size or 0.0), verdict.unit)
+    return amount(abs(how_large or 0.0), verdict.unit)
 
 
 def _sure(verdict: Verdict) -> str:
@@ -290,7 +290,7 @@ def _sure(verdict: Verdict) -> str:
     if verdict.p_value is not None:
         known.append(f"p {verdict.p_value:.2g}" if verdict.p_value >= 0.0005 else "p < 0.0005")
     if verdict.error is not None:
-        known.append(f"95 % interval +/- {_size(verdict, verdict.error)}")
+        known.append(f"95 % interval +/- {size(verdict, verdict.error)}")
     return f"{', '.join(known)}; " if known else ""
 
 

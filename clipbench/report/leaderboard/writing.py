@@ -2,10 +2,8 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 
-from clipbench import __version__
 from clipbench.api.plain import value_at
 from clipbench.api.text import printable
 from clipbench.compare.gate import Request, load
@@ -13,13 +11,11 @@ from clipbench.compare.leaderboard import Board, Row, leaderboards
 from clipbench.errors import ExitCode, NotReadyError, UsageError
 from clipbench.files.replacing import check_replaceable
 from clipbench.report.extra import check_extra
-from clipbench.report.html import html_environment
+from clipbench.report.html import GENERATOR, filled, html_environment
 from clipbench.report.judgement.headline import comparison_headline
 from clipbench.report.judgement.wording import hindrance
 from clipbench.report.quantity import amount
 from clipbench.results.result import write_result
-
-GENERATOR = '<meta name="generator" content="clipbench '
 
 
 def run_leaderboard(request: Request, out: Path, title: str, prices: Mapping[str, str]) -> ExitCode:
@@ -64,20 +60,16 @@ def _check_prices(prices: Mapping[str, str], rows: Sequence[Row]) -> None:
 
 
 def _page(title: str, boards: Sequence[Board], prices: Mapping[str, str], problems: Sequence[str]) -> str:
-    from markupsafe import Markup
-
     environment = html_environment()
     environment.filters |= {"amount": _amount, "how": how_measured}
-    here = resources.files(__package__)
-    style = resources.files("clipbench.report.page").joinpath("page.css").read_text(encoding="utf-8")
-    template = environment.from_string(here.joinpath("page.html").read_text(encoding="utf-8"))
-    return template.render(
+    return filled(
+        environment,
+        "leaderboard/page.html",
         title=title,
-        version=__version__,
+        sections=[(f"board{number}", board.case) for number, board in enumerate(boards, 1)],
         boards=boards,
         prices=prices,
         problems=problems,
-        style=Markup(style),
         headline=comparison_headline,
     )
 

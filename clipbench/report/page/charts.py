@@ -10,62 +10,86 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 Spec = dict[str, Any]
+Source = Literal["epochs", "windows", "readings", "first_steps"]
 
 PARTS = json.loads(resources.files(__package__).joinpath("charts.json").read_text(encoding="utf-8"))
 MOST_RUNS = len(PARTS["shared"]["run_shapes"])
+MOST_CURVES = len(PARTS["shared"]["dashes"])
+X_TITLES: Mapping[Source, str] = {"epochs": "epoch", "windows": "step", "readings": "minutes", "first_steps": "step"}
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart over the epochs. ``name`` is the picture's file name without its ending.
+    """One chart of curves over epochs, steps or time. ``name`` is the picture's file name without its ending.
 
-    ``curves`` has the label of each line by the field or recall of an epoch record, or of its telemetry, that it draws.
+    ``curves`` has the label of each line by the key of the values that it draws, of those that ``source`` has.
+    ``form`` is d3's format of a value, empty for the decimals of its unit; ``about`` says more than the title.
     """
 
     name: str
     title: str
     unit: str
     curves: Mapping[str, str]
-    form: str = ",.4~g"
+    source: Source = "epochs"
+    about: str = ""
+    form: str = ""
     from_zero: bool = False
     wide: bool = False
 
+    @property
+    def x_title(self) -> str:
+        """What its points are over."""
+        return X_TITLES[self.source]
 
-EPOCH_CHARTS = tuple(Chart(**chart) for chart in PARTS["epoch_charts"])
+
+CHARTS = tuple(Chart(**chart) for chart in PARTS["charts"])
 
 
-def epoch_chart(chart: Chart, runs: Sequence[str], fixed: bool = False, rows: Sequence[Spec] = ()) -> Spec:
-    """Return a chart over the epochs of ``runs`` (their labels), a picture where ``fixed``.
+def line_chart(chart: Chart, runs: Sequence[str], fixed: bool = False, rows: Sequence[Spec] = ()) -> Spec:
+    """Return a chart of the curves of ``runs`` (their labels), a picture where ``fixed``.
 
-    ``rows`` have epoch, run, curve, value, mark (0 or 1). Without ``fixed``, data come from the page by the name
-    ``points`` and its list of runs is the legend.
+    ``rows`` have x, run, curve, value, mark (0 or 1), width of the line. Without ``fixed``, data come from the page by
+    the name ``points`` and its list of runs is the legend.
     """
     curves = list(chart.curves.values())
-    about = {"title": chart.title, "unit": chart.unit, "from_zero": chart.from_zero, "curves": curves}
+    unit = ", ".join(filter(None, [chart.unit, chart.about]))
+    about = {"title": chart.title, "unit": unit, "from_zero": chart.from_zero, "curves": curves}
+    if chart.source == "readings":
+        about |= {"x_title": chart.x_title, "x_step": 0, "x_label": "datum.label"}
+    else:  # the smallest step between ticks is no more than a wish
+        about |= {"x_title": chart.x_title, "x_step": 1, "x_label": "datum.value % 1 ? '' : format(datum.value, ',')"}
     if len(curves) == 1:
         about["curve_legend"] = None
-    label = f"datum.value == 0 ? '0' : format(datum.value, '{chart.form}')"
-    return _spec("epoch", fixed, runs=runs, rows=rows, label=label, height=300 if chart.wide else 200, **about)
+    label = f"datum.value == 0 ? '0' : format(datum.value, '{chart.form or ',.4~r'}')"
+    return _spec("line", fixed, runs=runs, rows=rows, label=label, height=300 if chart.wide else 200, **about)
 
 
-def comparison_chart(
-    runs: Sequence[str], metrics: Sequence[str], fixed: bool = False, rows: Sequence[Spec] = ()
+def difference_chart(
+    runs: Sequence[str],
+    metrics: Sequence[str],
+    extent: tuple[float, float] | None,
+    fixed: bool = False,
+    rows: Sequence[Spec] = (),
 ) -> Spec:
-    """Return a chart of how far each recall of ``runs`` is from its reference or baseline, and how far below passes.
+    """Return a chart of how far each figure of ``runs`` is from its reference or baseline, and how far below passes.
 
-    ``rows`` have run, metric (its words), difference, low (None: not gated), words; all in points of percent.
+    ``rows`` have run, metric (its words), low (None: not gated), words, all in points of percent, and ``shown``: the
+    difference, or the end of the axis for one that is ``beyond`` it (-1 or 1), which ``far`` says. ``extent`` is the
+    axis, where the differences themselves do not make it.
     """
-    title = "Recall, difference to the reference (shaded: how far below passes)"
+    title = "Difference to the reference (shaded: how far below passes)"
     height = 60 + len(metrics) * max(22, 11 * len(runs))
     about = {"title": title, "unit": "points", "metrics": metrics, "height": height}
-    spec = _spec("comparison", fixed, runs=runs, rows=rows, **about)
+    scale = {"domain": list(extent), "nice": False, "clamp": True} if extent else {}
+    spec = _spec("comparison", fixed, runs=runs, rows=rows, difference_scale=scale, **about)
     if len(runs) > 1:
         # Side by side within a metric's row, so that runs that come to the same stay visible.
         offset = {"field": "run", "type": "nominal", "scale": {"domain": runs}}
-        spec["layer"][-1]["encoding"]["yOffset"] = offset
+        for layer in spec["layer"][-2:]:
+            layer["encoding"]["yOffset"] = offset
     return spec
 
 

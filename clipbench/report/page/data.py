@@ -1,8 +1,7 @@
-"""What the page is made of: plain data from results and their comparisons, nothing drawn yet."""
+"""Facts of the runs side by side, and every result over time: plain data, nothing drawn yet."""
 
 import datetime
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,43 +11,15 @@ from clipbench.compare.comparing import ordered
 from clipbench.compare.history import Band, History, Series, commits_of
 from clipbench.compare.trend import age
 from clipbench.report.metric_words import unit_words
-from clipbench.report.page.charts import Chart
-from clipbench.report.page.runs import Run, shortened
+from clipbench.report.page.curves import shortened
+from clipbench.report.page.runs import Run
 from clipbench.report.page.words import metric_words, when
-from clipbench.report.quantity import figure
-from clipbench.results.metrics import RECALL_NAMES
+from clipbench.report.quantity import DECIMALS
 
 # Rows that differ between any two runs, which means nothing.
 VOLATILE = ("run id", "started", "minutes", "config_sha256")
 ENVIRONMENT = ("device", "packages", "plugins", "variables")  # sections of their own; the rest is the host
 Row = dict[str, Any]
-
-
-def epoch_rows(run: Run, chart: Chart) -> Iterator[Row]:
-    """Yield the rows that a chart draws of a run; about ten points of a line carry a mark."""
-    for key, label in chart.curves.items():
-        pairs = zip(run.curves["epoch"], run.curves[key], strict=True)
-        known = [(epoch, value) for epoch, value in pairs if value is not None]
-        every = math.ceil(len(known) / 10)
-        for index, (epoch, value) in enumerate(known):
-            mark = int(index % every == 0 or index == len(known) - 1)
-            yield {"epoch": epoch, "value": value, "mark": mark, "run": run.label, "curve": label}
-
-
-def difference_rows(run: Run) -> list[Row]:
-    """Return how far each recall is from what it was compared with first, in points of percent."""
-    return [
-        {
-            "run": run.label,
-            "metric": metric_words(verdict.metric),
-            "difference": shortened(verdict.difference),
-            "low": None if verdict.tolerance is None else -verdict.tolerance,
-            "words": f"{figure(verdict.value, verdict.unit)} % ({figure(verdict.difference, verdict.unit, '+')}): "
-            + verdict.label,
-        }
-        for verdict in run.comparisons[0].verdicts
-        if verdict.metric in RECALL_NAMES and verdict.difference is not None
-    ]
 
 
 # --- environment and configuration --------------------------------------------------------------------------------
@@ -74,6 +45,8 @@ def facts(result: Result) -> Iterator[tuple[tuple[str, str], str]]:
         "Host": {key: value for key, value in environment.items() if key not in ENVIRONMENT},
         "Data": to_plain(result.dataset),
         "Weights": to_plain(result.weights),
+        "Text weights": to_plain(result.text_weights),
+        "Vocabulary": to_plain(result.vocabulary),
         "Model": result.model,
         "Configuration": {k: v for k, v in result.config.items() if k not in ("name", "suite", "seed")},
     }
@@ -129,6 +102,7 @@ def _series(series: Series, commits: Sequence[str | None], statuses: Sequence[st
         "runs": [point.result.run_id for point in points],
         "seconds": [int(_time(point.result.started).timestamp()) for point in points],
         "commit": [numbers[point.result.clipbench.commit] for point in points],
+        "dirty": [place for place, point in enumerate(points) if point.result.clipbench.dirty],
         "status": [statuses.index(point.status) for point in points],
         "metrics": [_metric(series, name, gates) for name in measured],
     }
@@ -141,6 +115,7 @@ def _metric(series: Series, name: str, gates: Sequence[str]) -> Row:
         "name": name,
         "words": metric_words(name),
         "unit": unit_words(unit),
+        "decimals": DECIMALS.get(unit),
         "values": [shortened(verdict.value) if verdict else None for verdict in verdicts],
         "gates": [gates.index(verdict.label) if verdict else -1 for verdict in verdicts],
         "against": "baseline" if name in series.baselines else "reference",

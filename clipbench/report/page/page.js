@@ -1,4 +1,3 @@
-"use strict";
 // Draws the charts from the data in the page, and keeps them in step with its switches.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -11,12 +10,14 @@
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     return made;
   };
-  // The same digits as the axes have by d3's format of that name.
-  function number(value, form) {
+  // A figure as everywhere on the page: with the decimals of its unit, or four digits that count.
+  function number(value, decimals, form = "") {
     if (value === null || value === undefined) return "–";
-    if (form.endsWith("%")) return `${(100 * value).toLocaleString("en", { maximumSignificantDigits: 3 })}%`;
+    if (form.endsWith("%")) return `${(100 * value).toFixed(1)}%`;
     if (form.endsWith("e")) return value === 0 ? "0" : value.toExponential(2);
-    return value.toLocaleString("en", { maximumSignificantDigits: 5 });
+    const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+    const known = decimals !== null && (value === 0 || Math.abs(value) >= 0.5 * 10 ** -decimals);
+    return value.toLocaleString("en", known ? digits : { maximumSignificantDigits: 4 }).replace("-", "−");
   }
   const ERRORS_ONLY = 1; // of Vega's log levels
   const failures = [];
@@ -33,40 +34,48 @@
   }
   const draw = (view, rows) => view.data("points", rows).runAsync();
 
-  // --- charts over the epochs ---
+  // --- curves ---
 
-  function epochRows(chart) {
+  function lineRows(chart) {
     const rows = [];
-    data.runs.forEach((run, index) => {
+    chart.lines.forEach((line, index) => {
       if (!shown[index]) return;
+      const width = chart.widths[index];
       for (const [key, curve] of chart.curves) {
-        const there = run.curves.epoch.map((epoch, i) => [epoch, run.curves[key][i]]).filter((pair) => pair[1] !== null);
+        const there = line.x.map((x, i) => [x, line[key][i]]).filter((pair) => pair[1] !== null);
         const every = Math.ceil(there.length / 10);
-        there.forEach(([epoch, value], i) => {
+        there.forEach(([x, value], i) => {
           const mark = i % every === 0 || i === there.length - 1 ? 1 : 0;
-          rows.push({ epoch, value, mark, run: run.label, curve });
+          rows.push({ x, value, mark, width, run: data.runs[index], curve });
         });
       }
     });
     return rows;
   }
 
+  // Where a run has something to say of x: at x itself or, where runs have their points elsewhere, the nearest.
+  function placeOf(line, x, exact) {
+    const at = line.x.indexOf(x);
+    if (at >= 0 || exact || !line.x.length || x < line.x[0] || x > line.x[line.x.length - 1]) return at;
+    return line.x.reduce((best, other, i) => (Math.abs(other - x) < Math.abs(line.x[best] - x) ? i : best), 0);
+  }
+
   // One row for each run, one column for each curve.
-  function valuesAt(chart, epoch) {
-    return data.runs.map((run, index) => {
-      const at = shown[index] ? run.curves.epoch.indexOf(epoch) : -1;
-      return at < 0 ? null : [run.label, ...chart.curves.map(([key]) => number(run.curves[key][at], chart.form))];
+  function valuesAt(chart, x, exact) {
+    return chart.lines.map((line, index) => {
+      const at = shown[index] ? placeOf(line, x, exact) : -1;
+      return at < 0 ? null : [data.runs[index], ...chart.curves.map(([key]) => number(line[key][at], chart.decimals, chart.form))];
     }).filter((row) => row !== null);
   }
 
-  function epochTooltip(chart) {
+  function lineTooltip(chart) {
     return {
       formatTooltip: (value) => {
-        const epoch = Number(value); // of the one field that the tooltip has
+        const x = Number(value); // of the one field that the tooltip has
         const cells = (row, name) => row.map((cell, i) => `<${name}${i ? ' class="n"' : ""}>${escaped(cell)}</${name}>`);
         const head = ["", ...chart.curves.map((curve) => curve[1])];
-        const body = valuesAt(chart, epoch).map((row) => `<tr>${cells(row, "td").join("")}</tr>`);
-        return `<h2>epoch ${epoch}</h2><table><tr>${cells(head, "th").join("")}</tr>${body.join("")}</table>`;
+        const body = valuesAt(chart, x, chart.exact).map((row) => `<tr>${cells(row, "td").join("")}</tr>`);
+        return `<h2>${chart.x} ${number(x, null)}</h2><table><tr>${cells(head, "th").join("")}</tr>${body.join("")}</table>`;
       },
     };
   }
@@ -74,14 +83,14 @@
   function fillValues(box, chart) {
     const table = element("table", undefined, { class: "plain" });
     const head = table.createTHead().insertRow();
-    head.append(element("th", "epoch", { scope: "col" }), element("th", "run", { scope: "col" }));
+    head.append(element("th", chart.x, { scope: "col" }), element("th", "run", { scope: "col" }));
     for (const [, label] of chart.curves) head.append(element("th", label, { class: "n", scope: "col" }));
     const body = table.createTBody();
-    const epochs = [...new Set(data.runs.flatMap((run) => run.curves.epoch))].sort((a, b) => a - b);
-    for (const epoch of epochs) {
-      for (const [label, ...values] of valuesAt(chart, epoch)) {
+    const places = [...new Set(chart.lines.flatMap((line) => line.x))].sort((a, b) => a - b);
+    for (const x of places) {
+      for (const [label, ...values] of valuesAt(chart, x, true)) {
         const row = body.insertRow();
-        row.append(element("td", epoch), element("td", label), ...values.map((v) => element("td", v, { class: "n" })));
+        row.append(element("td", number(x, null)), element("td", label), ...values.map((v) => element("td", v, { class: "n" })));
       }
     }
     box.replaceChildren(table);
@@ -89,8 +98,8 @@
 
   const drawn = [];
   for (const chart of data.charts) {
-    const ready = embed(`chart-${chart.name}`, chart.spec, epochRows(chart), epochTooltip(chart));
-    drawn.push(() => ready.then((view) => draw(view, epochRows(chart))));
+    const ready = embed(`chart-${chart.name}`, chart.spec, lineRows(chart), lineTooltip(chart));
+    drawn.push(() => ready.then((view) => draw(view, lineRows(chart))));
   }
   if (data.comparison) {
     const rows = () => data.differences.filter((_, i) => shown[i]).flat();
@@ -121,7 +130,7 @@
   const history = data.history;
   const chosen = { series: byId("history-series"), metric: byId("history-metric"), by: byId("history-by"), last: byId("history-last") };
   // Of a series in which no case completed.
-  const NOTHING = { words: "Nothing was measured", unit: "", values: [], gates: [], bands: [], against: "reference" };
+  const NOTHING = { words: "Nothing was measured", unit: "", decimals: null, values: [], gates: [], bands: [], against: "reference" };
   const ROWS = 25;
   let rowsShown = ROWS;
   let view = null;
@@ -141,6 +150,7 @@
     chosen.metric.selectedIndex = same >= 0 ? same : Math.max(0, names.indexOf("recall_mean"));
   }
 
+  const source = (series, i) => history.commits[series.commit[i]] + (series.dirty.includes(i) ? " dirty" : "");
   const date = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ");
 
   function historyRows(series, metric, by, first) {
@@ -151,8 +161,8 @@
     for (let i = first; i < series.runs.length; i += 1) {
       if (metric.values[i] === null || metric.values[i] === undefined || metric.gates[i] < 0) continue;
       const status = history.gates[metric.gates[i]];
-      const value = `${number(metric.values[i], ",.5~g")} ${metric.unit}`;
-      const words = [value, status, date(series.seconds[i]), history.commits[series.commit[i]], series.runs[i]].join("\n");
+      const value = `${number(metric.values[i], metric.decimals)} ${metric.unit}`;
+      const words = [value, status, date(series.seconds[i]), source(series, i), series.runs[i]].join("\n");
       rows.push({ x: x(i), value: metric.values[i], status, words, band: false });
     }
     rows.sort((a, b) => (a.status !== "pass") - (b.status !== "pass")); // what does not pass is drawn on top
@@ -175,29 +185,44 @@
     }));
   }
 
-  function fillTable(series, metric) {
-    const table = byId("history-table");
-    const head = element("thead");
-    const row = head.appendChild(element("tr"));
-    for (const name of ["date (UTC)", "commit", "run", metric.words, "verdict on it", "verdict on the result"]) row.append(element("th", name, { scope: "col" }));
-    const body = element("tbody");
-    const end = series.runs.length;
-    for (let i = end - 1; i >= Math.max(0, end - rowsShown); i -= 1) {
-      const cells = [
-        date(series.seconds[i]), history.commits[series.commit[i]], series.runs[i],
-        `${number(metric.values[i], ",.5~g")} ${metric.unit}`, history.gates[metric.gates[i]] ?? "–", history.statuses[series.status[i]],
-      ];
-      body.append(element("tr"));
-      body.lastChild.append(...cells.map((cell) => element("td", cell)));
-    }
-    table.replaceChildren(head, body);
-    byId("history-more").hidden = rowsShown >= end;
-    byId("history-more").textContent = `Show more (${Math.min(rowsShown, end)} of ${end.toLocaleString("en")})`;
+  // Cells of a result as they are read, and as they sort.
+  function cellsOf(series, metric, i) {
+    const value = metric.values[i];
+    const said = value === null || value === undefined ? "–" : `${number(value, metric.decimals)} ${metric.unit}`;
+    const gate = history.gates[metric.gates[i]] ?? "–";
+    const texts = [date(series.seconds[i]), source(series, i), series.runs[i], said, gate, history.statuses[series.status[i]]];
+    return { texts, keys: [series.seconds[i], texts[1], texts[2], value, gate, texts[5]] };
   }
+
+  function fillTable(series, metric) {
+    const all = series.runs.map((_, i) => cellsOf(series, metric, i)).reverse();
+    const found = all.filter((cells) => wanted(cells.texts.join(" ")));
+    if (sorted.sign) found.sort((a, b) => tables.compare(a.keys[sorted.column], b.keys[sorted.column], sorted.sign));
+    byId("history-value").textContent = metric.words;
+    byId("history-table").tBodies[0].replaceChildren(...found.slice(0, rowsShown).map(({ texts }) => {
+      const row = element("tr");
+      row.append(...texts.map((text, i) => element("td", text, i === 3 ? { class: "n" } : {})));
+      return row;
+    }));
+    byId("history-more").hidden = rowsShown >= found.length;
+    byId("history-more").textContent = `Show more (${Math.min(rowsShown, found.length)} of ${found.length.toLocaleString("en")})`;
+    return [found.length, all.length];
+  }
+
+  let wanted = () => true;
+  let sorted = { column: 0, sign: 0 };
+  tables.sortable(byId("history-table"), (column, sign) => {
+    sorted = { column, sign };
+    fillTable(...chosenMetric());
+  });
+  tables.filtered("history-table", (matches) => {
+    wanted = matches;
+    return fillTable(...chosenMetric());
+  });
 
   function inBandWords(metric) {
     const [, reference, low, high] = metric.bands[metric.bands.length - 1] ?? [];
-    const form = (value) => number(value, ",.5~g");
+    const form = (value) => number(value, metric.decimals);
     if (reference === null || reference === undefined) return "no reference";
     return `dashed: ${metric.against} ${form(reference)}` + (low === null ? "" : `, band from ${form(low)} to ${form(high)}`);
   }

@@ -1,29 +1,27 @@
 """A picture (PNG) of each chart, for a README or a mail."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from clipbench.api.text import printable_data
-from clipbench.report.page.charts import EPOCH_CHARTS, Spec, comparison_chart, epoch_chart, history_chart
-from clipbench.report.page.data import difference_rows, epoch_rows, history_rows, long_series
+from clipbench.report.page.charts import Spec, history_chart, line_chart
+from clipbench.report.page.curves import alike, charts_of, line_rows, widths
+from clipbench.report.page.data import history_rows, long_series
+from clipbench.report.page.differences import differences_of
 from clipbench.report.page.runs import Run
 
 SCALE = 2  # pixels for each unit, so that pictures are sharp on dense screens
 
 
-def write_stills(folder: Path, runs: Sequence[Run], history: Mapping[str, Any]) -> list[Path]:
-    """Draw every chart that has something to show into ``folder``; return the files, in the order of the page."""
+def write_stills(folder: Path, pictures: Iterable[tuple[str, Spec]]) -> None:
+    """Draw every chart into the file of its name in ``folder``."""
     import vl_convert
 
-    written = []
-    for name, spec in stills(runs, history):
+    for name, spec in pictures:
         spec = printable_data(spec)  # a control character ends the process that draws
-        path = folder / f"{name}.png"
-        path.write_bytes(fewer_colours(vl_convert.vegalite_to_png(spec, scale=SCALE)))
-        written.append(path)
-    return written
+        folder.joinpath(name).write_bytes(fewer_colours(vl_convert.vegalite_to_png(spec, scale=SCALE)))
 
 
 def fewer_colours(png: bytes) -> bytes:
@@ -42,12 +40,13 @@ def fewer_colours(png: bytes) -> bytes:
 def stills(runs: Sequence[Run], history: Mapping[str, Any]) -> Iterator[tuple[str, Spec]]:
     """Yield name and chart of every picture."""
     names = [run.label for run in runs]
-    if differences := [row for run in runs for row in difference_rows(run)]:
-        compared = list(dict.fromkeys(row["metric"] for row in differences))
-        yield "comparison", comparison_chart(names, compared, fixed=True, rows=differences)
-    for chart in EPOCH_CHARTS:
-        if rows := [row for run in runs for row in epoch_rows(run, chart)]:
-            yield chart.name, epoch_chart(chart, names, fixed=True, rows=rows)
+    if (differences := differences_of(runs)).metrics:
+        yield "comparison", differences.chart(names, fixed=True)
+    for chart in charts_of([run.result for run in runs]):
+        lines = [run.lines(chart) for run in runs]
+        drawn = zip(names, lines, widths(len(runs), alike(lines)), strict=True)
+        if rows := [row for name, one, width in drawn for row in line_rows(name, one, chart, width)]:
+            yield chart.name, line_chart(chart, names, fixed=True, rows=rows)
     yield from _over_time(history)
 
 

@@ -3,37 +3,38 @@
 import functools
 import json
 from collections.abc import Mapping
-from importlib import resources
 from typing import Any
 
-from clipbench.report.html import html_environment
+from clipbench.report.html import filled, html_environment, marked, template_text
 from clipbench.report.judgement import wording
 from clipbench.report.metric_words import unit_words
-from clipbench.report.page.words import metric_words, when
-from clipbench.report.quantity import MINUS, allowed_text, difference_text, figure
+from clipbench.report.page.words import key_words, metric_words, when
+from clipbench.report.quantity import allowed_text, difference_text, figure
+
+SCRIPTS = ("tables.js", "page.js")
 
 
 def render(page: Mapping[str, Any], code: str) -> str:
     """Return the page with ``code``, its libraries, inside; every text that comes from results is made harmless."""
-    from markupsafe import Markup
-
     environment = html_environment()
     environment.filters |= {
         "when": when,
         "metric_words": metric_words,
         "unit_words": unit_words,
+        "key_words": key_words,
+        "machine": lambda result: wording.machine(result.device_name, result.precision, result.world_size),
         "figure": figure,
-        "difference": lambda verdict: difference_text(verdict, functools.partial(figure, unit=verdict.unit)),
-        "allowed": lambda verdict: allowed_text(verdict, functools.partial(figure, unit=verdict.unit), MINUS),
+        "spread": lambda value, unit: figure(value, unit, "+").removeprefix("+"),
+        "difference": lambda verdict: difference_text(verdict, figure),
+        "allowed": lambda verdict: allowed_text(verdict, figure),
     }
     environment.globals["wording"] = wording
     inside = {
-        "style": Markup(_file("page.css")),
-        "code": Markup(_in_script(_file("page.js"))),
-        "libraries": Markup(code),
-        "data": Markup(embedded(page["script"])),
+        "code": marked(_in_script("\n".join(template_text(f"page/{name}") for name in SCRIPTS))),
+        "libraries": marked(code),
+        "data": marked(embedded(page["script"])),
     }
-    return environment.from_string(_file("page.html")).render({**page, **inside})
+    return filled(environment, "page/page.html", **page, **inside)
 
 
 def embedded(data: object) -> str:
@@ -52,7 +53,3 @@ def libraries() -> str:
 
 def _in_script(code: str) -> str:
     return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-def _file(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -12,3 +12,8 @@ def metric_words(name: str) -> str:
 def when(started: str) -> str:
     """Return ``2026-11-23T16:43:11.782Z`` as ``2026-11-23 16:43 UTC``."""
     return f"{started[:10]} {started[11:16]} UTC"
+
+
+def key_words(key: str) -> str:
+    """Return what a key of the configuration sets, for the head of a column."""
+    return key.rpartition(".")[2].replace("_", " ")

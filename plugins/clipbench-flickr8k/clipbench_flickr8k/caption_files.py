@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -13,6 +14,8 @@ from clipbench_flickr8k.annotations import Entry, checked_text, json_kind, read_
 
 _TOKENS = "NAME.jpg#0, a tab and the caption on each line"
 _ROWS = "NAME.jpg,caption on each line"
+_TAGGED = "NAME.jpg#zhc#0, a space and the caption on each line"
+_TEXTS = '{"text_id": 1, "text": "...", "image_ids": [1, ...]} on each line'
 _NAMES = "the name of one image on each line"
 _KARPATHY = '{"images": [{"filename": "NAME.jpg", "split": "train", "sentences": [{"raw": "..."}, ...]}, ...]}'
 _ROW = re.compile(r"(.+?\.(?:jpg|jpeg|png|webp)),(.*)", re.IGNORECASE)
@@ -20,30 +23,86 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 # One caption of the release stands under the name of no image, 2258277193_586949ec62.jpg.1.
 _NO_IMAGE = re.compile(r"\.jpg\.\d+$")
 
+_TAG = re.compile(r"(.+)#zh\w*#(\d+) (.*)")
+
 # The lines of an image follow one another.
 _image_path = lru_cache(maxsize=1)(relative_path)
 
 
 def read_tokens(path: Path) -> dict[str, Entry]:
     """Return the entries of ``Flickr8k.token.txt`` by image, with captions in the order of their numbers."""
+
+    def parse(line: str) -> tuple[str, str, str] | None:
+        key, tab, caption = line.partition("\t")
+        name, hash_sign, number = key.strip().rpartition("#")
+        return (name, number, caption) if tab and hash_sign and number.isdecimal() else None
+
+    return _numbered(path, _TOKENS, parse)
+
+
+def read_tagged(path: Path) -> dict[str, Entry]:
+    """Return the entries of a file of Flickr8k-CN by image, with captions in the order of their numbers."""
+
+    def parse(line: str) -> tuple[str, str, str] | None:
+        match = _TAG.fullmatch(line)
+        return (match[1], match[2], match[3]) if match else None
+
+    return _numbered(path, _TAGGED, parse)
+
+
+def has_tags(path: Path) -> bool:
+    """Return whether a file is one of Flickr8k-CN, by its first line."""
+    first = next((line for line in read_text(path, _TAGGED).splitlines()[:100] if line.strip()), "")
+    return _TAG.fullmatch(first.strip()) is not None
+
+
+def _numbered(path: Path, expected: str, parse: Callable[[str], tuple[str, str, str] | None]) -> dict[str, Entry]:
+    """Return the entries of a file with one caption on each line; ``parse`` returns its image, number and text."""
     numbered: dict[str, dict[int, str]] = {}
 
     def take(line: str) -> None:
-        key, tab, caption = line.partition("\t")
-        name, hash_sign, number = key.strip().rpartition("#")
-        if not tab or not hash_sign or not number.isdecimal():
-            raise ValueError(f"expected {_TOKENS}")
+        parsed = parse(line)
+        if parsed is None:
+            raise ValueError(f"expected {expected}")
+        name, number, caption = parsed
         captions = numbered.setdefault(_image_path(name), {})
         if int(number) in captions:
-            raise ValueError(f"caption {key} is given twice; expected each number once for an image")
+            raise ValueError(f"caption {name}#{number} is given twice; expected each number once for an image")
         captions[int(number)] = checked_text("caption", caption).strip()
 
-    _each_line(path, _TOKENS, take)
+    _each_line(path, expected, take)
     return {
         name: Entry(name, tuple(captions[number] for number in sorted(captions)))
         for name, captions in numbered.items()
         if not _NO_IMAGE.search(name)
     }
+
+
+def read_texts(path: Path) -> tuple[dict[str, list[str]], int, int]:
+    """Return the texts of each image by its id in Chinese-CLIP's JSON lines; how many have several images, and none.
+
+    A text of several images is a caption of each.
+    """
+    texts: dict[str, list[str]] = {}
+    counts = [0, 0]
+
+    def take(line: str) -> None:
+        try:
+            item = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"not JSON ({error}); expected {_TEXTS}") from None
+        if not isinstance(item, Mapping):
+            raise ValueError(f"is a JSON {json_kind(item)}; expected {_TEXTS}")
+        text, ids = checked_text("text", item.get("text")).strip(), item.get("image_ids")
+        if not isinstance(ids, list) or not all(type(one) in (int, str) for one in ids):
+            raise ValueError(f"image_ids: {ids!r:.60}; expected a list of ids")
+        counts[0] += len(ids) > 1
+        counts[1] += not ids
+        for one in ids:
+            texts.setdefault(relative_path(str(one)), []).append(text)
+
+    _each_line(path, _TEXTS, take)
+    return texts, counts[0], counts[1]
 
 
 def read_rows(path: Path) -> dict[str, Entry]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from clipbench.api import DatasetRequest, NotReadyError
 from clipbench_flickr8k.annotations import Annotations
+from clipbench_flickr8k.packed import ids_in, is_packed
 from clipbench_flickr8k.pictures import ANIMATED, MISNAMED, Look, look_at
 
 NAMED = 3
@@ -149,10 +150,15 @@ def _outside(path: str, homes: set[str], annotations: Annotations, number: int) 
 
 
 def _list(folder: str) -> dict[str, bool]:
-    """Return the files of ``folder`` by name, and whether each is a link: one listing instead of thousands of stats."""
+    """Return the files of ``folder`` by name, and whether each is a link: one listing instead of thousands of stats.
+
+    Of a file that has pictures packed in it, their ids.
+    """
     try:
         with os.scandir(folder) as entries:
             return {entry.name: entry.is_symlink() for entry in entries if _is_file(entry)}
+    except NotADirectoryError:
+        return dict.fromkeys(ids_in(folder), False)
     except OSError:
         return {}
 
@@ -169,7 +175,8 @@ def _state(pictures: Pictures) -> str:
     digest = hashlib.sha256()
     for path in pictures.listed:
         try:
-            status = os.stat(path)  # noqa: PTH116 -- a million Paths take a minute to make
+            # A million Paths take a minute to make.
+            status = os.stat(path.rpartition("/")[0] if is_packed(path) else path)  # noqa: PTH116
             state = f"{status.st_size} {status.st_mtime_ns}"
         except OSError:
             state = "-"

@@ -9,7 +9,16 @@ from typing import Any
 
 from PIL import Image
 
-from clipbench.api import CaseFailedError, DatasetRequest, Fingerprint, Missing, NotReadyError, UsageError
+from clipbench.api import (
+    CaseFailedError,
+    DatasetRequest,
+    Fingerprint,
+    Missing,
+    NotReadyError,
+    PictureError,
+    UsageError,
+    open_picture,
+)
 from clipbench_flickr8k.annotations import Annotations
 from clipbench_flickr8k.checking import (
     Pictures,
@@ -20,9 +29,9 @@ from clipbench_flickr8k.checking import (
     repeats_in_words,
     skipped_pictures,
 )
-from clipbench_flickr8k.layouts import DataRoot, locate
-from clipbench_flickr8k.official import Collection, coco, flickr8k, flickr30k
-from clipbench_flickr8k.pictures import PictureError, open_picture
+from clipbench_flickr8k.data_root import DataRoot, has_folder, locate
+from clipbench_flickr8k.official import Collection, coco, flickr8k, flickr8k_cn, flickr30k
+from clipbench_flickr8k.packed import open_file
 
 _REMEDY = (
     "restore these files, take their entries out, or leave them out of the run with --set dataset.on_bad_image=skip, "
@@ -67,7 +76,7 @@ class PictureSplit:
         path = self.annotations.picture(index)
         try:
             # Decoded here, where the file's name is known for the error.
-            return open_picture(path)
+            return open_picture(path, open_file)
         except PictureError as error:
             raise CaseFailedError(
                 f"{path}: image {index} of {self.annotations.title} cannot be used ({error}); "
@@ -108,11 +117,14 @@ class Photographs:
                 f"{self.what} {Path(name).name}",
                 str(locate(self._request.root, name)),
                 collection.source,
-                collection.fetch,
+                collection.fetch_captions or collection.fetch,
             )
             for name, split in splits.items()
             if split is None
         ]
+        if missing and collection.fetch_captions and not has_folder(self._request.root, collection):
+            where = str(self._request.root / collection.folders[0])
+            missing.append(Missing(f"photographs of {collection.title}", where, collection.source, collection.fetch))
         pictures = allowed_pictures(self._request, [split.annotations for split in splits.values() if split])
         if not self._request.checked:
             pictures.look(deep=False)
@@ -201,6 +213,13 @@ class Flickr8k(Photographs):
 
     def __init__(self, request: DatasetRequest) -> None:
         super().__init__(request, flickr8k())
+
+
+class Flickr8kCn(Photographs):
+    """Flickr8k-CN, or any data in the published layout or Chinese-CLIP's."""
+
+    def __init__(self, request: DatasetRequest) -> None:
+        super().__init__(request, flickr8k_cn())
 
 
 class Flickr30k(Photographs):

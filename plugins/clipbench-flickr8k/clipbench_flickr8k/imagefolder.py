@@ -11,15 +11,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from clipbench.api import Classes, DatasetRequest, Fingerprint, NotReadyError, UsageError, did_you_mean
+from clipbench.api import (
+    PICTURE_SUFFIXES,
+    Classes,
+    DatasetRequest,
+    Fingerprint,
+    NotReadyError,
+    UsageError,
+    did_you_mean,
+)
 from clipbench_flickr8k.annotations import Annotations, Entry, checked_text, json_kind, read_json, read_text
 from clipbench_flickr8k.checking import NAMED
 from clipbench_flickr8k.flickr8k import Photographs, PictureSplit
 from clipbench_flickr8k.official import Collection
-from clipbench_flickr8k.pictures import SUFFIXES
 
 TEMPLATES = ("a photo of a {}.",)
-_ENDINGS = tuple(ending for endings in SUFFIXES.values() for ending in endings)
+_ENDINGS = tuple(ending for endings in PICTURE_SUFFIXES.values() for ending in endings)
 _NAMES = "a list of names in the order of the folders, an object of folder: name, or a file with either"
 _TEMPLATES = 'a list of texts with one {} each, such as "a photo of a {}.", or a file with one'
 _SOURCE = (

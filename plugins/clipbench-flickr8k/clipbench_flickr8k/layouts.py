@@ -11,13 +11,20 @@ from typing import Protocol
 
 from clipbench.api import NotReadyError
 from clipbench_flickr8k.annotations import Annotations, Entry, read_annotations
-from clipbench_flickr8k.caption_files import has_captions, read_karpathy, read_names, read_rows, read_tokens
+from clipbench_flickr8k.caption_files import (
+    read_karpathy,
+    read_names,
+    read_rows,
+    read_tokens,
+)
 from clipbench_flickr8k.checking import NAMED
 from clipbench_flickr8k.official import Collection, compare_names
-from clipbench_flickr8k.splits import refuse_mixed, settle
+from clipbench_flickr8k.splits import refuse_mixed
 
 # How many names are tried in each folder where images may lie: a part of the images may be all that is there.
 _TRIED = 300
+# Files of the published layout that begin so have captions in Chinese, and belong to that collection alone.
+_CHINESE = "cn_"
 
 
 class Layout(Protocol):
@@ -56,7 +63,9 @@ class Published:
     name = "the published layout"
 
     def splits(self) -> Sequence[str]:
-        return sorted(path.stem for path in (self.root / "datasets").glob("*.json"))
+        chinese = self.collection.prefix == _CHINESE
+        stems = sorted(path.stem for path in (self.root / "datasets").glob("*.json"))
+        return [stem for stem in stems if stem.startswith(_CHINESE) == chinese]
 
     def where(self, split: str) -> Path:
         return self.root / "datasets" / f"{split}.json"
@@ -84,14 +93,14 @@ class Original:
 
     def splits(self) -> Sequence[str]:
         own = sorted(set(self._lists) - set(self.collection.splits))
-        return [*_official_in(self.captions, self.collection, self._lists), *own]
+        return [*official_in(self.captions, self.collection, self._lists), *own]
 
     def where(self, split: str) -> Path:
         return self._lists.get(split, self.path)
 
     def read(self, split: str) -> Annotations:
         path = self.where(split)
-        return _listed(self, path, split) if split in self._lists else _official_part(self, path, split)
+        return listed(self, path, split) if split in self._lists else official_part(self, path, split)
 
     @cached_property
     def captions(self) -> Mapping[str, Entry]:
@@ -114,13 +123,13 @@ class Kaggle:
     name = "Kaggle's layout"
 
     def splits(self) -> Sequence[str]:
-        return _official_in(self.captions, self.collection)
+        return official_in(self.captions, self.collection)
 
     def where(self, split: str) -> Path:
         return self.path
 
     def read(self, split: str) -> Annotations:
-        return _official_part(self, self.path, split)
+        return official_part(self, self.path, split)
 
     @cached_property
     def captions(self) -> Mapping[str, Entry]:
@@ -178,84 +187,7 @@ class Lists:
         return {name: entry for path in self.paths.values() for name, entry in read_rows(path).items()}
 
 
-class DataRoot:
-    """A data root: the layouts that its content shows, and the splits that they have."""
-
-    def __init__(self, root: Path, collection: Collection) -> None:
-        self.root = root
-        self.collection = collection
-
-    @cached_property
-    def layouts(self) -> list[Layout]:
-        """Return the layouts that are there, the one that is used first."""
-        # os.path returns False for a name that is too long, where Path raises.
-        if not os.path.isdir(self.root):  # noqa: PTH112
-            return []
-        own = _flickr8k_layouts(self.root, self.collection) if self.collection.name == "flickr8k" else []
-        return [*own, *_shared_layouts(self.root, self.collection)]
-
-    def read(self, name: str) -> Annotations | None:
-        """Return the split that ``dataset.train`` or ``dataset.val`` names, or None where nothing has it.
-
-        A file of this name is read. Else the name is that of a split, as ``datasets/en_val.json``, ``en_val`` and
-        ``dev`` all are, and the first layout that has it gives it.
-        Raises NotReadyError for a file that cannot be used, and for a list that is not the official split of its name.
-        """
-        path, stem = locate(self.root, name), Path(name).stem
-        if os.path.isfile(path):  # noqa: PTH113
-            return settle(self._read_file(path), stem, self.collection)
-        official = self.collection.official(stem)
-        for layout in self.layouts:
-            for split in layout.splits():
-                if split == stem or (official and self.collection.official(split) is official):
-                    return settle(layout.read(split), split, self.collection)
-        return None
-
-    def _read_file(self, path: Path) -> Annotations:
-        """Return the pairs of a file that the suite names: annotations in JSON, rows with captions, or names alone."""
-        if path.suffix != ".txt":
-            return read_annotations(path)
-        if has_captions(path):
-            entries = list(read_rows(path).values())
-            return Annotations(path, tuple(entries), _image_folder(self.root, entries, self.collection), path.stem)
-        if not self.layouts:
-            raise NotReadyError(
-                f"{path}: a list of names, and {self.root} has no captions for them; expected {self.collection.source}"
-            )
-        return _listed(self.layouts[0], path, path.stem)
-
-
-def _flickr8k_layouts(root: Path, collection: Collection) -> list[Layout]:
-    layouts: list[Layout] = []
-    if any((root / "datasets").glob("*.json")):
-        layouts.append(Published(root, collection))
-    tokens = [folder / "Flickr8k.token.txt" for folder in (root, root / "Flickr8k_text")]
-    layouts += [Original(root, collection, path) for path in tokens if path.is_file()]
-    captions = root / "captions.txt"
-    if captions.is_file() and any((root / name).is_dir() for name in ("Images", "images")):
-        layouts.append(Kaggle(root, collection, captions))
-    return layouts
-
-
-def _shared_layouts(root: Path, collection: Collection) -> list[Layout]:
-    layouts: list[Layout] = []
-    karpathy = root / f"dataset_{collection.name}.json"
-    if karpathy.is_file():
-        layouts.append(Karpathy(root, collection, karpathy))
-    words = {"train": "train", "dev": "val", "test": "test"}
-    paths = {split: root / f"{collection.name}_{word}_karpathy.txt" for split, word in words.items()}
-    lists = {split: path for split, path in paths.items() if path.is_file()}
-    return [*layouts, Lists(root, collection, lists)] if lists else layouts
-
-
-def locate(root: Path, name: str) -> Path:
-    """Return the path of ``name`` in ``root``; a bare file name may be in the folder ``datasets``, as published."""
-    path, published = root / name, root / "datasets" / name
-    in_datasets = os.path.exists(published) and not os.path.exists(path)  # noqa: PTH110
-    return published if Path(name).name == name and in_datasets else path
-
-
-def _listed(layout: Layout, path: Path, split: str) -> Annotations:
+def listed(layout: Layout, path: Path, split: str) -> Annotations:
     """Return the pairs of a list of names, with the captions that the layout has for them.
 
     A name may lack the ending .jpg. Raises NotReadyError for a list that is not the official split of its name, and
@@ -276,7 +208,7 @@ def _listed(layout: Layout, path: Path, split: str) -> Annotations:
     return replace(_annotations(layout, path, split, (entry for entry in found if entry)), part="")
 
 
-def _official_part(layout: Layout, path: Path, split: str) -> Annotations:
+def official_part(layout: Layout, path: Path, split: str) -> Annotations:
     """Return the pairs of an official split, by the names that the plugin knows, from a file without splits."""
     official = layout.collection.splits[split]
     entries = [entry for entry in layout.captions.values() if official.place(entry.image) is not None]
@@ -285,10 +217,10 @@ def _official_part(layout: Layout, path: Path, split: str) -> Annotations:
 
 def _annotations(layout: Layout, path: Path, split: str, entries: Iterable[Entry]) -> Annotations:
     entries = tuple(entries)
-    return Annotations(path, entries, _image_folder(layout.root, entries, layout.collection), split, part=split)
+    return Annotations(path, entries, image_folder(layout.root, entries, layout.collection), split, part=split)
 
 
-def _image_folder(root: Path, entries: Sequence[Entry], collection: Collection) -> Path:
+def image_folder(root: Path, entries: Sequence[Entry], collection: Collection) -> Path:
     """Return the folder that has an image of these, else the first that is there, else the usual one."""
     folders = [root / name for name in collection.folders if (root / name).is_dir()]
     for folder in folders:
@@ -299,7 +231,7 @@ def _image_folder(root: Path, entries: Sequence[Entry], collection: Collection) 
     return next((folder for folder in folders if folder != root), root / collection.folders[0])
 
 
-def _official_in(captions: Mapping[str, Entry], collection: Collection, lists: Iterable[str] = ()) -> list[str]:
+def official_in(captions: Mapping[str, Entry], collection: Collection, lists: Iterable[str] = ()) -> list[str]:
     """Return the official splits of which a list is there or some image has captions."""
     splits = collection.splits
     listed = set(lists)

@@ -7,13 +7,30 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 # Forty bits: of a million foreign names, not one is likely to be taken for one of 8,000.
 HASH_BYTES = 5
-_ALIASES = {"train": "train", "val": "dev", "dev": "dev", "test": "test"}
+_ALIASES = {"train": "train", "val": "dev", "valid": "dev", "dev": "dev", "test": "test"}
+_FLICKR8K_FOLDERS = (
+    "Flicker8k_Dataset",
+    "Flickr8k_Dataset",
+    "Flickr8k_Dataset/Flicker8k_Dataset",
+    "Flickr8k_Dataset/Flickr8k_Dataset",
+    "Images",
+    "images",
+    "flickr8k-images",
+    "datasets/flickr8k-images",
+    ".",
+)
+# Of the captions written by people, flickr8kzhc.caption.txt, with the hash that results record of each split.
+_CHINESE_PAIRS = {
+    "train": "104953ac9058f8aed85044c0d004e6570b4b7e578d2bdd18f7a2b168e270e6ac",
+    "dev": "2126f1e262e1715657f402fac438677dd4db04bd18e11eb2692454f9641d17fa",
+    "test": "dcf8f7178aace9ad0d6bbd68d7bf2b6bc860662bb3bd7c8ebc68abb2dae781b8",
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +58,8 @@ class Collection:
 
     ``folders`` are where its images are looked for, relative to the data root. ``most_captions`` is how many captions
     of an image are used. ``source`` says where it comes from and how a data root may look, ``fetch`` what
-    ``clipbench fetch`` calls it.
+    ``clipbench fetch`` calls it, and ``fetch_captions`` its captions where those are got alone. The names of its files
+    in the published layout begin with ``prefix``.
     """
 
     name: str
@@ -51,10 +69,12 @@ class Collection:
     source: str
     most_captions: int | None = None
     fetch: str = ""
+    fetch_captions: str = ""
+    prefix: str = "en_"
 
     def official(self, stem: str) -> OfficialSplit | None:
         """Return the official split that a name means: train, val, dev, test, or one of these after a prefix."""
-        plain = stem.removeprefix("en_").removeprefix(f"{self.name}_")
+        plain = stem.removeprefix(self.prefix).removeprefix(f"{self.name}_")
         return self.splits.get(_ALIASES.get(plain, ""))
 
     def split_of(self, image: str) -> OfficialSplit | None:
@@ -128,23 +148,36 @@ def flickr8k() -> Collection:
         "flickr8k",
         "Flickr8k",
         splits,
-        (
-            "Flicker8k_Dataset",
-            "Flickr8k_Dataset",
-            "Flickr8k_Dataset/Flicker8k_Dataset",
-            "Flickr8k_Dataset/Flickr8k_Dataset",
-            "Images",
-            "images",
-            "flickr8k-images",
-            "datasets/flickr8k-images",
-            ".",
-        ),
+        _FLICKR8K_FOLDERS,
         "Flickr8k (Hodosh, Young and Hockenmaier 2013; for non-commercial research; `clipbench fetch flickr8k`) in any "
         "of these layouts: Flickr8k.token.txt with Flicker8k_Dataset/ (the original release), captions.txt with "
         "Images/ (Kaggle), dataset_flickr8k.json (Karpathy), flickr8k_test_karpathy.txt (LAION's lists), or "
         "datasets/en_train.json and en_val.json with datasets/flickr8k-images/, which your own data can have too; "
         "point at the folder with CLIPBENCH_DATA or --set dataset.root=FOLDER",
         fetch="flickr8k",
+    )
+
+
+@cache
+def flickr8k_cn() -> Collection:
+    """Return Flickr8k-CN: the photographs and splits of Flickr8k, with captions in Chinese."""
+    splits = {
+        name: replace(split, recorded=split.recorded.replace("en_", "cn_"), pairs_sha256=_CHINESE_PAIRS[name])
+        for name, split in flickr8k().splits.items()
+    }
+    return Collection(
+        "flickr8k_cn",
+        "Flickr8k-CN",
+        splits,
+        _FLICKR8K_FOLDERS,
+        "Flickr8k's photographs (`clipbench fetch flickr8k`) with captions in Chinese: flickr8kzhc.caption.txt of "
+        "Flickr8k-CN (Li, Lan, Dong and Liu 2016; `clipbench fetch flickr8k-cn`) or datasets/cn_train.json and "
+        "cn_val.json; your own data can have the latter too, or Chinese-CLIP's format, train_imgs.tsv and "
+        "train_texts.jsonl, valid_imgs.tsv and valid_texts.jsonl; point at the folder with CLIPBENCH_DATA or "
+        "--set dataset.root=FOLDER",
+        fetch="flickr8k",
+        fetch_captions="flickr8k-cn",
+        prefix="cn_",
     )
 
 
@@ -156,9 +189,11 @@ def flickr30k() -> Collection:
         "Flickr30k",
         _sized_splits("flickr30k", train=29_000, dev=1_014, test=1_000),
         ("flickr30k-images", "flickr30k_images", "flickr30k_images/flickr30k_images", "Images", "images", "."),
-        "dataset_flickr30k.json of Karpathy's caption_datasets.zip with the photographs in flickr30k-images/, on "
-        "application to the publisher; point at the folder with CLIPBENCH_DATA or --set dataset.root=FOLDER",
+        "dataset_flickr30k.json of Karpathy's caption_datasets.zip (`clipbench fetch karpathy-splits`) with the "
+        "photographs in flickr30k-images/, on application to the publisher; point at the folder with CLIPBENCH_DATA or "
+        "--set dataset.root=FOLDER",
         most_captions=5,
+        fetch_captions="karpathy-splits",
     )
 
 
@@ -170,9 +205,11 @@ def coco() -> Collection:
         "COCO",
         _sized_splits("coco", train=113_287, dev=5_000, test=5_000),
         (".", "images", "coco", "Images"),
-        "dataset_coco.json of Karpathy's caption_datasets.zip with train2014/ and val2014/ of COCO; point at the "
-        "folder with CLIPBENCH_DATA or --set dataset.root=FOLDER",
+        "dataset_coco.json of Karpathy's caption_datasets.zip (`clipbench fetch karpathy-splits`) with train2014/ and "
+        "val2014/ of COCO, from cocodataset.org (the test split needs val2014/ alone); point at the folder with "
+        "CLIPBENCH_DATA or --set dataset.root=FOLDER",
         most_captions=5,
+        fetch_captions="karpathy-splits",
     )
 
 

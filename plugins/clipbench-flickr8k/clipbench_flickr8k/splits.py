@@ -22,7 +22,7 @@ def settle(annotations: Annotations, stem: str, collection: Collection) -> Annot
         return replace(annotations, split=stem, standing="a split of its own")
     names = [entry.image for entry in annotations.entries]
     comparison = compare_names(names, split, collection)
-    if comparison.is_own and annotations.path.suffix == ".json" and not annotations.part:
+    if comparison.is_own and annotations.path.suffix in (".json", ".jsonl") and not annotations.part:
         standing = f"other photographs than those of {collection.title}"
         return replace(annotations, split=f"own {stem}", standing=standing)
     refuse_mixed(annotations.path, comparison, collection, annotations.part)

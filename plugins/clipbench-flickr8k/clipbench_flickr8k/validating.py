@@ -8,14 +8,20 @@ from pathlib import Path
 from clipbench.api import DataFinding, NotReadyError
 from clipbench_flickr8k.annotations import Annotations
 from clipbench_flickr8k.checking import find_pictures, in_words, oddities, overlap, repeats_in_words
-from clipbench_flickr8k.layouts import DataRoot, Layout
-from clipbench_flickr8k.official import Collection, coco, flickr8k, flickr30k
+from clipbench_flickr8k.data_root import DataRoot
+from clipbench_flickr8k.layouts import Layout
+from clipbench_flickr8k.official import Collection, coco, flickr8k, flickr8k_cn, flickr30k
 from clipbench_flickr8k.splits import settle
 
 
 def check_flickr8k(root: Path, deep: bool) -> list[DataFinding]:
     """Return the findings on every split of Flickr8k in ``root``, in each layout that is there."""
     return check_root(root, deep, flickr8k())
+
+
+def check_flickr8k_cn(root: Path, deep: bool) -> list[DataFinding]:
+    """Return the findings on every split of Flickr8k-CN, or of other data in its layouts, in ``root``."""
+    return check_root(root, deep, flickr8k_cn())
 
 
 def check_flickr30k(root: Path, deep: bool) -> list[DataFinding]:

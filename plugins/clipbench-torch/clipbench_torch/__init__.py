@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from clipbench.api import VARIANTS, DeviceSpec, EngineSpec, ModelSpec, hookimpl
+from clipbench.api import BERT_VARIANTS, VARIANTS, DeviceSpec, EngineSpec, ModelSpec, hookimpl
 from clipbench_torch.builds import built_without
 
-MODEL = "clipbench_torch.model:Clip"
+MODEL, BERT_MODEL = "clipbench_torch.model:Clip", "clipbench_torch.bert:BertClip"
 
 
 @hookimpl
@@ -36,4 +36,9 @@ def clipbench_devices() -> list[DeviceSpec]:
 
 @hookimpl
 def clipbench_models() -> list[ModelSpec]:
-    return [ModelSpec(name, "torch", summary, config, MODEL) for name, (summary, config) in VARIANTS.items()]
+    families = ((MODEL, VARIANTS), (BERT_MODEL, BERT_VARIANTS))
+    return [
+        ModelSpec(name, "torch", summary, config, load)
+        for load, variants in families
+        for name, (summary, config) in variants.items()
+    ]

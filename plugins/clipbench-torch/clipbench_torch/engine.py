@@ -62,11 +62,13 @@ class TorchEngine:
 
         return probe_device(device, precision)
 
-    def check_weights(self, model: ModelSpec, config: ClipConfig, weights: Path) -> None:
+    def check_weights(
+        self, model: ModelSpec, config: ClipConfig, weights: Path | None, text_weights: Path | None = None
+    ) -> None:
         """Raise NotReadyError where a learner of this model could not be given these weights."""
         from clipbench_torch.weights import check_weights
 
-        check_weights(model, config, weights)
+        check_weights(model, config, weights, text_weights)
 
     def learner(self, job: LearnerJob) -> TorchLearner:
         """Return a Learner for ``job``; with several ranks, ``join`` comes first."""

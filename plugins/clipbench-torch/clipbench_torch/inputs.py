@@ -33,15 +33,10 @@ def in_pinned_memory(parts: Sequence[np.ndarray]) -> Tensor:
     return tensor
 
 
-def longest(tokens: Tensor) -> int:
-    """Return the number of columns up to the last end token, a caption's highest id; ``tokens`` are on the host."""
-    return int(tokens.argmax(dim=1).max()) + 1
-
-
-def cut_to_longest(tokens: Tensor) -> Tensor:
-    """Return token ids (n, context) without the columns after the last end token, rounded up to LENGTH_STEP.
+def cut_to_length(tokens: Tensor, length: int) -> Tensor:
+    """Return the first ``length`` columns of token ids (n, context), rounded up to LENGTH_STEP.
 
     For each new length, oneDNN makes kernels for every layer and keeps them: some 17 MB a length for a model of two
     layers. Rounded up, there are a quarter as many lengths.
     """
-    return tokens[:, : -(-longest(tokens) // LENGTH_STEP) * LENGTH_STEP]
+    return tokens[:, : -(-length // LENGTH_STEP) * LENGTH_STEP]

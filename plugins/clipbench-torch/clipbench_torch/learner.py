@@ -14,9 +14,10 @@ from torch.nn.parallel import DistributedDataParallel
 from clipbench.api import LearnerJob, LearnerState, NotReadyError, StepReport, training_flops
 from clipbench_torch.allocation import keep_freed_memory
 from clipbench_torch.attention import AttentionBackend, always_sdpa
+from clipbench_torch.bert import Bert, BertAttention
 from clipbench_torch.compiling import compile_lengths, compile_towers, padded_length, with_any_length
 from clipbench_torch.device import DTYPES, TorchDevice
-from clipbench_torch.inputs import LENGTH_STEP, as_tensor, cut_to_longest, longest
+from clipbench_torch.inputs import LENGTH_STEP, as_tensor, cut_to_length
 from clipbench_torch.loss import contrastive_loss
 from clipbench_torch.micro_batches import Pairs, add_gradients, add_gradients_of_whole, rows_of
 from clipbench_torch.model import Attention, Clip, Transformer, empty_model
@@ -59,6 +60,7 @@ class TorchLearner:
         self._log = StepLog(job.world.size)
         self._one = torch.ones((), device=self._torch_device)
         self._flops, self._counts_flops = 0, isinstance(self._model, Clip)
+        self._text_length: Callable[[Tensor], int] = getattr(self._model, "text_length", Clip.text_length)
         self._compiled_sizes: set[int] = set()
         self._steps = 0
 
@@ -114,7 +116,8 @@ class TorchLearner:
         """Return features (n, embed_dim) of token ids (n, context): float32, not normalised, on the device."""
         self._begin_evaluation()
         with torch.inference_mode():
-            return self._model.encode_text(self._on_device(cut_to_longest(as_tensor(tokens))))
+            tokens = as_tensor(tokens)
+            return self._model.encode_text(self._on_device(cut_to_length(tokens, self._text_length(tokens))))
 
     def gather(self, features: Sequence[Tensor]) -> np.ndarray:
         """Return batches of features, concatenated on the host: float32 (n, embed_dim)."""
@@ -179,9 +182,10 @@ class TorchLearner:
 
     def _tokens(self, tokens: Tensor) -> Tensor:
         """Return token ids on the device, cut to the longest caption on the host, where that waits for nothing."""
+        length = self._text_length(tokens)
         if self._job.compile is None:
-            return self._on_device(cut_to_longest(tokens))
-        return with_any_length(self._on_device(tokens[:, : padded_length(longest(tokens), tokens.shape[1])]))
+            return self._on_device(cut_to_length(tokens, length))
+        return with_any_length(self._on_device(tokens[:, : padded_length(length, tokens.shape[1])]))
 
     def _count_flops(self, tokens: Tensor, rows: Sequence[slice]) -> None:
         world_size = 1 if self._job.loss.negatives == "local" else self._job.world.size
@@ -189,7 +193,7 @@ class TorchLearner:
         negatives = world_size * (len(tokens) if self._job.loss.negatives == "batch" else pairs)
         products = 1 if world_size == 1 else 2
         for part in rows:
-            self._flops += training_flops(self._job.config, pairs, longest(tokens[part]), negatives, products)
+            self._flops += training_flops(self._job.config, pairs, self._text_length(tokens[part]), negatives, products)
 
 
 def _unscaled(loss: Tensor) -> Tensor:
@@ -197,28 +201,27 @@ def _unscaled(loss: Tensor) -> Tensor:
 
 
 def build_model(job: LearnerJob, torch_device: torch.device) -> Clip:
-    """Return the job's model on ``torch_device``, float32, with weights from the job's file or drawn from its seed."""
+    """Return the job's model on ``torch_device``, float32, with weights from the job's files or drawn from its seed."""
     model = empty_model(job.model, job.config)
-    if job.weights is None:
+    if job.weights is None or job.text_weights is not None:
         # On the CPU whatever the device is, so that one seed gives one model everywhere.
         model.initialize(job.seed)
-    else:
-        load_weights(model, job, job.weights)
+    load_weights(model, job)
     if job.grad_checkpointing:
         checkpoint_activations(model, job.model.name)
     return model.to(torch_device)
 
 
 def set_attention_backend(model: nn.Module, backend: Callable[[torch.dtype], AttentionBackend]) -> None:
-    """Have Clip's blocks compute attention by the ``backend`` of a type; other blocks stay as they are."""
+    """Have Clip's and BERT's blocks compute attention by the ``backend`` of a type; others stay as they are."""
     for module in model.modules():
-        if isinstance(module, Attention):
+        if isinstance(module, (Attention, BertAttention)):
             module.backend = backend
 
 
 def checkpoint_activations(model: nn.Module, name: str) -> None:
-    """Have backward compute the blocks' activations again; raise NotReadyError for a model without Clip's blocks."""
-    towers = [module for module in model.modules() if isinstance(module, Transformer)]
+    """Have backward compute the blocks' activations again; raise NotReadyError for a model of other blocks."""
+    towers = [module for module in model.modules() if isinstance(module, (Transformer, Bert))]
     if not towers:
         raise NotReadyError(f"train.grad_checkpointing: model {name!r} has no blocks that can be computed again")
     for tower in towers:

@@ -27,14 +27,18 @@ class Clip(nn.Module):
         super().__init__()
         self.config = config
         self.visual = VisionTower(config)
+        self.add_text_tower(config)
+        self.text_projection = _parameter(config.text_width, config.embed_dim)
+        self.logit_scale = _parameter()
+
+    def add_text_tower(self, config: ClipConfig) -> None:
+        """Add what ``encode_text`` needs beside the projection."""
         self.transformer = Transformer(
             config.text_width, config.text_layers, config.text_heads, config.text_activation, causal=True
         )
-        self.token_embedding = _embedding(config.vocab_size, config.text_width)
+        self.token_embedding = embedding(config.vocab_size, config.text_width)
         self.positional_embedding = _parameter(config.context_length, config.text_width)
         self.ln_final = nn.LayerNorm(config.text_width)
-        self.text_projection = _parameter(config.text_width, config.embed_dim)
-        self.logit_scale = _parameter()
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Return image features (n, embed_dim), not normalised, of normalised float pixels (n, 3, size, size)."""
@@ -50,6 +54,14 @@ class Clip(nn.Module):
         x = self.token_embedding(tokens) + self.positional_embedding[: tokens.shape[1]]
         x = self.transformer(x, pooled_at=end)
         return self.ln_final(x) @ self.text_projection
+
+    @staticmethod
+    def text_length(tokens: Tensor) -> int:
+        """Return the number of columns that ``encode_text`` needs; ``tokens`` are on the host.
+
+        It needs those up to the last end token, which is a caption's highest id.
+        """
+        return int(tokens.argmax(dim=1).max()) + 1
 
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
@@ -195,10 +207,7 @@ class Mlp(nn.Module):
         self.c_proj = Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.c_fc(x)
-        if self.activation == "quick_gelu":
-            return self.c_proj(quick_gelu(x))
-        return self.c_proj(F.gelu(x, approximate="tanh" if self.activation == "gelu_tanh" else "none"))
+        return self.c_proj(activate(self.c_fc(x), self.activation))
 
 
 class Linear(nn.Linear):
@@ -242,11 +251,19 @@ def quick_gelu(x: Tensor) -> Tensor:
     return _QuickGelu.apply(x)
 
 
+def activate(x: Tensor, activation: str) -> Tensor:
+    """Return the activation of ``x`` that a ClipConfig calls so."""
+    if activation == "quick_gelu":
+        return quick_gelu(x)
+    return F.gelu(x, approximate="tanh" if activation == "gelu_tanh" else "none")
+
+
 def _parameter(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(shape))
 
 
-def _embedding(rows: int, width: int) -> nn.Embedding:
+def embedding(rows: int, width: int) -> nn.Embedding:
+    """Return a table of ``rows`` embeddings, uninitialised like Linear."""
     return nn.Embedding(rows, width, _weight=torch.empty(rows, width))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from torch import Tensor, nn
 from clipbench.api import ClipConfig, LearnerJob, ModelSpec, NotReadyError, weights
 from clipbench_torch import clipbench_models
 from clipbench_torch.model import empty_model
+
+# What a file gives where the texts have one of their own, and what that one gives.
+VISION = ("visual.", "logit_scale")
+TEXTS = "transformer."
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -56,42 +61,78 @@ def read_archive(path: Path, *, mmap: bool = True) -> Any:  # noqa: ANN401 -- wh
     return _torch_load(path, mmap=mmap)
 
 
-def load_weights(model: nn.Module, job: LearnerJob, path: Path) -> None:
-    """Copy the weights in ``path`` into the job's ``model``, under whichever names they have there.
+def load_weights(model: nn.Module, job: LearnerJob) -> None:
+    """Copy the weights in the job's files into its ``model``, under whichever names they have there.
 
-    Raises NotReadyError where the file, or the description beside it, is of another model than the job's.
+    Raises NotReadyError where a file, or the description beside it, is of another model than the job's.
     """
-    load_strictly(model, _read_fitting(model.state_dict(), job.model, job.config, path), path)
+    own = model.state_dict()
+    for path, part, state in _read_parts(own, job.model, job.config, job.weights, job.text_weights):
+        load_strictly(part, state, path)
 
 
-def check_weights(model: ModelSpec, config: ClipConfig, path: Path) -> None:
+def check_weights(model: ModelSpec, config: ClipConfig, path: Path | None, text_path: Path | None = None) -> None:
     """Raise NotReadyError where ``load_weights`` would; the model is built without its numbers."""
     with torch.device("meta"):
         own = empty_model(model, config).state_dict()
-    _check_strictly(own, _read_fitting(own, model, config, path), path)
+    for file, part, state in _read_parts(own, model, config, path, text_path):
+        _check_strictly(part, state, file)
 
 
-def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Copy ``state`` into ``model``; every name and shape must match and every value be a finite real number.
+def load_strictly(own: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:
+    """Copy ``state`` into ``own``; every name and shape must match and every value be a finite real number.
 
     Raises NotReadyError that names what does not match, with both shapes.
     """
-    own = model.state_dict()
     _check_strictly(own, state, path)
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(state[name])
 
 
+def _read_parts(
+    own: Mapping[str, Tensor], model: ModelSpec, config: ClipConfig, path: Path | None, text_path: Path | None
+) -> Iterator[tuple[Path, Mapping[str, Tensor], Mapping[str, Tensor]]]:
+    """Yield each file with the parameters of the model that it is for, and what it has of them.
+
+    With weights for the texts alone, the other file is for the vision tower and the logit scale.
+    """
+    if path is not None and text_path is None:
+        yield path, own, _read_fitting(own, model, config, path)
+    elif path is not None:
+        part = {name: tensor for name, tensor in own.items() if name.startswith(VISION)}
+        yield path, part, _read_fitting(part, model, config, path)
+    if text_path is not None:
+        part = {name: tensor for name, tensor in own.items() if name.startswith(TEXTS)}
+        state = weights.text_tower_weights(read_weights(text_path), text_path)
+        beside = weights.read_bert_description(text_path)
+        _check_fit(model, config, text_path, [*beside, weights.describe_tensors(state, config)])
+        yield text_path, part, state
+
+
 def _read_fitting(own: Mapping[str, Tensor], model: ModelSpec, config: ClipConfig, path: Path) -> dict[str, Tensor]:
-    """Return the weights in ``path`` by OpenAI's names, or as they are where they have the names of ``own``."""
+    """Return the weights in ``path`` by OpenAI's names, or as they are where they have the names of ``own``.
+
+    Where ``own`` is a part of the model, that part of them.
+    """
     state = read_weights(path)
     beside = weights.read_descriptions(path, transformers=weights.has_transformers_names(state))
     if state.keys() != own.keys():
         state = weights.to_openai_names(state, path, torch.cat)
-    models = {spec.name: spec.config for spec in clipbench_models()} | {model.name: model.config}
-    weights.check_fit(path, model.name, config, models, [*beside, weights.describe_tensors(state, config)])
+    if all(name.startswith(VISION) for name in own):
+        beside = (replace(one, values=_of_vision(one.values)) for one in beside)
+        state = {name: tensor for name, tensor in state.items() if name.startswith(VISION)}
+    _check_fit(model, config, path, [*beside, weights.describe_tensors(state, config)])
     return state
+
+
+def _of_vision(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if not name.startswith(("text_", "vocab_", "context_"))}
+
+
+def _check_fit(model: ModelSpec, config: ClipConfig, path: Path, described: Sequence[weights.Description]) -> None:
+    models = {spec.name: spec.config for spec in clipbench_models()} | {model.name: model.config}
+    weights.check_fit(path, model.name, config, models, described)
 
 
 def _check_strictly(own: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:

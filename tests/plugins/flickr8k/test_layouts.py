@@ -8,8 +8,8 @@ import pytest
 from clipbench.api import DatasetRequest, Fingerprint
 from clipbench.errors import NotReadyError
 from clipbench.results.references import shipped_references, unmet_conditions
+from clipbench_flickr8k.data_root import DataRoot
 from clipbench_flickr8k.flickr8k import Flickr8k
-from clipbench_flickr8k.layouts import DataRoot
 from clipbench_flickr8k.official import flickr8k
 from tests.support.layouts import LAYOUTS, STEMS, write_layout
 from tests.support.make_vocabulary import train_vocabulary, write_vocabulary

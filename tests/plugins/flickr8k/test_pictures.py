@@ -10,14 +10,14 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from clipbench.api import DatasetRequest
+from clipbench.api import DatasetRequest, open_picture
 from clipbench.cli import main
 from clipbench.clip.transforms import eval_transform
 from clipbench.errors import NotReadyError, UsageError
 from clipbench.runs.process import ProcessEnd
 from clipbench_flickr8k import checking
 from clipbench_flickr8k.flickr8k import Flickr8k
-from clipbench_flickr8k.pictures import ANIMATED, MISNAMED, look_at, open_picture
+from clipbench_flickr8k.pictures import ANIMATED, MISNAMED, look_at
 
 
 def noise(size=(24, 16), mode="RGB"):
@@ -111,7 +111,7 @@ def test_a_wrong_extension_is_told_and_the_content_used(root):
 
 def test_what_is_limited_is_not_decoded(tmp_path, monkeypatch):
     """Too many pixels are refused by the header, whatever the rest holds."""
-    from clipbench_flickr8k import pictures
+    from clipbench.clip import pictures
 
     noise((100, 100)).save(tmp_path / "a.png")
     monkeypatch.setattr(pictures, "MAX_PIXELS", 9_999)

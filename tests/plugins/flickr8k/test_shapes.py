@@ -48,7 +48,7 @@ def test_generates_the_layout_of_flickr8k(tmp_path):
     data = prepared(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [data.folder.name]
     train, val = data.train(), data.val()
-    assert type(train) is PictureSplit and (len(train), len(val)) == (30, 10)
+    assert isinstance(train, PictureSplit) and (len(train), len(val)) == (30, 10)
     assert (train.fingerprint.split, val.fingerprint.split) == ("en_train", "en_val")
     assert train.fingerprint.captions == 150
     picture = pickle.loads(pickle.dumps(val)).image(9)

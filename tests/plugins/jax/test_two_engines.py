@@ -5,7 +5,7 @@ import pytest
 
 from clipbench.api import CLIP_VIT_B16, CLIP_VIT_B32
 from clipbench.api.registry import load_registry
-from clipbench.clip.tokenizer import Tokenizer
+from clipbench.clip.bpe import BpeTokenizer
 from clipbench.files.bundled import bundled
 from clipbench.suites.loading import load_suite
 from clipbench.suites.plan import make_plan
@@ -28,7 +28,7 @@ def quickstart():
     plan = make_plan(case, load_registry())
     plan.dataset.prepare()
     train = plan.dataset.train()
-    tokenizer = Tokenizer(plan.vocabulary, plan.config.context_length)
+    tokenizer = BpeTokenizer(plan.vocabulary, plan.config.context_length)
     captions = tokenise(train, tokenizer, case.dataset.clean_captions)
     fetch = TrainFetch(train, captions, case.seed, case.train.augment, plan.config)
     order = epoch_batches(case.seed, 0, len(train), case.train.batch_size)[:STEPS]

@@ -11,15 +11,19 @@ from torch.utils.flop_counter import FlopCounterMode
 from clipbench.api import LossConfig
 from clipbench.clip import config as variants
 from clipbench.clip.flops import image_flops, text_flops, training_flops
-from clipbench_torch.inputs import longest
+from clipbench_torch.bert import BertClip
 from clipbench_torch.learner import TorchLearner
 from clipbench_torch.model import Clip
 from tests.support.torch_jobs import SMALL, make_batch, make_job
 
 VARIANTS = {
     "b16": variants.CLIP_VIT_B16, "b32": variants.CLIP_VIT_B32, "l14": variants.CLIP_VIT_L14,
-    "l14-336": variants.CLIP_VIT_L14_336, "tiny": variants.CLIP_TINY,
+    "l14-336": variants.CLIP_VIT_L14_336, "tiny": variants.CLIP_TINY, "cn-b32": variants.CLIP_CN_VIT_B32,
 }  # fmt: skip
+
+
+def empty(config):
+    return (BertClip if config.text_tower == "bert" else Clip)(config)
 
 
 def counted(run):
@@ -32,7 +36,7 @@ def counted(run):
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
 def test_features_take_what_is_counted(config):
     with torch.device("meta"):
-        model = Clip(config)
+        model = empty(config)
         pixels = torch.empty(2, 3, config.image_size, config.image_size)
         tokens = torch.zeros(3, 11, dtype=torch.int32)
         assert counted(lambda: model.encode_image(pixels)) == 2 * image_flops(config)
@@ -46,7 +50,7 @@ def test_a_training_pass_takes_what_is_counted(config):
         (images @ texts.t()).sum().backward()
 
     with torch.device("meta"):
-        model = Clip(config)
+        model = empty(config)
         pixels = torch.empty(2, 3, config.image_size, config.image_size)
         tokens = torch.zeros(2, 9, dtype=torch.int32)
         assert counted(run) == training_flops(config, pairs=2, length=9, negatives=2)
@@ -84,5 +88,5 @@ def test_work_done_twice_is_counted_once():
 
 def test_longer_captions_take_more():
     tokens = torch.from_numpy(make_batch()[1])
-    assert longest(tokens) == max(row.argmax() + 1 for row in tokens.numpy())
+    assert Clip.text_length(tokens) == max(row.argmax() + 1 for row in tokens.numpy())
     assert text_flops(SMALL, 16) > 2 * text_flops(SMALL, 7)

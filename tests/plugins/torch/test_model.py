@@ -10,9 +10,13 @@ import torch.nn.functional as F
 from benchmarks.peer import encode_images, encode_texts, transformers_model
 from clipbench.clip import config as variants
 from clipbench.clip.initial_weights import initial_weights
-from clipbench_torch.inputs import cut_to_longest
+from clipbench_torch.inputs import cut_to_length
 from clipbench_torch.model import Clip
 from tests.support.torch_jobs import SMALL, make_batch
+
+
+def cut_to_longest(tokens):
+    return cut_to_length(tokens, Clip.text_length(tokens))
 
 
 def filled(config, seed=0, dtype=torch.float32):

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from clipbench.files.json_file import read_json
+from clipbench.results.result import read_result
+from clipbench.results.retrieved import check_retrieved
 
 TINY = """\
 name: photographs
@@ -64,6 +66,12 @@ def test_two_ranks_with_all_negatives_train_as_one_does(clipbench, tmp_path):
     losses = [[record["train_loss"] for record in result["epochs"]] for result in (one, two)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     assert one["dataset"] == two["dataset"] and len(one["query_ranks"]["image"]) == len(two["query_ranks"]["image"])
+    # Written once, by the first rank, from what both have encoded.
+    files = [check_retrieved(read_result(path), path) for path in sorted((tmp_path / "results").glob("*.json"))]
+    assert [file.retrieved.images for file in files] == [96, 96] and files[0].picture(95) == files[1].picture(95)
+    scores = [file.retrieved.image.own_score for file in files]
+    assert scores[1] == pytest.approx(scores[0], abs=0.01)
+    assert len(list((tmp_path / "results").glob("*.zip"))) == 2
 
 
 @pytest.mark.slow

@@ -205,7 +205,7 @@ def test_refusals_name_the_file_and_the_reason(reason, tmp_path, monkeypatch):
 
 def test_strict_loading_copies_every_tensor(state):
     model = Clip(SMALL)
-    load_strictly(model, state, Path("w.pth"))
+    load_strictly(model.state_dict(), state, Path("w.pth"))
     assert_same(model.state_dict(), state)
 
 
@@ -214,7 +214,7 @@ def test_strict_loading_names_what_does_not_fit(state):
     del state["visual.proj"]
     state["text_projection"] = torch.zeros(3, 4)
     with pytest.raises(NotReadyError) as refusal:
-        load_strictly(Clip(SMALL), state, Path("w.pth"))
+        load_strictly(Clip(SMALL).state_dict(), state, Path("w.pth"))
     for part in ("w.pth", "1 missing: visual.proj (", "1 unexpected: extra.weight (1,)", "(3, 4)", "(32, 16)"):
         assert part in str(refusal.value)
 
@@ -222,14 +222,14 @@ def test_strict_loading_names_what_does_not_fit(state):
 def test_strict_loading_lists_a_few_of_many(state):
     renamed = {f"vision_model.{name}": tensor for name, tensor in state.items()}
     with pytest.raises(NotReadyError, match=rf"{len(state)} missing: .*and {len(state) - 5} more"):
-        load_strictly(Clip(SMALL), renamed, Path("w.pth"))
+        load_strictly(Clip(SMALL).state_dict(), renamed, Path("w.pth"))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_strict_loading_refuses_what_is_not_finite(state, value):
     state["text_projection"][1, 2] = value
     with pytest.raises(NotReadyError, match="1 not finite: text_projection"):
-        load_strictly(Clip(SMALL), state, Path("w.pth"))
+        load_strictly(Clip(SMALL).state_dict(), state, Path("w.pth"))
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_strict_loading_refuses_what_are_no_real_numbers(state, change, words):
     """A complex tensor would be copied without its imaginary part."""
     state["text_projection"] = change(state["text_projection"])
     with pytest.raises(NotReadyError, match=f"1 of another type than real numbers: text_projection is {words}"):
-        load_strictly(Clip(SMALL), state, Path("w.pth"))
+        load_strictly(Clip(SMALL).state_dict(), state, Path("w.pth"))
 
 
 def test_a_deflated_archive_is_refused_and_the_way_out_works(state, tmp_path):
@@ -286,7 +286,7 @@ def test_weights_are_checked_without_building_the_model(state, tmp_path, monkeyp
 def test_another_architecture_is_named_by_its_first_tensors(state):
     other = Clip(replace(SMALL, vision_width=2 * SMALL.vision_width, vision_heads=2 * SMALL.vision_heads)).state_dict()
     with pytest.raises(NotReadyError, match=r"of another shape: visual\.\S+ is \(.*, the model's is \("):
-        load_strictly(Clip(SMALL), other, Path("w.pth"))
+        load_strictly(Clip(SMALL).state_dict(), other, Path("w.pth"))
 
 
 def test_published_weights_are_known_by_their_hash():
@@ -296,6 +296,10 @@ def test_published_weights_are_known_by_their_hash():
         assert published_warning(file, sha256) is None and len(sha256) == 64
         assert model in published_warning(file, "0" * 64)
     assert published_warning("ViT-B-16-OpenAI.pth", "0" * 64) is None
+    # open_clip writes the first digits of the hash into the name.
+    name, laion = "vit_b_16-laion400m_e32-55e67d44.pt", "55e67d44" + "0" * 56
+    assert published_name(laion) == "open_clip ViT-B-16 laion400m_e32" and published_warning(name, laion) is None
+    assert "open_clip's ViT-B-16 laion400m_e32" in published_warning(name, "0" * 64)
 
 
 def test_a_checkpoint_of_a_run_serves_as_weights(tmp_path):

@@ -1,6 +1,7 @@
 """The sentence that every output begins with."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -66,9 +67,65 @@ def test_of_several_results_the_worst_is_told():
     fails, passes = comparison(verdict(status="fail")), comparison()
     assert headline(judgement(passes, fails)).startswith("FAIL mine on a processor: ")
     assert headline(judgement(passes, fails, fails)).endswith(" (and 1 more: fail)")
-    assert headline(judgement(passes, passes)) == "PASS 2 comparisons: every gated metric is within what is allowed"
-    assert headline(judgement(fails, problems=["x.json: a", "y"])) == "REFUSED x.json: a (and 1 more refused)"
+    two = judgement(passes, comparison(runs=("b",)))
+    assert headline(two) == "PASS 2 runs of mine: every gated metric is within what is allowed"
+    other = comparison(runs=("b",), suite="other")
+    assert headline(judgement(passes, other)) == "PASS 2 runs: every gated metric is within what is allowed"
+    assert headline(judgement(fails, problems=["x.json: a", "y"])) == "REFUSED x.json: a (and 1 more: refused)"
     assert headline(judgement()) == "NO RESULT: there is nothing to judge"
+
+
+def runs(lost, **changes):
+    """A comparison for each number of points of recall mean that a run has lost; 0 passes."""
+    return [
+        comparison(verdict(status="fail" if points else "pass", value=90.91 - points), runs=(f"{number}",), **changes)
+        for number, points in enumerate(lost)
+    ]
+
+
+def test_of_many_runs_the_sentence_is_what_was_found_and_in_how_many():
+    said = headline(judgement(*runs([0, 39, 0, 38, 0, 0, 0, 0, 0], suite="quickstart")))
+    assert said == "FAIL quickstart lost up to 39 points of recall mean on 2 of 9 runs (at most 1 point is allowed)"
+    other = runs([0, 5], suite="other")
+    assert headline(judgement(*runs([0, 39, 0], suite="quickstart"), *other)).endswith(
+        "on 1 of 3 runs (at most 1 point is allowed) (and 1 more: fail)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"device": "Card B"}, "all on Card B"),
+        ({"precision": "bfloat16", "case": "mine@precision=bfloat16"}, "all in bfloat16"),
+        ({"engine": "jax"}, "all with jax"),
+        ({"case": "mine@train.lr=0.1,train.batch_size=8"}, "all with train.lr=0.1"),
+    ],
+)
+def test_what_the_failing_runs_alone_have_in_common_is_said(changes, words):
+    failing = [replace(one, runs=(f"f{n}",), **changes) for n, one in enumerate(runs([3, 3]))]
+    assert f"lost 3 points of recall mean on 2 of 5 runs, {words} (at most" in headline(
+        judgement(*runs([0, 0, 0]), *failing)
+    )
+    # What a run that passes has too explains nothing.
+    shared = [replace(one, runs=(f"p{n}",), **changes) for n, one in enumerate(runs([0]))]
+    assert words not in headline(judgement(*runs([0, 0]), *failing, *shared))
+
+
+def test_what_is_no_loss_is_told_by_its_reason():
+    rose = verdict("val_loss", "fail", value=0.5, reference=0.1, limit=0.02)
+    one, other = comparison(rose), comparison(runs=("b",))
+    assert headline(judgement(one, other)) == (
+        "FAIL mine gained 0.4000 nats of validation loss on 1 of 2 runs (at most 0.0200 nats is allowed)"
+    )
+    missing = comparison(verdict("val_loss", "missing"))
+    assert headline(judgement(missing, other)) == ("FAIL mine on 1 of 2 runs: validation loss is missing: not measured")
+
+
+def test_what_could_not_be_judged_is_counted_too():
+    unlike = [comparison(status="not comparable", runs=(run,), case="mine@seed=9") for run in ("a", "b")]
+    assert headline(judgement(*unlike, comparison(runs=("c",)))) == (
+        "NOT COMPARABLE mine on 2 of 3 runs, all with seed=9: dataset.name is mine, the reference has theirs"
+    )
 
 
 @pytest.mark.parametrize("form", ["table", "markdown", "github"])

@@ -34,7 +34,8 @@ def test_the_verdict_comes_first_then_a_table():
     text = markdown(judgement(comparison(verdict(), verdict("throughput", "ungated", value=120.0, reference=None))))
     assert text.startswith(
         "### ✅ PASS mine on a processor: recall mean is within what is allowed "
-        "(recall mean 90.00 %, throughput 120 pairs/s)\n\nclipbench compare: 1 pass: exit code 0, every result passes\n"
+        "(recall mean 90.00 %, throughput 120.0 pairs/s)\n\n"
+        "clipbench compare: 1 pass: exit code 0, every result passes\n"
     )
     overview, metrics = tables(text)
     assert overview[1] == [
@@ -44,7 +45,7 @@ def test_the_verdict_comes_first_then_a_table():
         "a processor, float32",
         "figures",
         "90.00 (-0.91 ± 0.61)",
-        "120.00",
+        "120.0",
     ]
     assert metrics[1] == ["✅ pass", "recall mean (%)", "90.00", "90.91", "-0.91 ± 0.61", "-1.00"]
     assert "<details><summary>" in text

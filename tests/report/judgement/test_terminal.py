@@ -116,14 +116,14 @@ def test_figures_of_a_whole_run_are_shown_with_their_gate():
         Verdict("loss_curve", "percent", "lower", 1.5, 0.0, 5.0),
     )
     text = rendered(comparison_report([comparison("fail", verdicts)]))
-    assert "time to quality: - s, reference 10, gate MISS" in text
+    assert "time to quality: - s, reference 10.0, gate MISS" in text
     assert "loss curve: 1.50 %, gate pass" in text
 
 
 def test_metrics_that_the_reference_does_not_know_are_listed():
     unknown = Verdict("val_loss", "nats", "lower", 0.25, cause=Cause.NO_FIGURE)
     text = rendered(comparison_report([comparison(verdicts=(*PASSING, unknown))]))
-    assert "\nonly shown: validation loss 0.25 nats\n" in text
+    assert "\nonly shown: validation loss 0.2500 nats\n" in text
 
 
 def test_a_result_without_reference_shows_its_own_numbers():
@@ -137,7 +137,7 @@ def test_a_result_without_reference_shows_its_own_numbers():
 
 def test_a_gated_figure_without_a_column_is_shown_too():
     verdicts = (Verdict("val_loss", "nats", "lower", 0.5, 0.25, 0.1, cause=Cause.TOLERANCE),)
-    assert "validation loss: 0.5 nats, reference 0.25, gate FAIL" in rendered(
+    assert "validation loss: 0.5000 nats, reference 0.2500, gate FAIL" in rendered(
         comparison_report([comparison("fail", verdicts)])
     )
 
@@ -167,7 +167,7 @@ def test_a_throughput_is_told_with_the_share_that_it_differs_by():
 
 def test_of_several_results_each_block_has_its_own_sentence():
     text = rendered(comparison_report([comparison(), comparison("fail", (LOST,), run_id="run-2")]), 200)
-    assert text.startswith("FAIL mine on 2 x NVIDIA H100: text R@1 is 70.00 %")
+    assert text.startswith("FAIL mine lost 15.7 points of text R@1 on 1 of 2 runs (at most 1.5 points is")
     assert "\nPASS mine on 2 x NVIDIA H100: all 9 gated metrics are within what is allowed" in text
 
 

@@ -57,15 +57,15 @@ def test_every_status_has_its_sentence(status):
             "is 90.91 % on both sides, too noisy to rule out a loss of 1 point (+/- 0.61 points); "
             "up to 50 runs would hardly decide: measure where less disturbs it, or let only more count",
         ),
-        (Cause.TOLERANCE, SPEED, "fell from 100 to 90 pairs/s, by 10 % (at most 3 % is allowed)"),
+        (Cause.TOLERANCE, SPEED, "fell from 100.0 to 90.0 pairs/s, by 10 % (at most 3 % is allowed)"),
         (
             Cause.OUTLIERS,
             {**SPEED, "runs_needed": 6},
-            "fell from 100 to 90 pairs/s, by 10 %, but the median window changed by +1.1 %: "
+            "fell from 100.0 to 90.0 pairs/s, by 10 %, but the median window changed by +1.1 %: "
             "a few windows make the difference; 6 runs on each side are likely to decide: "
             "5 more here and 4 more in the baseline",
         ),
-        (Cause.TOLERANCE, {**LOSS, "value": 0.25}, "rose from 0.2 to 0.25 nats (at most 0.01 nats is allowed)"),
+        (Cause.TOLERANCE, {**LOSS, "value": 0.25}, "rose from 0.2000 to 0.2500 nats (at most 0.0100 nats is allowed)"),
         (Cause.WARN, {}, "fell from 90.91 to 90.00 % (more than 1 point is a warning)"),
         (Cause.NO_LIMIT, {}, "is only shown"),
         (Cause.NO_LIMIT, {"note": "to {90}"}, "is only shown (to {90})"),

@@ -1,6 +1,6 @@
 """Offers that break one promise each; the name says which check must find it: ``CHECK`` or ``CHECK.detail``."""
 
-from clipbench.api import DatasetSpec, DeviceSpec, EngineSpec, ModelSpec, ObserverSpec, hookimpl
+from clipbench.api import DatasetSpec, DeviceSpec, EngineSpec, EvaluationSpec, ModelSpec, ObserverSpec, hookimpl
 from clipbench.clip.config import ClipConfig
 
 HERE = "tests.support.broken_plugins"
@@ -81,6 +81,19 @@ OBSERVERS = {
     "files.json": "WritesJson",
 }
 
+EVALUATIONS = {
+    "good-fit": "Fit",
+    "metrics": "Fit",
+    "texts": "EmptyText",
+    "lacking": "MakesDo",
+    "measure": "OtherMetric",
+    "measure.per-query": "HalvesPerQuery",
+    "measure.silent": "Silent",
+    "pure": "Counts",
+    "pure.writes": "WritesFeatures",
+    "length": "NeedsUnitLength",
+}
+
 
 @hookimpl
 def clipbench_engines():
@@ -117,3 +130,11 @@ def clipbench_datasets():
 @hookimpl
 def clipbench_observers():
     return [ObserverSpec(name, "for tests", f"{HERE}.observers:{load}") for name, load in OBSERVERS.items()]
+
+
+@hookimpl
+def clipbench_evaluations():
+    return [
+        EvaluationSpec(name, "for tests", f"{HERE}.evaluations:{load}", {"fit": (unit, "higher")})
+        for name, load, unit in ((name, load, "share" * (name != "metrics")) for name, load in EVALUATIONS.items())
+    ]

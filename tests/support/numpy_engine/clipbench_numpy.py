@@ -2,7 +2,9 @@
 
 The model is linear: an image is its mean colour in a 4 x 4 grid, a text its bag of tokens.
 ``CLIPBENCH_NUMPY_FAULT`` makes the learner misbehave at its second step: ``raise``, ``abort``, ``nan`` or ``hang``; or
-from then on: ``skip`` (a scaler that withholds every step), ``gradient``, ``parameter`` or ``collapse``.
+from then on: ``skip`` (a scaler that withholds every step), ``gradient``, ``parameter`` or ``collapse``; or when the
+run is at its ``end``.
+``CLIPBENCH_NUMPY_COUNT`` is how many devices there are.
 ``CLIPBENCH_NUMPY_METER`` is what a meter of it reads.
 ``CLIPBENCH_NUMPY_PAUSE`` is how many seconds a step takes longer.
 ``CLIPBENCH_NUMPY_PROBE`` names a probe that fails: ``matmul``, which refuses the run, or ``synchronize``, its timing.
@@ -142,7 +144,7 @@ class Abacus:
         return None
 
     def info(self):
-        return DeviceInfo(name="abacus of wood", count=1)
+        return DeviceInfo(name="abacus of wood", count=int(os.environ.get("CLIPBENCH_NUMPY_COUNT", "1")))
 
     def precisions(self):
         return ["float32", "bfloat16"]
@@ -224,7 +226,7 @@ class NumpyLearner:
         draws = np.random.default_rng(job.seed)
         fault = os.environ.get("CLIPBENCH_NUMPY_DEVICE", "")
         self.device_fault = fault if (job.device.name == "paper") == (fault == "abort") else ""
-        self.collapsed = False
+        self.collapsed = self.ended = False
         self.config, self.scale, self.losses, self.steps = job.config, np.log(1 / 0.07), [], 0
         self.image_weights = draws.standard_normal((GRID * GRID * 3, job.config.embed_dim)) * 0.1
         self.text_weights = draws.standard_normal((job.config.vocab_size, job.config.embed_dim)) * 0.1
@@ -315,6 +317,9 @@ class NumpyLearner:
         pass
 
     def describe(self):
+        if self.ended and os.environ.get("CLIPBENCH_NUMPY_FAULT") == "end":
+            raise RuntimeError("the last bead was lost")
+        self.ended = True  # it is called when the run begins, and when it ends
         return {"parameter_count": self.image_weights.size + self.text_weights.size}
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
 from clipbench.clip import pretokenize as words
+from clipbench.clip.bpe import BpeTokenizer
 from clipbench.clip.pretokenize import clean_text, split_words
-from clipbench.clip.tokenizer import Tokenizer
 from clipbench.clip.vocabulary import read_merges
 from clipbench.errors import NotReadyError
 from tests.support.make_vocabulary import train_vocabulary, write_vocabulary
@@ -88,12 +88,12 @@ def small_path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small(small_path):
-    return Tokenizer(small_path, context_length=512), Simple(small_path)
+    return BpeTokenizer(small_path, context_length=512), Simple(small_path)
 
 
 @pytest.fixture(scope="module")
 def openai(data_root):
-    return Tokenizer(data_root / OPENAI)
+    return BpeTokenizer(data_root / OPENAI)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_the_short_cut_for_letters_and_spaces_changes_nothing(text):
 
 
 def test_too_long_is_cut_with_the_end_token_last(small_path):
-    tokenizer = Tokenizer(small_path, context_length=6)
+    tokenizer = BpeTokenizer(small_path, context_length=6)
     rows = tokenizer.encode(["1 2 3 4", "1 2 3 4 5", "1 2 3 4 5 6", ""])
     one, two, three, four = ids_of(tokenizer, "1 2 3 4")
     full = [tokenizer.start_token, one, two, three, four, tokenizer.end_token]
@@ -251,6 +251,6 @@ def test_a_bad_vocabulary_names_file_and_problem(tmp_path, content, problem):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(NotReadyError) as caught:
-        Tokenizer(path)
+        BpeTokenizer(path)
     assert str(path) in str(caught.value)
     assert problem in str(caught.value)

@@ -11,10 +11,9 @@ from clipbench.clip.pretokenize import END, START, as_byte_characters, clean_tex
 from clipbench.clip.vocabulary import WORD_END, list_tokens, read_merges
 
 
-class Tokenizer:
-    """Encodes texts as token ids with the vocabulary file at ``vocab_path``.
+class BpeTokenizer:
+    """A Tokenizer (see clipbench.api) with the vocabulary file at ``vocab_path``.
 
-    ``truncated`` counts the texts cut to ``context_length`` so far.
     Raises NotReadyError when the file cannot be read or is not a CLIP vocabulary.
     """
 
@@ -46,6 +45,10 @@ class Tokenizer:
                 self.truncated += 1
             row[: len(ids)] = ids
         return rows
+
+    def unknown_share(self) -> float:
+        """Return 0: every text is made of bytes, and each of them has a token."""
+        return 0.0
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = []

@@ -1,0 +1,1 @@
+"""What a model says of pictures and texts: probabilities, and what it retrieves. Nothing is trained."""

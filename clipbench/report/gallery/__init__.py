@@ -1,0 +1,1 @@
+"""What results retrieved, as a section of the page: queries with their answers, score histograms, similarity."""
