@@ -77,6 +77,9 @@ def cluster(folder):
             time.sleep(0.2)
         yield variables
     finally:
+        # Of a test that has failed: nothing of it may go on.
+        words = ["scancel", "--user=root", "--signal=KILL", "--full"]
+        subprocess.run(words, env=environment, capture_output=True, timeout=30, check=False)
         for command in ("slurmd", "slurmctld"):
             with suppress(OSError, ValueError):
                 os.kill(int((folder / f"{command}.pid").read_text()), 15)
