@@ -72,11 +72,16 @@ def cluster(folder):
         for command in ("slurmctld", "slurmd"):
             subprocess.run([command], env=environment, check=True, timeout=30, capture_output=True)
         until = time.monotonic() + 30
-        while "idle" not in (state := _node_state(environment)):
+        while "idle" not in (state := _ask(environment, "sinfo", "--noheader", "--format=%T")):
             assert time.monotonic() < until, f"the node of the Slurm for tests is {state!r}: {_log(folder)}"
             time.sleep(0.2)
         yield variables
     finally:
+        # Of a test that has failed: nothing of it may go on.
+        _ask(environment, "scancel", "--user=root")
+        until = time.monotonic() + 30
+        while _ask(environment, "squeue", "--noheader") and time.monotonic() < until:
+            time.sleep(0.2)
         for command in ("slurmd", "slurmctld"):
             with suppress(OSError, ValueError):
                 os.kill(int((folder / f"{command}.pid").read_text()), 15)
@@ -91,8 +96,7 @@ def _start_munge():
     subprocess.run(["su", "-s", "/bin/sh", "munge", "-c", "munged"], check=True, timeout=30, capture_output=True)
 
 
-def _node_state(environment):
-    words = ["sinfo", "--noheader", "--format=%T"]
+def _ask(environment, *words):
     return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30, check=False).stdout
 
 
