@@ -41,6 +41,8 @@ class Nothing:
     def batches(self, keys: list[Any]) -> Iterator[tuple[None, None]]:
         return iter([(None, None)] * len(keys))
 
+    def close(self) -> None: ...
+
     def train_step(self, pixels: object, tokens: object, lr: float) -> None:
         self.steps += 1
 

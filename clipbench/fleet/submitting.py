@@ -18,6 +18,7 @@ from clipbench.fleet.records import Engine, Submission, Submitted, new_folder, s
 from clipbench.fleet.worker import Worker
 from clipbench.results.result import utc_now
 
+LOGGING = "SUBMITIT_LOG_LEVEL"
 # Requeues for which submitit's own limit is never reached: each goes on from the checkpoint.
 MOST_REQUEUES = 1_000_000
 # Of local jobs, which have no limit: a year.
@@ -159,10 +160,17 @@ def _silent() -> Iterator[None]:
 
 
 def _submitit() -> Any:  # noqa: ANN401
+    """Return the module submitit, imported without its logging, which would close the log handlers of this process."""
+    configured = os.environ.get(LOGGING)
+    os.environ[LOGGING] = "NOCONFIG"
     try:
         import submitit
     except ImportError as error:
         raise NotReadyError(
             f"submitit is not installed ({error}); install it with: pip install 'clipbench[slurm]'"
         ) from None
+    finally:
+        del os.environ[LOGGING]
+        if configured is not None:
+            os.environ[LOGGING] = configured
     return submitit

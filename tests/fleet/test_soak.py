@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
+from clipbench.api.result import LossTrace
 from clipbench.cli import main
 from clipbench.fleet.repetitions import Repetition, of_result, summarise, trace_of
 from clipbench.report.soak import repetition_text, soak_text
@@ -62,7 +63,8 @@ def test_a_failure_fails_the_soak_and_a_signal_has_its_own_code():
 def test_a_trace_is_of_losses_and_ranks_alone():
     again = replace(MADE, run_id="another", ended="2026-02-02T00:00:00Z")
     assert trace_of(again) == trace_of(MADE)
-    assert trace_of(changed(MADE, "epochs.0.train_loss", 0.5000001)) != trace_of(MADE)
+    assert trace_of(changed(MADE, "epochs.0.val_loss", 0.5000001)) != trace_of(MADE)
+    assert trace_of(replace(MADE, loss_trace=LossTrace(20, "0" * 64))) != trace_of(MADE)
     ranks = replace(MADE.query_ranks, text=[*MADE.query_ranks.text[:-1], 7])
     assert trace_of(replace(MADE, query_ranks=ranks)) != trace_of(MADE)
     begun = Repetition(0, 1, "failed", 1.0, 0)
