@@ -32,7 +32,11 @@ def write_copies(result: Result, folder: Path, count: int, images: int) -> Path:
     """Write ``count`` results of other runs, of ten seeds with query ranks of their own; return one of the files."""
     random = np.random.default_rng(0)
     val = replace(result.dataset.val, images=images, captions=5 * images)
-    result = replace(result, dataset=replace(result.dataset, val=val))
+    # Of retrieval alone, which most results are of.
+    config = {**result.config, "eval": {**result.config["eval"], "evaluations": ["retrieval"]}}
+    epochs = tuple(replace(record, metrics={}) for record in result.epochs)
+    dataset = replace(result.dataset, val=val)
+    result = replace(result, dataset=dataset, config=config, epochs=epochs, per_query=None, retrieved=None)
     seeded = [replace(result, seed=seed, config={**result.config, "seed": seed}) for seed in range(SEEDS)]
     copies = [with_query_ranks(one, images, random) for one in seeded]
     for number in range(count):

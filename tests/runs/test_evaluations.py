@@ -10,7 +10,6 @@ import yaml
 from PIL import Image
 
 from clipbench.results.document import digest_of
-from clipbench.results.result import read_result
 from tests.support.make_vocabulary import train_vocabulary, write_vocabulary
 from tests.support.numpy_runs import COLOURS, ENGINE, clipbench, flat_suite, results, write_pictures
 from tests.support.plugin_folder import install_plugin
@@ -174,9 +173,3 @@ def test_the_weights_and_the_split_of_a_published_figure_are_told_from_others(fl
     allowed = clipbench("compare", "results", "--allow", "weights", "--format", "json", cwd=tmp_path)
     accepted = {one["path"]: one["allowed"] for one in json.loads(allowed.stdout)["comparisons"][0]["differences"]}
     assert accepted["weights.published"] and not accepted["dataset.val.split"]
-
-
-def test_results_from_before_there_were_evaluations_are_read(tmp_path):
-    stored = Path(__file__).parents[2] / "benchmarks" / "results" / "quickstart.json"
-    result = read_result(stored)
-    assert result.per_query is None and all(record.evaluated and record.metrics == {} for record in result.epochs)
