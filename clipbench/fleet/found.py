@@ -174,15 +174,10 @@ def _read(path: Path, known: Found | None) -> Found | None:
         version=result.clipbench.version,
         work=work_of(result.config),
         device=result.device_name,
-        host=_host(result),
+        host=next(iter(result.hosts), None),
         machine=value_at(result, "environment.host.machine"),
         seconds=_seconds(result),
     )
-
-
-def _host(result: Result) -> str | None:
-    named = value_at(result, "environment.host.name")
-    return named or next((rank.host for record in result.epochs for rank in record.per_rank), None)
 
 
 def _seconds(result: Result) -> float | None:

@@ -133,6 +133,15 @@ def test_one_outlier_stands_named_at_the_edge_and_the_others_keep_their_places()
     assert (far["shown"], far["beyond"], far["far"]) == (pytest.approx(low, rel=1e-5), -1, "◂ −39.00  run 2")
 
 
+def test_a_wide_tolerance_does_not_flatten_the_others():
+    close = [verdict(name, value=90.91 + 0.2) for name in ("text_recall_mean", "image_recall_mean", "recall_mean")]
+    wide = verdict("acc1", value=61.0, reference=60.0, tolerance=60.0)
+    found = differences_of([Run("a", make_result(0, epochs=1), (comparison(*close, wide),))])
+    low, high = found.extent
+    assert low > -60 and 1.0 < high < 60 and all(row["beyond"] == 0 for row in found.rows[0])
+    assert [row["low"] for row in found.rows[0]] == [-close[0].tolerance] * 3 + [low]
+
+
 def test_without_an_outlier_the_differences_make_the_axis():
     assert differences_of(runs(0.1, -0.9)).extent is None
     assert differences_of(runs(0.0, 0.0)).extent is None

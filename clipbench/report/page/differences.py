@@ -1,5 +1,6 @@
 """How far the runs' figures are from what they are compared with, on an axis that a few of them cannot flatten."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from clipbench.report.page.runs import Run
 from clipbench.report.page.words import metric_words
 from clipbench.report.quantity import figure
 
-# The axis goes this far at least: times the half of all differences, and times what passes.
+# The axis goes this far at least: times the half of all differences, and times the half of what passes.
 MEDIANS, TOLERANCES = 4.0, 3.0
 # Beside what is drawn in its place, as shares of the axis: with figures at the edge, and without.
 ROOM, MARGIN = 0.35, 0.03
@@ -49,13 +50,16 @@ def _is_in_points(verdict: Verdict) -> bool:
 
 
 def _extent(verdicts: Sequence[Verdict]) -> tuple[float, float] | None:
-    """Return the ends of an axis on which most differences and all tolerances are seen; None where all are anyway."""
+    """Return the ends of an axis on which most differences and tolerances are seen; None where all are anyway."""
     values = [verdict.difference or 0.0 for verdict in verdicts]
-    passing = max((verdict.tolerance or 0.0 for verdict in verdicts), default=0.0)
-    far = max(MEDIANS * statistics.median(map(abs, values or [0.0])), TOLERANCES * passing)
+    tolerances = [verdict.tolerance for verdict in verdicts if verdict.tolerance is not None]
+    usual = statistics.median(tolerances or [0.0])
+    far = max(MEDIANS * statistics.median(map(abs, values or [0.0])), TOLERANCES * usual)
     inside = [value for value in values if abs(value) <= far]
-    if not far or len(inside) == len(values):
+    near = [tolerance for tolerance in tolerances if tolerance <= far]
+    if not far or (len(inside), len(near)) == (len(values), len(tolerances)):
         return None
+    passing = max(near, default=0.0)
     low, high = min(*inside, -passing, 0.0), max(*inside, 0.0)
     span = (high - low) or far
     return low - span * (ROOM if min(values) < -far else MARGIN), high + span * (ROOM if max(values) > far else MARGIN)
@@ -72,6 +76,6 @@ def _row(label: str, verdict: Verdict, extent: tuple[float, float] | None) -> Ro
         "shown": shortened(min(max(difference, low), high)),
         "beyond": beyond,
         "far": {-1: f"◂ {text}  {label}", 0: "", 1: f"{label}  {text} ▸"}[beyond],
-        "low": None if verdict.tolerance is None else -verdict.tolerance,
+        "low": None if verdict.tolerance is None else max(-verdict.tolerance, extent[0] if extent else -math.inf),
         "words": f"{figure(verdict.value, verdict.unit)} % ({text}): {verdict.label}",
     }
