@@ -1,16 +1,20 @@
-"""What a fleet costs the machine that plans it: planning, submitting, looking, collecting for 10 to 10,000 nodes.
+"""What a fleet costs the machine that plans it, from planning to the report, for 10 to 10,000 nodes.
 
     python -m benchmarks.fleet [--quick] [--most 10000] [--out benchmarks/results/growth_fleet.json]
 
 Every node has one task, whose result is written by a process of submitit's local executor in place of a training: a
-copy of a result of the quickstart. Each stage runs in a process of its own, so that its peak of memory is its own.
+copy of a result of the quickstart. Each stage runs in a process of its own, so that its peak of memory is its own. The
+index of results is new at the first stage that makes one.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +58,11 @@ class Simulated:
                 config=found.case.to_dict(),
                 config_sha256=found.case.sha256(),
                 clipbench=replace(made.clipbench, version=__version__),
+                environment={**made.environment, "host": {"name": found.node, "machine": None}},
+                epochs=tuple(
+                    replace(record, per_rank=tuple(replace(rank, host=found.node) for rank in record.per_rank))
+                    for record in made.epochs
+                ),
             )
             write_result(Path(task.command[-1]), result)
             ended = Attempt("simulated", 1, utc_now(), 1, utc_now(), 0)
@@ -120,8 +129,32 @@ def replan(size: int, out: str) -> dict[str, float]:
     return measured
 
 
+def diagnose(size: int, out: str) -> dict[str, float]:
+    """Looking for sick nodes, with an index to be made."""
+    from clipbench.compare import diagnosis
+    from clipbench.results.collect import survey
+
+    with costs() as measured:
+        found = diagnosis.diagnose(survey([Path(out)], lambda _done, _of: None))
+    assert len(found.nodes) == size, (len(found.nodes), found.odd, found.problems[:3])
+    return measured
+
+
+def report(size: int, out: str) -> dict[str, float]:
+    """Writing the page, by the index that is there."""
+    from clipbench.compare.gate import Request
+    from clipbench.report.page.writing import run_report
+
+    page = Path(out).parent / "page"
+    with costs() as measured, redirect_stdout(sys.stderr):
+        code = run_report(Request((Path(out),)), page, "A fleet")
+    assert code == 0
+    return measured
+
+
 STAGES: dict[str, Callable[[int, str], dict[str, float]]] = {
-    "plan": plan, "submit": submit, "status": status, "collect": collect, "replan": replan,
+    "plan": plan, "submit": submit, "status": status, "collect": collect, "replan": replan, "diagnose": diagnose,
+    "report": report,
 }  # fmt: skip
 
 
@@ -140,6 +173,7 @@ def main() -> None:
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "results"
+            os.environ["CLIPBENCH_CACHE"] = str(Path(folder) / "cache")
             for name, stage in STAGES.items():
                 rows[name].append({"size": size, **in_process(stage, size, str(out))})
                 if name == "submit":

@@ -23,6 +23,8 @@ FLEET = {
     "status": ("clipbench jobs status", "nodes"),
     "collect": ("Collecting results", "nodes"),
     "replan": ("Planning with every result there", "nodes"),
+    "diagnose": ("clipbench diagnose, the index made", "nodes"),
+    "report": ("clipbench report, by the index", "nodes"),
 }
 GROWTH = {
     "batch": ("A training step of clip-tiny", "pairs in the batch"),
