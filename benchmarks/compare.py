@@ -20,9 +20,9 @@ import numpy as np
 
 from benchmarks.harness import Record, arguments, in_process, parse, show_table
 from clipbench.api.result import QueryRanks, Result
-from clipbench.compare.bootstrap import hits_of, paired_draws
 from clipbench.compare.gate import Request, judge
-from clipbench.results.metrics import summarise
+from clipbench.compare.statistics.bootstrap import hits_of, paired_draws
+from clipbench.results.measures.metrics import summarise
 from clipbench.results.result import read_result, result_data
 
 SEEDS = 10

@@ -21,12 +21,19 @@ import numpy as np
 
 from benchmarks.harness import Record, arguments, parse
 from clipbench.api.result import EpochMetrics, Metrics, QueryRanks, Result
-from clipbench.compare.bootstrap import hits_of
 from clipbench.compare.deciding import by_significance
-from clipbench.compare.more_runs import runs_needed
-from clipbench.compare.significance import RUNS_TO_RANK, Effect, Limits, Thresholds, recall_effects, speed_effect
+from clipbench.compare.statistics.bootstrap import hits_of
+from clipbench.compare.statistics.more_runs import runs_needed
+from clipbench.compare.statistics.significance import (
+    RUNS_TO_RANK,
+    Effect,
+    Limits,
+    Thresholds,
+    recall_effects,
+    speed_effect,
+)
 from clipbench.compare.verdicts import Cause, status_of
-from clipbench.results.metrics import RECALL_AT, RECALL_NAMES, metric
+from clipbench.results.measures.metrics import RECALL_AT, RECALL_NAMES, metric
 from tests.support.made_results import made_result
 
 IMAGES, CAPTIONS = 1_000, 5

@@ -131,8 +131,8 @@ def replan(size: int, out: str) -> dict[str, float]:
 
 def diagnose(size: int, out: str) -> dict[str, float]:
     """Looking for sick nodes, with an index to be made."""
-    from clipbench.compare import diagnosis
-    from clipbench.results.collect import survey
+    from clipbench.compare.nodes import diagnosis
+    from clipbench.results.collecting.collect import survey
 
     with costs() as measured:
         found = diagnosis.diagnose(survey([Path(out)], lambda _done, _of: None))

@@ -73,7 +73,7 @@ def of_batch(size: int) -> dict[str, float]:
 
 def of_images(size: int) -> dict[str, float]:
     """Ranks of ``size`` images and five captions each, from features of width 512."""
-    from clipbench.training.retrieval import ranks_from_features
+    from clipbench.training.evaluating.retrieval import ranks_from_features
 
     draws = np.random.default_rng(0)
     images, texts = (draws.standard_normal((count, 512), np.float32) for count in (size, 5 * size))

@@ -35,7 +35,7 @@ from benchmarks.harness import (
 from benchmarks.plain_transform import eval_pixels, normalised, train_pixels
 from clipbench.clip.config import CLIP_VIT_B16
 from clipbench.clip.transforms import draw_augmentation, eval_transform, train_transform
-from clipbench.training.image_cache import ImageCache
+from clipbench.training.evaluating.image_cache import ImageCache
 from clipbench.training.sampling import Stream, rng
 from clipbench_torch.engine import TorchEngine
 from clipbench_torch.towers import pixel_normalisation

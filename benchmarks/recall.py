@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.harness import Record, arguments, both_clocks, in_turns, parse, ratio, show_table, times_data
-from clipbench.training.retrieval import ranks_from_features
+from clipbench.training.evaluating.retrieval import ranks_from_features
 
 CAPTIONS = 5
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Record, arguments, parse
-from clipbench.compare.outliers import speeds
+from clipbench.compare.nodes.outliers import speeds
 
 NOTHING = 1e-9
 LIMITS = {"default": 0.03, "none": NOTHING}

@@ -12,7 +12,7 @@ from clipbench.prediction import predicting, retrieving
 from clipbench.prediction.choosing import Wanted
 from clipbench.prediction.predicting import Predictions
 from clipbench.prediction.retrieving import Answers, Queries, Searched
-from clipbench.report.progress import make_progress
+from clipbench.report.running.progress import make_progress
 from clipbench.results.loaded import Paths, Results, as_paths
 from clipbench.runs.launch import outer_launch
 from clipbench.runs.observers import add_observers

@@ -26,9 +26,9 @@ from clipbench.api.result import DatasetUsed, EpochSeconds, WeightsUsed, Window
 from clipbench.cli import COMMANDS, main
 from clipbench.clip.bpe import BpeTokenizer
 from clipbench.errors import ExitCode, NotReadyError
-from clipbench.results.recall import recall_metrics
+from clipbench.results.measures.recall import recall_metrics
+from clipbench.results.measures.timing import measure
 from clipbench.results.result import build_result, write_result
-from clipbench.results.timing import measure
 from clipbench.runs.process import ProcessEnd
 from clipbench.suites.loading import load_suite
 from tests.support.bad_inputs import (

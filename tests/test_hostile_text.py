@@ -171,7 +171,7 @@ def test_an_error_that_nobody_expected_is_no_failed_gate(monkeypatch):
     def explode(*_):
         raise ZeroDivisionError("a bug\x1b[2J")
 
-    monkeypatch.setattr("clipbench.results.collect.survey", explode)
+    monkeypatch.setattr("clipbench.results.collecting.collect.survey", explode)
     done = clipbench("trend", ".")
     assert done.exit_code == 70 and "this is a bug in clipbench or a plugin (ZeroDivisionError)" in done.stderr
     assert r"a bug\x1b[2J" in done.stderr

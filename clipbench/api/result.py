@@ -97,7 +97,7 @@ class EpochRecord:
     retrieval was not evaluated), ``throughput`` over all ranks, ``data_wait`` and ``mfu`` shares of 0..1,
     ``step_seconds`` percentiles over the ``windows``, memory in bytes. ``metrics`` are those of other evaluations, by
     name. ``reasons`` says why a value is None, by field. ``loss_digests`` are of the losses' bits, one for each stretch
-    of steps (``results/trace.py``).
+    of steps (``results/measures/trace.py``).
     """
 
     epoch: int

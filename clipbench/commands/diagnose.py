@@ -41,10 +41,10 @@ def diagnose(paths: tuple[Path, ...], least_speed: float, form: Any) -> int:  # 
       clipbench diagnose results --format fail
     """
     from clipbench.api.text import printable, printable_data
-    from clipbench.compare.diagnosis import diagnose, diagnosis_data
-    from clipbench.report.diagnosis import diagnosis_text, hosts_text
+    from clipbench.compare.nodes.diagnosis import diagnose, diagnosis_data
+    from clipbench.report.fleet.diagnosis import diagnosis_text, hosts_text
     from clipbench.report.reading import tell_of_reading
-    from clipbench.results.collect import survey
+    from clipbench.results.collecting.collect import survey
 
     diagnosis = diagnose(survey(paths, tell_of_reading), least_speed / 100)
     if form == "json":

@@ -44,7 +44,7 @@ def export(paths: tuple[Path, ...], form: "TableForm | None", kind: "RowKind", o
     from clipbench.files.rows_file import write_rows
     from clipbench.files.whole import whole_file
     from clipbench.report.reading import tell_of_reading
-    from clipbench.results.collect import survey
+    from clipbench.results.collecting.collect import survey
     from clipbench.results.rows import rows_of
 
     form = form or _form_of(out)

@@ -36,7 +36,7 @@ def jobs_status(out: Path, wait: bool, form: str) -> int:
     """
     from clipbench.api.text import printable_data
     from clipbench.fleet.jobs import UNDER_WAY, look_at
-    from clipbench.report.fleet import jobs_data, jobs_text
+    from clipbench.report.fleet.jobs import jobs_data, jobs_text
 
     _check(out)
     state = look_at(out)
@@ -68,7 +68,7 @@ def jobs_collect(out: Path, into: Path, form: str) -> int:
     from clipbench.fleet.collecting import collect_into
     from clipbench.fleet.found import odd
     from clipbench.fleet.jobs import look_at
-    from clipbench.report.fleet import collected_text, jobs_data
+    from clipbench.report.fleet.jobs import collected_text, jobs_data
 
     _check(out)
     state = look_at(out)

@@ -45,7 +45,7 @@ def plan(
     from clipbench.fleet.found import find_results, odd
     from clipbench.fleet.planning import complete, make_tasks
     from clipbench.fleet.planning import shard as part_of
-    from clipbench.report.fleet import plan_data, plan_text
+    from clipbench.report.fleet.jobs import plan_data, plan_text
 
     if image is not None and emit != "kubernetes":
         raise UsageError("--image: only --emit kubernetes has an image; leave it out")

@@ -37,7 +37,7 @@ def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequenc
     """
     from clipbench.api.text import printable_data
     from clipbench.report.plan import plans_text
-    from clipbench.report.progress import make_progress
+    from clipbench.report.running.progress import make_progress
     from clipbench.runs.launch import outer_launch
     from clipbench.runs.observers import add_observers
     from clipbench.runs.runner import check_suite, exit_code, run_rank, run_suite, unknown_references
@@ -56,7 +56,7 @@ def run(out: Path, restart: bool, dry_run: bool, progress: str, observe: Sequenc
         return run_rank(suite, registry, launch)
     outcomes = run_suite(suite, registry, out, make_progress(progress), restart)
     # Not before: while a case runs, this process needs none of what compares.
-    from clipbench.report.ending import ending
+    from clipbench.report.running.ending import ending
 
     click.echo(ending(printable_data(outcomes)))
     return exit_code(outcomes)

@@ -30,7 +30,7 @@ def soak(length: str, out: Path, form: str, **chosen: Any) -> int:  # noqa: ANN4
     from clipbench.api.text import printable, printable_data
     from clipbench.fleet.repetitions import Repetition
     from clipbench.fleet.soaking import soak as run
-    from clipbench.report.soak import repetition_text, soak_data, soak_text
+    from clipbench.report.fleet.soak import repetition_text, soak_data, soak_text
 
     seconds = _seconds(length)
     suite = load_chosen(**chosen)

@@ -56,7 +56,7 @@ def submit(
     from clipbench.fleet.planning import complete, make_tasks
     from clipbench.fleet.submitting import Order, left_to_run, read_resources
     from clipbench.fleet.submitting import submit as give
-    from clipbench.report.fleet import submitted_text
+    from clipbench.report.fleet.jobs import submitted_text
 
     if every_node is not None and on != "slurm":
         raise UsageError("--every-node: only Slurm has partitions; use it with --on slurm")

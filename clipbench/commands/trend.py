@@ -24,7 +24,7 @@ def trend(paths: tuple[Path, ...], metric: str, cases: tuple[str, ...], last: in
     from clipbench.compare.trend import exit_code, select_cases, trend_data, trends_of
     from clipbench.report.reading import tell_of_reading
     from clipbench.report.trend import print_trends
-    from clipbench.results.collect import survey
+    from clipbench.results.collecting.collect import survey
 
     found = survey(paths, tell_of_reading)
     trends = trends_of(select_cases(found.results, cases), metric)

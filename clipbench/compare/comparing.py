@@ -4,13 +4,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from clipbench.api import Direction, Metric, Result, finite
-from clipbench.compare import significance
-from clipbench.compare.convergence import QUALITY_METRICS, loss_curve, match_by_seed, match_curves, quality_metrics
 from clipbench.compare.deciding import by_significance, by_tolerance
 from clipbench.compare.matching import Match, unmet
-from clipbench.compare.more_runs import runs_needed
 from clipbench.compare.numerics import with_numerics
-from clipbench.compare.significance import RUNS_TO_RANK, Effect, Limits
+from clipbench.compare.statistics import significance
+from clipbench.compare.statistics.convergence import (
+    QUALITY_METRICS,
+    loss_curve,
+    match_by_seed,
+    match_curves,
+    quality_metrics,
+)
+from clipbench.compare.statistics.more_runs import runs_needed
+from clipbench.compare.statistics.significance import RUNS_TO_RANK, Effect, Limits
 from clipbench.compare.verdicts import (
     Against,
     Cause,
@@ -23,7 +29,7 @@ from clipbench.compare.verdicts import (
     overall,
 )
 from clipbench.results.baselines import Baseline
-from clipbench.results.metrics import ACCURACY_NAMES, RECALL_NAMES, THROUGHPUT, UNITS_AND_DIRECTIONS
+from clipbench.results.measures.metrics import ACCURACY_NAMES, RECALL_NAMES, THROUGHPUT, UNITS_AND_DIRECTIONS
 from clipbench.results.references import Reference, ReferenceMetric
 
 CURVE = "loss_curve"

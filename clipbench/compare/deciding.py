@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from clipbench.compare.significance import Effect, Limits
+from clipbench.compare.statistics.significance import Effect, Limits
 from clipbench.compare.verdicts import Cause
 from clipbench.results.references import ReferenceMetric
 

@@ -13,11 +13,11 @@ from clipbench.compare.comparability import ALLOWED
 from clipbench.compare.comparing import compare
 from clipbench.compare.matching import Match, Terms, group_repeats, match_baselines, match_reference
 from clipbench.compare.selection import newest_runs, without_runs_of
-from clipbench.compare.significance import Thresholds
+from clipbench.compare.statistics.significance import Thresholds
 from clipbench.compare.verdicts import FAIL_ON, Comparison, FailOn, Judgement, Seen
 from clipbench.files.bundled import bundled
 from clipbench.results.baselines import FOLDER, Baseline, add_baseline, load_baselines
-from clipbench.results.collect import Collection, Tell, collect, survey
+from clipbench.results.collecting.collect import Collection, Tell, collect, survey
 from clipbench.results.loaded import Paths, as_paths
 from clipbench.results.references import Reference, load_references, read_reference
 

@@ -10,7 +10,7 @@ from clipbench.compare.comparing import compare
 from clipbench.compare.matching import Terms, match_baselines, match_reference
 from clipbench.compare.trend import SeriesKey, group_by_series, newest_of_each
 from clipbench.compare.verdicts import Comparison, ComparisonStatus, Judgement, Verdict, worst
-from clipbench.results.collect import Collection
+from clipbench.results.collecting.collect import Collection
 
 
 @dataclass(frozen=True)

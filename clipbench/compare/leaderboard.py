@@ -10,7 +10,7 @@ from clipbench.compare.comparing import compare
 from clipbench.compare.gate import Inputs, Request, match_all
 from clipbench.compare.trend import age
 from clipbench.compare.verdicts import Comparison
-from clipbench.results.metrics import BEST_METRIC, THROUGHPUT
+from clipbench.results.measures.metrics import BEST_METRIC, THROUGHPUT
 
 
 @dataclass(frozen=True)

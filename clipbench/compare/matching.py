@@ -6,7 +6,7 @@ from typing import Any
 
 from clipbench.api.result import Result
 from clipbench.compare.comparability import difference_name, find_differences, signature
-from clipbench.compare.significance import Thresholds
+from clipbench.compare.statistics.significance import Thresholds
 from clipbench.compare.verdicts import Difference, Failure, Unmatched
 from clipbench.results.baselines import Baseline
 from clipbench.results.references import Reference, unmet_conditions

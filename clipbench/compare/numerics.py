@@ -6,8 +6,8 @@ from dataclasses import replace
 from clipbench.api import Metric, Result, value_at
 from clipbench.api.result import FirstSteps
 from clipbench.compare.verdicts import Cause, Comparison, NumericsSteps, Verdict, overall, worst
-from clipbench.results.metrics import UNITS_AND_DIRECTIONS
-from clipbench.results.numerics import fixed_batch_loss, float32_error
+from clipbench.results.measures.metrics import UNITS_AND_DIRECTIONS
+from clipbench.results.measures.numerics import fixed_batch_loss, float32_error
 
 METRICS = LOSS, ERROR = "fixed_batch_loss", "float32_error"
 NOT_NEEDED = "not needed: the device is the one that others are checked by"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from clipbench.api import Direction, ExitCode, Result, UsageError, did_you_mean, to_plain
-from clipbench.results.metrics import UNITS_AND_DIRECTIONS, metric_called
+from clipbench.results.measures.metrics import UNITS_AND_DIRECTIONS, metric_called
 
 
 class SeriesKey(NamedTuple):

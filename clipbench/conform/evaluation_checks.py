@@ -11,8 +11,8 @@ from clipbench.conform.checks import Checks, expect
 from clipbench.conform.spec_checks import LIGHT_IMPORT, NAME, SPEC, check_json
 from clipbench.conform.subject import Subject
 from clipbench.errors import PluginError
-from clipbench.results.names import UNITS_AND_DIRECTIONS
-from clipbench.training.evaluation import metrics_of
+from clipbench.results.measures.names import UNITS_AND_DIRECTIONS
+from clipbench.training.evaluating.evaluation import metrics_of
 
 EVALUATION = Checks(SPEC, LIGHT_IMPORT)
 IMAGES, WIDTH = 24, 16

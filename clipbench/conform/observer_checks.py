@@ -14,7 +14,7 @@ from clipbench.api.registry import load_object
 from clipbench.conform.checks import BrokenPromiseError, Checks, expect, leave_out
 from clipbench.conform.spec_checks import LIGHT_IMPORT, SPEC
 from clipbench.conform.subject import Subject
-from clipbench.results.metrics import RECALL_NAMES
+from clipbench.results.measures.metrics import RECALL_NAMES
 from clipbench.results.result import build_result
 
 OBSERVER = Checks(SPEC, LIGHT_IMPORT)

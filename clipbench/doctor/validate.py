@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clipbench.api import ClipbenchError, DatasetSpec, ExitCode, Result, UsageError
 from clipbench.api.registry import Registry
-from clipbench.results.collect import read_file
+from clipbench.results.collecting.collect import read_file
 from clipbench.results.result import RETRIEVED_ENDING, retrieved_path
 from clipbench.results.retrieved import RetrievedReader, check_retrieved
 from clipbench.suites.loading import load_suite

@@ -13,7 +13,7 @@ from clipbench import __version__
 from clipbench.api import Case, InvalidFileError, Result
 from clipbench.api.config import FREE_KEYS
 from clipbench.api.plain import value_at
-from clipbench.results.collect import read_file
+from clipbench.results.collecting.collect import read_file
 from clipbench.suites.tasks import HASH_DIGITS, hash_of_id, node_of_id
 
 

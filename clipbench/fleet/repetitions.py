@@ -12,7 +12,7 @@ from typing import Literal
 from clipbench.api import Result
 from clipbench.api.plain import to_plain
 from clipbench.errors import ExitCode
-from clipbench.results.metrics import THROUGHPUT
+from clipbench.results.measures.metrics import THROUGHPUT
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from clipbench.runs.runner import list_missing
 from clipbench.suites.fetch_command import fetch_command
 from clipbench.suites.plan import ModelPlan, open_tokenizer, plan_model, published_warnings
 from clipbench.training.batches import worker_count
-from clipbench.training.encoding import FeatureEncoder
+from clipbench.training.evaluating.encoding import FeatureEncoder
 from clipbench.training.hardware import Hardware
 from clipbench.training.stop import StopRequest
 

@@ -12,7 +12,7 @@ from clipbench.prediction.choosing import Wanted, choose
 from clipbench.prediction.encoder import ModelUsed, Tell, open_encoder
 from clipbench.prediction.pictures import find_pictures
 from clipbench.prediction.texts import gather_texts
-from clipbench.training.retrieval import Floats, normalised
+from clipbench.training.evaluating.retrieval import Floats, normalised
 
 if TYPE_CHECKING:
     from PIL.Image import Image

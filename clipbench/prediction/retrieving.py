@@ -19,7 +19,7 @@ from clipbench.runs.runner import list_missing
 from clipbench.suites.fetch_command import fetch_command
 from clipbench.suites.plan import make_plan
 from clipbench.training.batches import read_captions
-from clipbench.training.retrieval import normalised
+from clipbench.training.evaluating.retrieval import normalised
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,7 +11,7 @@ from clipbench.report.judgement.wording import changes, kind_of
 from clipbench.report.metric_words import metric_words
 from clipbench.report.quantity import amount, plain_figure
 from clipbench.results.baselines import Baseline
-from clipbench.results.metrics import UNITS_AND_DIRECTIONS
+from clipbench.results.measures.metrics import UNITS_AND_DIRECTIONS
 
 SHOWN = ("recall_mean", "text_recall@1", "image_recall@1", "acc1", "throughput")
 FIELDS = ("name", "suite", "case", "device", "reason", "adopted", "by", "path", "runs")

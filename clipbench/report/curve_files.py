@@ -14,7 +14,7 @@ from clipbench.files.disk import writing
 from clipbench.report.extra import check_extra
 from clipbench.report.page.stills import SCALE, fewer_colours
 from clipbench.report.reading import tell_of_reading
-from clipbench.results.metrics import RECALL_AT
+from clipbench.results.measures.metrics import RECALL_AT
 
 Row = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """What a check of numerics has found, in words; ``clipbench compare`` is what judges it."""
 
 from clipbench.api.result import Numerics
-from clipbench.results.numerics import fixed_batch_loss, float32_error
+from clipbench.results.measures.numerics import fixed_batch_loss, float32_error
 
 
 def describe_numerics(numerics: Numerics) -> list[str]:

@@ -13,7 +13,7 @@ from clipbench.api.text import printable
 from clipbench.prediction.encoder import ModelUsed
 from clipbench.prediction.predicting import Predictions
 from clipbench.prediction.retrieving import Answer, Answers, Hit
-from clipbench.report.doing import doing
+from clipbench.report.running.doing import doing
 
 # What takes less than that is not worth a line.
 QUIET_SECONDS = 5.0

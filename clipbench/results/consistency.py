@@ -10,11 +10,11 @@ import numpy as np
 from clipbench.api import Result
 from clipbench.api.plain import to_plain, value_at
 from clipbench.api.result import EpochRecord, Metric, QueryRanks, Window
-from clipbench.results.accuracy import accuracy_metrics
-from clipbench.results.metrics import ACCURACY_NAMES, RECALL_NAMES, UNITS_AND_DIRECTIONS, summarise
-from clipbench.results.recall import recall_metrics, with_means
-from clipbench.results.timing import measure
-from clipbench.results.trace import loss_trace, stretches
+from clipbench.results.measures.accuracy import accuracy_metrics
+from clipbench.results.measures.metrics import ACCURACY_NAMES, RECALL_NAMES, UNITS_AND_DIRECTIONS, summarise
+from clipbench.results.measures.recall import recall_metrics, with_means
+from clipbench.results.measures.timing import measure
+from clipbench.results.measures.trace import loss_trace, stretches
 
 # Sums in another order differ by some 1e-15 of their size. One query more or less changes a recall by 100 / queries.
 ROUNDING = 1e-9

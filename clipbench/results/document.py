@@ -11,7 +11,7 @@ from clipbench.api.result import Window
 from clipbench.errors import InvalidFileError
 from clipbench.files import schemas
 from clipbench.files.json_file import JsonError, read_json
-from clipbench.results.metrics import THROUGHPUT, throughput
+from clipbench.results.measures.metrics import THROUGHPUT, throughput
 
 VERSIONS = {"result": 2, "reference": 1, "baseline": 2}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, overload
 
 from clipbench.api import InvalidFileError, Result
 from clipbench.files.rows_file import check_package
-from clipbench.results.collect import collect
+from clipbench.results.collecting.collect import collect
 from clipbench.results.rows import Row, RowKind, rows_of
 
 if TYPE_CHECKING:

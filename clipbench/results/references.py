@@ -11,7 +11,7 @@ from clipbench.api.plain import finite, from_plain, to_plain, value_at
 from clipbench.files.bundled import bundled
 from clipbench.files.json_file import json_files
 from clipbench.results.document import read_document
-from clipbench.results.metrics import metric_called
+from clipbench.results.measures.metrics import metric_called
 
 # Paths of results that are called otherwise since version 0.2.0; references that others wrote keep their meaning.
 _RENAMED = {"config.ranks": "config.world_size", "environment.device.ranks": "environment.device.world_size"}

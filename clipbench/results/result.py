@@ -18,8 +18,8 @@ from clipbench.files.disk import writing
 from clipbench.files.json_file import write_json
 from clipbench.results.document import digest_of, kind_and_version, read_document
 from clipbench.results.environment import source_version
-from clipbench.results.metrics import summarise
-from clipbench.results.trace import loss_trace
+from clipbench.results.measures.metrics import summarise
+from clipbench.results.measures.trace import loss_trace
 
 RETRIEVED_ENDING = ".retrieved.zip"
 # Fields of a result that an event reports under the same name.

@@ -44,11 +44,11 @@ from clipbench.training import checkpoints
 from clipbench.training.batches import EvalFetch, TrainFetch, encode_captions, read_captions, tokenise, worker_count
 from clipbench.training.checkpointing import Checkpointer, saved_run
 from clipbench.training.collectives import SingleRank, barrier, gather_values
-from clipbench.training.evaluation import Evaluator, ask
+from clipbench.training.evaluating.evaluation import Evaluator, ask
+from clipbench.training.evaluating.image_cache import ImageCache
+from clipbench.training.evaluating.pictures import PictureKeeper
 from clipbench.training.hardware import Hardware
-from clipbench.training.image_cache import ImageCache
 from clipbench.training.loop import Loop, evaluation_count
-from clipbench.training.pictures import PictureKeeper
 from clipbench.training.state import RunState, differences
 from clipbench.training.stop import Stopped, StopRequest
 

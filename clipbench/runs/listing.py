@@ -5,9 +5,9 @@ import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clipbench.results.collect import Tell, survey
-from clipbench.results.entries import Entry
-from clipbench.results.metrics import BEST_METRIC
+from clipbench.results.collecting.collect import Tell, survey
+from clipbench.results.collecting.entries import Entry
+from clipbench.results.measures.metrics import BEST_METRIC
 from clipbench.runs.folder import RunFolder, run_folders
 from clipbench.training import checkpoints
 from clipbench.training.checkpointing import peek

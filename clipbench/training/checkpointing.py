@@ -10,7 +10,7 @@ from clipbench.api import Learner, events
 from clipbench.api.config import CheckpointConfig
 from clipbench.api.plain import from_plain, to_plain
 from clipbench.errors import CaseFailedError, InvalidFileError
-from clipbench.results.metrics import best_of
+from clipbench.results.measures.metrics import best_of
 from clipbench.training import checkpoints
 from clipbench.training.state import RunState, SavedRun
 

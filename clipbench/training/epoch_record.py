@@ -8,10 +8,10 @@ from dataclasses import replace
 from clipbench.api.plain import finite
 from clipbench.api.result import EpochRecord, EpochSeconds, RankRecord, Telemetry
 from clipbench.errors import CaseFailedError
-from clipbench.results.timing import measure
-from clipbench.results.trace import loss_digests
+from clipbench.results.measures.timing import measure
+from clipbench.results.measures.trace import loss_digests
 from clipbench.training.collectives import MemoryPeaks
-from clipbench.training.evaluation import Evaluated
+from clipbench.training.evaluating.evaluation import Evaluated
 from clipbench.training.hardware import Hardware
 from clipbench.training.state import EpochProgress
 from clipbench.training.throughput import slowest_windows

@@ -24,9 +24,9 @@ from clipbench.training.collectives import (
     gather_telemetry,
 )
 from clipbench.training.epoch_record import epoch_record
-from clipbench.training.evaluation import Evaluated, Evaluator
+from clipbench.training.evaluating.evaluation import Evaluated, Evaluator
+from clipbench.training.evaluating.pictures import PictureKeeper
 from clipbench.training.hardware import Hardware
-from clipbench.training.pictures import PictureKeeper
 from clipbench.training.sampling import epoch_batches, rank_batches
 from clipbench.training.showing import StepDisplay
 from clipbench.training.state import RunState

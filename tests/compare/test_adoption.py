@@ -12,7 +12,7 @@ from clipbench.errors import CaseFailedError, GateFailedError, InvalidFileError,
 from clipbench.files import schemas
 from clipbench.report.baselines import check_passes
 from clipbench.results.baselines import load_baselines, read_baseline
-from clipbench.results.collect import collect
+from clipbench.results.collecting.collect import collect
 from clipbench.results.document import digest_of, results_digest
 from clipbench.results.references import shipped_references
 from clipbench.results.result import result_data

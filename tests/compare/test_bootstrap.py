@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipbench.api.result import QueryRanks
-from clipbench.compare.bootstrap import (
+from clipbench.compare.statistics.bootstrap import (
     hits_of,
     hits_of_classes,
     mean_hits,
@@ -18,9 +18,9 @@ from clipbench.compare.bootstrap import (
     recall_errors,
     unpaired_draws,
 )
-from clipbench.results.accuracy import accuracy_metrics
-from clipbench.results.metrics import RECALL_NAMES
-from clipbench.results.recall import recall_metrics
+from clipbench.results.measures.accuracy import accuracy_metrics
+from clipbench.results.measures.metrics import RECALL_NAMES
+from clipbench.results.measures.recall import recall_metrics
 
 
 def ranks(images=200, captions=5, miss=0.2, draw=0):

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from clipbench.api.result import BadImages, Result
-from clipbench.compare.bootstrap import hits_of
 from clipbench.compare.comparing import compare, ordered
 from clipbench.compare.matching import Terms, match_baseline
+from clipbench.compare.statistics.bootstrap import hits_of
 from clipbench.compare.verdicts import Bootstrap, Cause, TimingTest
 from clipbench.results.baselines import Baseline
-from clipbench.results.metrics import RECALL_NAMES
+from clipbench.results.measures.metrics import RECALL_NAMES
 from tests.support.made_results import changed, classified, made_result, with_metric
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from clipbench.api.result import Metric
-from clipbench.compare.convergence import loss_curve, match_curves, mean_curve, quality_metrics
+from clipbench.compare.statistics.convergence import loss_curve, match_curves, mean_curve, quality_metrics
 from tests.support.made_results import changed, made_result
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from clipbench.compare.comparing import compare
 from clipbench.compare.deciding import by_significance, by_tolerance
 from clipbench.compare.matching import Terms, match_reference
-from clipbench.compare.significance import Effect, Limits
+from clipbench.compare.statistics.significance import Effect, Limits
 from clipbench.compare.verdicts import Bootstrap, Cause, Difference, Judgement, status_of
 from clipbench.errors import ExitCode
 from clipbench.results.references import Reference, ReferenceMetric
@@ -330,7 +330,7 @@ def test_comparing_leaves_the_result_as_it_was(result):
 
 def test_comparing_imports_nothing_heavy():
     code = "import sys, clipbench.compare.verdicts, clipbench.report.judgement.formats, clipbench.compare.trend"
-    code += ", clipbench.results.collect; print(*sys.modules)"
+    code += ", clipbench.results.collecting.collect; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "clipbench.compare.verdicts" in loaded
     assert not {"numpy", "rich", "jsonschema", "torch", "PIL"} & set(loaded)

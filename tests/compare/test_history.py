@@ -8,7 +8,7 @@ from clipbench.compare.gate import as_baselines
 from clipbench.compare.history import Point, Series, commits_of, judge_history
 from clipbench.compare.trend import SeriesKey, group_by_series, newest_of_each
 from clipbench.compare.verdicts import Verdict
-from clipbench.results.collect import Collection
+from clipbench.results.collecting.collect import Collection
 from tests.compare.test_deciding import figure, figures
 from tests.support.made_results import changed, failed, made_result
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clipbench.compare.more_runs import MOST, runs_needed, student_quantile
-from clipbench.compare.significance import Effect, Limits
+from clipbench.compare.statistics.more_runs import MOST, runs_needed, student_quantile
+from clipbench.compare.statistics.significance import Effect, Limits
 from clipbench.compare.verdicts import Bootstrap
 
 LIMITS = Limits(min_effect=0.5, max_undetected_loss=1.5, alpha=0.001, warn_alpha=0.02)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import sick_nodes as simulation
-from clipbench.compare.outliers import speeds, spread_of_runs, student_quantile
+from clipbench.compare.nodes.outliers import speeds, spread_of_runs, student_quantile
 
 # Tables of Student's t: chance above, degrees, value.
 TABLE = [(0.025, 1, 12.706), (0.025, 10, 2.228), (0.005, 3, 5.841), (0.0005, 30, 3.646), (0.025, 1000, 1.962)]

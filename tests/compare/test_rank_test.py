@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipbench.compare.rank_test import block_length, block_means, rank_test, spread_of_runs
+from clipbench.compare.statistics.rank_test import block_length, block_means, rank_test, spread_of_runs
 
 small = st.lists(st.integers(0, 12), min_size=1, max_size=5)
 
@@ -40,7 +40,7 @@ def test_the_approximation_meets_the_exact_test_where_it_takes_over(monkeypatch)
     random = np.random.default_rng(1)
     low, high = random.standard_normal(20), random.standard_normal(20) + 0.8
     exact = rank_test(low, high)
-    monkeypatch.setattr("clipbench.compare.rank_test.EXACT_UP_TO", 0)
+    monkeypatch.setattr("clipbench.compare.statistics.rank_test.EXACT_UP_TO", 0)
     assert exact < 0.1
     assert rank_test(low, high) == pytest.approx(exact, rel=0.15)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clipbench.compare.vote import vote
+from clipbench.compare.nodes.vote import vote
 
 
 def counted(*bits):

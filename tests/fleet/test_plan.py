@@ -12,7 +12,7 @@ from clipbench.api.result import CaseError
 from clipbench.cli import main
 from clipbench.fleet.found import find_results
 from clipbench.fleet.planning import Request, make_tasks
-from clipbench.results.collect import read_file
+from clipbench.results.collecting.collect import read_file
 from clipbench.results.result import result_data, write_result
 from clipbench.suites.loading import find_suite, load_suite
 from tests.support.made_results import changed, made_result

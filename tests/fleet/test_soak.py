@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from clipbench.api.result import LossTrace
 from clipbench.cli import main
 from clipbench.fleet.repetitions import Repetition, of_result, summarise, trace_of
-from clipbench.report.soak import repetition_text, soak_text
+from clipbench.report.fleet.soak import repetition_text, soak_text
 from clipbench.results.result import read_result
 from tests.support.made_results import changed, failed, made_result
 from tests.support.numpy_runs import clipbench, environment

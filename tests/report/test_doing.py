@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from clipbench.api import events
-from clipbench.report.doing import STAGES, clock, doing, duration, stop_text, training
+from clipbench.report.running.doing import STAGES, clock, doing, duration, stop_text, training
 
 
 def test_every_stage_has_its_words():

@@ -7,7 +7,7 @@ import pytest
 from clipbench.api import events
 from clipbench.api.result import CaseError
 from clipbench.files.bundled import bundled
-from clipbench.report.ending import ending
+from clipbench.report.running.ending import ending
 from clipbench.results.result import build_result
 from clipbench.runs.runner import Outcome
 from clipbench.suites.loading import load_suite
@@ -31,7 +31,7 @@ def comparable(outcome, monkeypatch):
     from clipbench.results.references import shipped_references
 
     references = {name: replace(one, conditions={}) for name, one in shipped_references().items()}
-    monkeypatch.setattr("clipbench.report.ending.shipped_references", lambda: references)
+    monkeypatch.setattr("clipbench.report.running.ending.shipped_references", lambda: references)
     return outcome
 
 

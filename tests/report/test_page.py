@@ -18,7 +18,7 @@ from clipbench.api.result import Metrics
 from clipbench.report.page.charts import CHARTS, MOST_RUNS, PARTS, history_chart
 from clipbench.report.page.stills import fewer_colours
 from clipbench.report.page.template import embedded
-from clipbench.results.metrics import summarise
+from clipbench.results.measures.metrics import summarise
 from tests.support.report_results import HOSTILE, failed, make_result
 from tests.support.stored_results import run, stored
 

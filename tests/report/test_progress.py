@@ -9,9 +9,9 @@ from rich.console import Console
 
 from clipbench.api import Fingerprint, events
 from clipbench.api.result import Attempt, CaseError, DatasetUsed, WeightsUsed
-from clipbench.report import progress as shown
-from clipbench.report.live import LiveProgress
-from clipbench.report.progress import NoProgress, PlainProgress, describe_end, make_progress
+from clipbench.report.running import progress as shown
+from clipbench.report.running.live import LiveProgress
+from clipbench.report.running.progress import NoProgress, PlainProgress, describe_end, make_progress
 from clipbench.results.result import build_result
 from clipbench.suites.loading import find_suite, load_suite
 from tests.support.empty_record import EMPTY_RECORD

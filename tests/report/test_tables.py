@@ -6,7 +6,7 @@ import pytest
 
 from clipbench.compare.history import judge_history
 from clipbench.report.page.tables import MOST_ROWS, columns_of, run_rows, suite_tables
-from clipbench.results.collect import Collection
+from clipbench.results.collecting.collect import Collection
 from tests.compare.test_deciding import figure, figures
 from tests.support.made_results import changed, failed, made_result, with_metric
 

@@ -6,7 +6,7 @@ from array import array
 import pytest
 
 from clipbench.errors import NotReadyError, UsageError
-from clipbench.results.collect import collect
+from clipbench.results.collecting.collect import collect
 from clipbench.results.result import write_result
 from tests.support.made_results import changed, made_result
 

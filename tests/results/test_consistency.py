@@ -9,7 +9,7 @@ import pytest
 
 from clipbench.results.consistency import disagreements
 from clipbench.results.document import digest_of, results_digest
-from clipbench.results.metrics import RECALL_NAMES
+from clipbench.results.measures.metrics import RECALL_NAMES
 from clipbench.results.result import read_result, result_data
 from tests.support.made_results import failed, made_result
 from tests.support.stored_results import run, signed, stored

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from clipbench.results import collect as collecting
-from clipbench.results import index as indexing
-from clipbench.results import reading
-from clipbench.results.collect import collect, survey
-from clipbench.results.index import index_file
+from clipbench.results.collecting import collect as collecting
+from clipbench.results.collecting import index as indexing
+from clipbench.results.collecting import reading
+from clipbench.results.collecting.collect import collect, survey
+from clipbench.results.collecting.index import index_file
 from tests.results.test_collect import write_reference
 from tests.support.fleets import run_on
 from tests.support.made_results import failed
@@ -198,7 +198,7 @@ def test_many_write_and_read_at_once_and_the_index_is_always_whole(folder):
 def test_commands_run_at_once_while_results_come(folder, tmp_path):
     """Several processes, each with its own idea of what is new, on one folder."""
     command = [sys.executable, "-c", (
-        "import sys; from clipbench.results import collect; collect.LEAST_FILES = 3; "
+        "import sys; from clipbench.results.collecting import collect; collect.LEAST_FILES = 3; "
         "from clipbench.cli import main; main(sys.argv[1:])"
     ), "trend", str(folder), "--format", "json"]  # fmt: skip
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipbench.api.result import Window
-from clipbench.results.metrics import metric_called, throughput
+from clipbench.results.measures.metrics import metric_called, throughput
 from clipbench.results.result import read_result
 
 OLD = Path(__file__).parent / "version_1"

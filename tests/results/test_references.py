@@ -6,7 +6,7 @@ import pytest
 
 from clipbench.errors import InvalidFileError, UsageError
 from clipbench.files.bundled import bundled
-from clipbench.results.metrics import UNITS_AND_DIRECTIONS
+from clipbench.results.measures.metrics import UNITS_AND_DIRECTIONS
 from clipbench.results.references import load_references, read_reference, shipped_references, unmet_conditions
 from clipbench.suites.loading import load_suite, shipped_suites
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
+from clipbench.results.measures.trace import Stretch, first_difference, loss_digests, loss_trace, stretches
 from clipbench.results.result import read_result, result_data
-from clipbench.results.trace import Stretch, first_difference, loss_digests, loss_trace, stretches
 from tests.support.made_results import made_result
 from tests.support.numpy_runs import clipbench, results
 from tests.support.stored_results import run, signed

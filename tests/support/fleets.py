@@ -5,8 +5,8 @@ import zlib
 from dataclasses import replace
 
 from clipbench.api.result import QueryRanks
-from clipbench.results.recall import recall_metrics
-from clipbench.results.trace import loss_digests, loss_trace
+from clipbench.results.measures.recall import recall_metrics
+from clipbench.results.measures.trace import loss_digests, loss_trace
 from tests.support.made_results import ENVIRONMENT, STEPS, agreeing, made_result
 from tests.support.stored_results import stored
 

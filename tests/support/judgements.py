@@ -17,7 +17,7 @@ from clipbench.compare.verdicts import (
     Verdict,
     overall,
 )
-from clipbench.results.metrics import UNITS_AND_DIRECTIONS
+from clipbench.results.measures.metrics import UNITS_AND_DIRECTIONS
 
 UNJUDGED = ("not comparable", "no reference", "no baseline", "failed case")
 # A cause for each status whose sentence is known in advance, and the field that the sentence needs.

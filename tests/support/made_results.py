@@ -20,14 +20,14 @@ from clipbench.api.result import (
     WeightsUsed,
     Window,
 )
-from clipbench.compare.bootstrap import hits_of
+from clipbench.compare.statistics.bootstrap import hits_of
 from clipbench.files import schemas
-from clipbench.results.accuracy import accuracy_metrics
 from clipbench.results.consistency import disagreements
-from clipbench.results.metrics import summarise
-from clipbench.results.recall import recall_metrics
+from clipbench.results.measures.accuracy import accuracy_metrics
+from clipbench.results.measures.metrics import summarise
+from clipbench.results.measures.recall import recall_metrics
+from clipbench.results.measures.timing import measure
 from clipbench.results.result import result_data
-from clipbench.results.timing import measure
 from clipbench.suites.loading import find_suite, load_suite
 
 IMAGES, CAPTIONS = 300, 5

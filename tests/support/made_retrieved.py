@@ -7,7 +7,7 @@ from PIL import Image
 
 from clipbench.api.data import Fingerprint
 from clipbench.results.result import retrieved_path, write_result
-from clipbench.training.pictures import PictureKeeper
+from clipbench.training.evaluating.pictures import PictureKeeper
 
 TERMS = "Made up for tests: free to use."
 

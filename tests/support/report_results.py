@@ -18,10 +18,10 @@ from clipbench.api.result import (
     WeightsUsed,
     Window,
 )
-from clipbench.results.metrics import RECALL_AT
-from clipbench.results.recall import recall_metrics, with_means
+from clipbench.results.measures.metrics import RECALL_AT
+from clipbench.results.measures.recall import recall_metrics, with_means
+from clipbench.results.measures.timing import measure
 from clipbench.results.result import build_result
-from clipbench.results.timing import measure
 from clipbench.suites.loading import find_suite, load_suite
 
 START = datetime.datetime(2025, 1, 1, tzinfo=datetime.timezone.utc)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from clipbench.api import Classes, EvaluatedSplit, UsageError
-from clipbench.results.accuracy import accuracy_metrics
-from clipbench.training.classification import Classification, class_features
+from clipbench.results.measures.accuracy import accuracy_metrics
+from clipbench.training.evaluating.classification import Classification, class_features
 
 CLASSES = Classes(["cat", "dog", "red fox"], ["a photo of a {}.", "{}"], [0, 2, 2, 1])
 SPLIT = EvaluatedSplit("animals", 4, [], np.empty(0, np.int64), CLASSES)

@@ -8,7 +8,7 @@ from clipbench.api import DeviceInfo, QueryRanks, Window
 from clipbench.errors import CaseFailedError
 from clipbench.training.collectives import MemoryPeaks
 from clipbench.training.epoch_record import epoch_record
-from clipbench.training.evaluation import Evaluated
+from clipbench.training.evaluating.evaluation import Evaluated
 from clipbench.training.state import EpochProgress
 from tests.support.empty_record import HARDWARE
 

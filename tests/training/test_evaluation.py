@@ -11,11 +11,11 @@ from clipbench.api import Classes, EvaluatedSplit, EvaluationSpec, Measurement, 
 from clipbench.errors import CaseFailedError, ClipbenchError, PluginError
 from clipbench.training import encoding, evaluation
 from clipbench.training.batches import CaptionTokens
-from clipbench.training.classification import Classification
 from clipbench.training.collectives import SingleRank
-from clipbench.training.evaluation import Asked, Evaluator, check_not_collapsed
-from clipbench.training.image_cache import ImageCache
-from clipbench.training.retrieval import Retrieval, contrastive_loss
+from clipbench.training.evaluating.classification import Classification
+from clipbench.training.evaluating.evaluation import Asked, Evaluator, check_not_collapsed
+from clipbench.training.evaluating.image_cache import ImageCache
+from clipbench.training.evaluating.retrieval import Retrieval, contrastive_loss
 from clipbench.training.sampling import Stream, draw_caption
 from tests.support.empty_record import HARDWARE
 

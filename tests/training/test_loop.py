@@ -7,7 +7,7 @@ import pytest
 
 from clipbench.api import QueryRanks, events
 from clipbench.files.disk import DiskError
-from clipbench.training.evaluation import Evaluated
+from clipbench.training.evaluating.evaluation import Evaluated
 from clipbench.training.loop import Loop, evaluation_count
 
 ONE = np.ones((1, 4))

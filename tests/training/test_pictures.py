@@ -10,9 +10,9 @@ from PIL import Image
 from clipbench.api.result import QueryRanks
 from clipbench.errors import CaseFailedError
 from clipbench.results.retrieved import RetrievedReader
-from clipbench.training import pictures
-from clipbench.training.pictures import small_picture
-from clipbench.training.retrieval import ranks_from_features
+from clipbench.training.evaluating import pictures
+from clipbench.training.evaluating.pictures import small_picture
+from clipbench.training.evaluating.retrieval import ranks_from_features
 from clipbench.training.stop import Stopped
 from tests.support.made_retrieved import FlatSplit, keep
 

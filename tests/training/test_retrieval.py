@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from benchmarks.recall import counted_ranks
 from clipbench.errors import CaseFailedError
-from clipbench.results.recall import recall_metrics
-from clipbench.training.retrieval import contrastive_loss, ranks_from_features, validation_loss
+from clipbench.results.measures.recall import recall_metrics
+from clipbench.training.evaluating.retrieval import contrastive_loss, ranks_from_features, validation_loss
 
 
 def brute_force(scores, owner):

@@ -5,7 +5,7 @@ import pytest
 
 from clipbench.api import Window
 from clipbench.api.config import TimingConfig
-from clipbench.results.timing import Timing, measure
+from clipbench.results.measures.timing import Timing, measure
 from clipbench.training.throughput import WindowTimer, slowest_windows
 
 

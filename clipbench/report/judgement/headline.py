@@ -6,7 +6,7 @@ from clipbench.compare.verdicts import WORST_FIRST, Cause, Comparison, CurveMatc
 from clipbench.report.judgement import wording
 from clipbench.report.metric_words import metric_words
 from clipbench.report.quantity import amount
-from clipbench.results.metrics import ACCURACY_NAMES, BEST_METRIC, RECALL_NAMES, THROUGHPUT
+from clipbench.results.measures.metrics import ACCURACY_NAMES, BEST_METRIC, RECALL_NAMES, THROUGHPUT
 
 VERBS = {"fail": "fail", "inconclusive": "are inconclusive", "better": "are better", "warn": "are a warning"}
 

@@ -8,7 +8,7 @@ from clipbench.report.judgement import wording
 from clipbench.report.judgement.headline import comparison_headline, headline
 from clipbench.report.metric_words import metric_words, unit_words
 from clipbench.report.quantity import NONE, allowed_text, difference_text, plain_figure
-from clipbench.results.metrics import BEST_METRIC, THROUGHPUT
+from clipbench.results.measures.metrics import BEST_METRIC, THROUGHPUT
 
 # GitHub refuses a comment of 65,536 characters and a summary of a megabyte.
 ROWS, DETAILS = 100, 20

@@ -17,7 +17,7 @@ from clipbench.report.judgement import wording
 from clipbench.report.judgement.headline import comparison_headline, headline
 from clipbench.report.metric_words import metric_words
 from clipbench.report.quantity import NONE, amount, plain_figure, quantity
-from clipbench.results.metrics import BEST_METRIC, RECALL_AT, THROUGHPUT
+from clipbench.results.measures.metrics import BEST_METRIC, RECALL_AT, THROUGHPUT
 
 SHORT = {**{f"recall@{k}": f"R@{k}" for k in RECALL_AT}, "recall_mean": "mean"}
 COLUMNS = {

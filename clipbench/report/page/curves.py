@@ -8,8 +8,8 @@ from clipbench.api.plain import finite, value_at
 from clipbench.api.result import EpochRecord, Result, Window
 from clipbench.report.metric_words import metric_words
 from clipbench.report.page.charts import CHARTS, MOST_CURVES, Chart
-from clipbench.results.metrics import RECALL_NAMES, metrics_of
-from clipbench.results.timing import measure
+from clipbench.results.measures.metrics import RECALL_NAMES, metrics_of
+from clipbench.results.measures.timing import measure
 
 MOST_POINTS = 150  # of a curve over steps or time: neighbours are taken together
 MEGABYTE = 1e6

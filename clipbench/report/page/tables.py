@@ -10,7 +10,7 @@ from clipbench.compare.history import History, Point
 from clipbench.compare.trend import age
 from clipbench.compare.verdicts import ComparisonStatus, worst
 from clipbench.report.page.naming import TRAITS, differing_traits, names
-from clipbench.results.metrics import BEST_METRIC, RECALL_NAMES, THROUGHPUT
+from clipbench.results.measures.metrics import BEST_METRIC, RECALL_NAMES, THROUGHPUT
 
 MOST_ROWS = 200  # of runs; all are in the history
 MOST_TILES = 4

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from clipbench.api.config import NumericsConfig
 from clipbench.api.result import Numerics
 from clipbench.files.schemas import fill_defaults, load_schema
-from clipbench.results.numerics import fixed_batch_loss, float32_error
+from clipbench.results.measures.numerics import fixed_batch_loss, float32_error
 from clipbench.training.numerics import features_of, relative_error, take_steps
 from clipbench_torch.attention import MATH, SDPA
 from clipbench_torch.learner import TorchLearner, set_attention_backend

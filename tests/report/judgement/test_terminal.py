@@ -8,7 +8,7 @@ from rich.console import Console
 from clipbench.compare.verdicts import Against, Cause, Difference, Judgement, Verdict
 from clipbench.report.judgement import terminal
 from clipbench.report.judgement.terminal import NUMBER_WIDTH, number
-from clipbench.results.metrics import RECALL_NAMES
+from clipbench.results.measures.metrics import RECALL_NAMES
 from tests.support.judgements import comparison as any_comparison
 from tests.support.judgements import whole
 

@@ -1,4 +1,4 @@
-"""Many result files read at once, by several processes: ``python -m clipbench.results.reading`` is one of them."""
+"""Many result files read at once, each process being ``python -m clipbench.results.collecting.reading``."""
 
 import gc
 import json
@@ -11,10 +11,10 @@ from itertools import islice
 from pathlib import Path
 
 from clipbench.api import InvalidFileError
+from clipbench.results.collecting.entries import Row, row_of
+from clipbench.results.collecting.index import Known, is_sure, stamp_of
 from clipbench.results.document import read_document
-from clipbench.results.entries import Row, row_of
 from clipbench.results.environment import usable_cores
-from clipbench.results.index import Known, is_sure, stamp_of
 from clipbench.results.result import parse_result
 
 SHARE = 500  # files that a process is started for: a process takes as long to start as a hundred of them to read

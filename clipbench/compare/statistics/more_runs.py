@@ -3,7 +3,7 @@
 import math
 from statistics import NormalDist
 
-from clipbench.compare.significance import Effect, Limits
+from clipbench.compare.statistics.significance import Effect, Limits
 
 CHANCE_TO_DECIDE = 0.8
 MOST = 50  # runs on each side; nobody makes more

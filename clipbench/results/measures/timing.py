@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clipbench.api import Window
-from clipbench.results.metrics import throughput
+from clipbench.results.measures.metrics import throughput
 
 
 @dataclass(frozen=True)

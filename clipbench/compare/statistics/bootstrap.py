@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clipbench.api.result import QueryRanks
-from clipbench.results.metrics import ACCURACY_NAMES, FEW_CLASSES, RECALL_AT, RECALL_NAMES
+from clipbench.results.measures.metrics import ACCURACY_NAMES, FEW_CLASSES, RECALL_AT, RECALL_NAMES
 
 Floats = npt.NDArray[np.floating[Any]]
 Counts = npt.NDArray[np.uint8]

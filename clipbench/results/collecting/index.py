@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from clipbench import __version__
 from clipbench.files.cache import cache_folder
-from clipbench.results.entries import Row
+from clipbench.results.collecting.entries import Row
 
 FOLDER = "index"
 # A file that was changed so shortly before it was read could be changed again without its times showing it.
@@ -124,8 +124,8 @@ def _setup_checksum(setup: str) -> int:
 @functools.cache
 def version() -> str:
     """Return clipbench's version and a digest of the code and the schemas by which results are read and checked."""
-    package = Path(__file__).parents[1]
-    files = sorted([*package.glob("results/*.py"), *package.glob("api/*.py"), *package.glob("files/**/*.*")])
+    package = Path(__file__).parents[2]
+    files = sorted([*package.glob("results/**/*.py"), *package.glob("api/*.py"), *package.glob("files/**/*.*")])
     digest = hashlib.sha256()
     for file in (file for file in files if file.suffix in (".py", ".json")):
         digest.update(file.read_bytes())

@@ -8,7 +8,7 @@ from clipbench.fleet.collecting import Collected
 from clipbench.fleet.jobs import Jobs, State, TaskState
 from clipbench.fleet.planning import PlannedTask
 from clipbench.fleet.records import Submission
-from clipbench.report.doing import duration
+from clipbench.report.running.doing import duration
 
 STATES: tuple[State, ...] = get_args(State)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from clipbench.api import Result, from_plain, to_plain
 from clipbench.api.plain import value_at
 from clipbench.api.result import CaseError, EpochMetrics, LossTrace, Metric, Metrics
-from clipbench.results.metrics import UNITS_AND_DIRECTIONS
+from clipbench.results.measures.metrics import UNITS_AND_DIRECTIONS
 
 # What is of a run and not of what it ran is left out of the setup, which many runs share; a skeleton has this instead.
 _OF_RUN: Mapping[str, Any] = {

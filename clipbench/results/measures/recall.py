@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from clipbench.results.metrics import RECALL_AT
+from clipbench.results.measures.metrics import RECALL_AT
 
 
 def recall_metrics(text_ranks: npt.ArrayLike, image_ranks: npt.ArrayLike) -> dict[str, float]:

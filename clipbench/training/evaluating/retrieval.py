@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from clipbench.api import EvaluatedSplit, Measurement
 from clipbench.errors import CaseFailedError, UsageError
-from clipbench.results.recall import recall_metrics
+from clipbench.results.measures.recall import recall_metrics
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]

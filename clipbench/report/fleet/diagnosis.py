@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from clipbench.compare.diagnosis import Corrupt, Diagnosis, Failed, Slow, Status
-from clipbench.compare.odd_nodes import Drift, Odd, OddKind
+from clipbench.compare.nodes.diagnosis import Corrupt, Diagnosis, Failed, Slow, Status
+from clipbench.compare.nodes.odd_nodes import Drift, Odd, OddKind
 from clipbench.errors import ExitCode
 
 MOST = 20  # names or findings in one list; the rest are counted

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from clipbench.api import EpochRecord, events
-from clipbench.report.doing import clock, doing
 from clipbench.report.numerics import describe_numerics
-from clipbench.report.progress import NoProgress, describe_end, epoch_figures
+from clipbench.report.running.doing import clock, doing
+from clipbench.report.running.progress import NoProgress, describe_end, epoch_figures
 
 # What stands beside the bar: steps, elapsed, time left.
 BESIDE_BAR = 56

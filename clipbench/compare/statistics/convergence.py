@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from clipbench.api import EpochRecord, Metric, Result, finite
 from clipbench.compare.verdicts import CurveMatch
-from clipbench.results.metrics import BEST_METRIC, metric
+from clipbench.results.measures.metrics import BEST_METRIC, metric
 
 QUALITY_METRICS = ("seconds_to_quality", "epochs_to_quality", "energy_to_quality")
 MEAN_RELATIVE_ERROR = 0.05

@@ -5,10 +5,10 @@ import sys
 import time
 
 from clipbench.api import EpochRecord, events
-from clipbench.report.doing import doing, number, stop_text, training
 from clipbench.report.metric_words import metric_words
 from clipbench.report.numerics import describe_numerics
 from clipbench.report.quantity import plain_figure
+from clipbench.report.running.doing import doing, number, stop_text, training
 
 # A plain log stays readable: at most one line in so many seconds between epochs.
 PLAIN_SECONDS = 5.0
@@ -28,7 +28,7 @@ def make_progress(mode: str) -> "NoProgress":
     if mode == "none":
         return NoProgress()
     if mode == "auto" and sys.stdout.isatty() and "CI" not in os.environ and os.environ.get("TERM") != "dumb":
-        from clipbench.report.live import LiveProgress  # it imports rich, which the others do without
+        from clipbench.report.running.live import LiveProgress  # it imports rich, which the others do without
 
         return LiveProgress()
     return PlainProgress()

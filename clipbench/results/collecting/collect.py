@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from clipbench.api import InvalidFileError, Result, UsageError
 from clipbench.results.baselines import Baseline, add_baseline, parse_baseline
+from clipbench.results.collecting.entries import Entry, entry_of, row_of
+from clipbench.results.collecting.index import Known, read_index, stamp_of, write_index
+from clipbench.results.collecting.reading import read_rows
 from clipbench.results.document import read_document
-from clipbench.results.entries import Entry, entry_of, row_of
-from clipbench.results.index import Known, read_index, stamp_of, write_index
-from clipbench.results.reading import read_rows
 from clipbench.results.references import Reference, add_reference, parse_reference
 from clipbench.results.result import RETRIEVED_ENDING, parse_result, read_result
 

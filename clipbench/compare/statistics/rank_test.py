@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clipbench.compare.bootstrap import Floats
+from clipbench.compare.statistics.bootstrap import Floats
 
 EXACT_UP_TO = 400  # products of two sample sizes for which the rank test counts every order, in whole numbers
 

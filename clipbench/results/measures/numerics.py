@@ -4,7 +4,7 @@ import math
 from itertools import zip_longest
 
 from clipbench.api.result import Metric, Numerics
-from clipbench.results.metrics import metric
+from clipbench.results.measures.metrics import metric
 
 NATS = 1.0
 

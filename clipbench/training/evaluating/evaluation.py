@@ -11,12 +11,12 @@ from clipbench.api import Case, EvaluatedSplit, EvaluationSpec, Learner, Measure
 from clipbench.api.protocols import Evaluation
 from clipbench.api.registry import Registry
 from clipbench.errors import CaseFailedError, PluginError, UsageError
-from clipbench.results.metrics import ACCURACY_NAMES, RECALL_NAMES, UNITS_AND_DIRECTIONS, metric
+from clipbench.results.measures.metrics import ACCURACY_NAMES, RECALL_NAMES, UNITS_AND_DIRECTIONS, metric
 from clipbench.training.batches import CaptionTokens, EvalFetch, worker_count
-from clipbench.training.encoding import FeatureEncoder, Tell
+from clipbench.training.evaluating.encoding import FeatureEncoder, Tell
+from clipbench.training.evaluating.image_cache import ImageCache
+from clipbench.training.evaluating.retrieval import validation_loss
 from clipbench.training.hardware import Hardware
-from clipbench.training.image_cache import ImageCache
-from clipbench.training.retrieval import validation_loss
 from clipbench.training.sampling import Stream, draw_caption
 
 # Length of the difference between unit vectors that rounding alone can make.

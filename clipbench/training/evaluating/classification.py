@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from clipbench.api import Classes, EvaluatedSplit, Measurement
 from clipbench.errors import UsageError
-from clipbench.results.accuracy import accuracy_metrics
-from clipbench.results.names import FEW_CLASSES
-from clipbench.training.retrieval import normalised, ranks_of_own
+from clipbench.results.measures.accuracy import accuracy_metrics
+from clipbench.results.measures.names import FEW_CLASSES
+from clipbench.training.evaluating.retrieval import normalised, ranks_of_own
 
 Floats = npt.NDArray[np.floating[Any]]
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from clipbench.api import ExitCode, Result, to_plain
-from clipbench.compare import odd_nodes
 from clipbench.compare.comparability import signature
-from clipbench.compare.odd_nodes import Drift, Node, Odd, OddKind
-from clipbench.compare.outliers import LEAST_NODES, Speed, speeds
+from clipbench.compare.nodes import odd_nodes
+from clipbench.compare.nodes.odd_nodes import Drift, Node, Odd, OddKind
+from clipbench.compare.nodes.outliers import LEAST_NODES, Speed, speeds
+from clipbench.compare.nodes.vote import Vote, vote
 from clipbench.compare.trend import age
-from clipbench.compare.vote import Vote, vote
-from clipbench.results.collect import Collection
-from clipbench.results.entries import Entry
-from clipbench.results.metrics import THROUGHPUT
-from clipbench.results.trace import Stretch, first_difference
+from clipbench.results.collecting.collect import Collection
+from clipbench.results.collecting.entries import Entry
+from clipbench.results.measures.metrics import THROUGHPUT
+from clipbench.results.measures.trace import Stretch, first_difference
 
 Status = Literal["pass", "fail", "unknown"]
 Kind = Literal["loss trace", "query ranks"]

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from clipbench.results.names import FEW_CLASSES
+from clipbench.results.measures.names import FEW_CLASSES
 
 
 def accuracy_metrics(ranks: npt.ArrayLike, labels: npt.ArrayLike) -> dict[str, float | None]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from clipbench.api.plain import to_plain
 from clipbench.fleet.repetitions import DeviceSummary, Repetition, Soak
-from clipbench.report.doing import duration, number
+from clipbench.report.running.doing import duration, number
 
 
 def soak_data(soak: Soak) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from clipbench.compare.comparability import software
-from clipbench.results.entries import Entry
+from clipbench.results.collecting.entries import Entry
 
 CLOCK_DAYS = 30.0  # that a node's runs are apart from those of the others
 CLOCK_SPREADS = 10.0  # median absolute deviations, beside that

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 
 from clipbench.api.result import EpochMetrics, EpochRecord, Metric, Metrics, Window
 from clipbench.api.specs import Direction
-from clipbench.results.names import ACCURACY_NAMES as ACCURACY_NAMES
-from clipbench.results.names import BEST_METRIC as BEST_METRIC
-from clipbench.results.names import ENERGY as ENERGY
-from clipbench.results.names import FEW_CLASSES as FEW_CLASSES
-from clipbench.results.names import RECALL_AT as RECALL_AT
-from clipbench.results.names import RECALL_NAMES as RECALL_NAMES
-from clipbench.results.names import THROUGHPUT as THROUGHPUT
-from clipbench.results.names import UNITS_AND_DIRECTIONS as UNITS_AND_DIRECTIONS
+from clipbench.results.measures.names import ACCURACY_NAMES as ACCURACY_NAMES
+from clipbench.results.measures.names import BEST_METRIC as BEST_METRIC
+from clipbench.results.measures.names import ENERGY as ENERGY
+from clipbench.results.measures.names import FEW_CLASSES as FEW_CLASSES
+from clipbench.results.measures.names import RECALL_AT as RECALL_AT
+from clipbench.results.measures.names import RECALL_NAMES as RECALL_NAMES
+from clipbench.results.measures.names import THROUGHPUT as THROUGHPUT
+from clipbench.results.measures.names import UNITS_AND_DIRECTIONS as UNITS_AND_DIRECTIONS
 
 # What people also call a metric; results and references of 0.1.0 have the first.
 _ALSO_CALLED = dict.fromkeys(

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipbench.api import QueryRanks, Result, value_at
-from clipbench.compare import bootstrap
-from clipbench.compare.bootstrap import Floats, Hits, hits_of, hits_of_classes
-from clipbench.compare.rank_test import block_means, rank_test, spread_of_runs, student_draws
+from clipbench.compare.statistics import bootstrap
+from clipbench.compare.statistics.bootstrap import Floats, Hits, hits_of, hits_of_classes
+from clipbench.compare.statistics.rank_test import block_means, rank_test, spread_of_runs, student_draws
 from clipbench.compare.verdicts import Bootstrap, TimingTest
-from clipbench.results.metrics import ACCURACY_NAMES, BEST_METRIC, RECALL_NAMES
+from clipbench.results.measures.metrics import ACCURACY_NAMES, BEST_METRIC, RECALL_NAMES
 
 # Chance that any of the nine recalls is called worse though nothing changed; with three accuracies a third more.
 RECALL_ALPHA = 0.005

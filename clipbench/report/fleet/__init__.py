@@ -1,0 +1,1 @@
+"""Words for fleets: plans and jobs, soaks, diagnoses."""

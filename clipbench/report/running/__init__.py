@@ -1,0 +1,1 @@
+"""What people see while cases run, and at their end."""
