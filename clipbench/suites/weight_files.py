@@ -63,9 +63,9 @@ def find_weight_file(place: Path) -> Path | None:
 
 def find_model_file(place: Path, name: str) -> Path | None:
     """Return ``place`` where it is a file, or ``name`` in the snapshot of a model in the hub's cache; else None."""
-    if os.path.isfile(place):  # noqa: PTH113
+    if os.path.isfile(place):  # noqa: PTH113 -- see find_weight_file
         return place
-    folder = _snapshot(place) if (place / "snapshots").is_dir() else None
+    folder = _snapshot(place) if os.path.isdir(place / "snapshots") else None  # noqa: PTH112
     return folder / name if folder and (folder / name).is_file() else None
 
 

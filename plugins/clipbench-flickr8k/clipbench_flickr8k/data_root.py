@@ -119,4 +119,4 @@ def locate(root: Path, name: str) -> Path:
 
 def has_folder(root: Path, collection: Collection) -> bool:
     """Return whether a folder that the collection's images may lie in is there, beside the root itself."""
-    return any((root / name).is_dir() for name in collection.folders if name != ".")
+    return any(os.path.isdir(root / name) for name in collection.folders if name != ".")  # noqa: PTH112
