@@ -9,9 +9,9 @@ import pytest
 
 from clipbench.api import Classes, EvaluatedSplit, EvaluationSpec, Measurement, World
 from clipbench.errors import CaseFailedError, ClipbenchError, PluginError
-from clipbench.training import encoding, evaluation
 from clipbench.training.batches import CaptionTokens
 from clipbench.training.collectives import SingleRank
+from clipbench.training.evaluating import encoding, evaluation
 from clipbench.training.evaluating.classification import Classification
 from clipbench.training.evaluating.evaluation import Asked, Evaluator, check_not_collapsed
 from clipbench.training.evaluating.image_cache import ImageCache
