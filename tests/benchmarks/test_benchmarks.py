@@ -44,8 +44,8 @@ def run(name, folder, *options, **variables):
     assert "when" in json.loads(out.read_text(encoding="utf-8"))
 
 
-# Each of its engines compiles and trains two models.
-CAMPAIGNS = {"engines"}
+# Those that take ten seconds and more even with --quick.
+CAMPAIGNS = {"engines", "fleet", "index", "loader", "memory"}
 
 
 @pytest.mark.parametrize(
