@@ -55,6 +55,7 @@ class Simulated:
                 made,
                 run_id=f"{SUITE}-{number:06}",
                 task=task.id,
+                invocation=task.id,
                 config=found.case.to_dict(),
                 config_sha256=found.case.sha256(),
                 clipbench=replace(made.clipbench, version=__version__),
