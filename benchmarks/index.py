@@ -89,8 +89,9 @@ def main() -> None:
     parser = arguments(__doc__, count=50_000, nodes=1_000)
     parser.add_argument("--folder", type=Path)
     chosen = parse(parser, count=300, nodes=20)
+    kept, chosen.folder = chosen.folder, None  # a place on this machine is no part of the record
     record = Record("index", chosen)
-    with results_in(chosen.folder, chosen.count, chosen.nodes) as folder, tempfile.TemporaryDirectory() as scratch:
+    with results_in(kept, chosen.count, chosen.nodes) as folder, tempfile.TemporaryDirectory() as scratch:
         environment = {**os.environ, "CLIPBENCH_CACHE": str(Path(scratch, "cache"))}
         places = {"folder": str(folder), "out": str(Path(scratch, "page"))}
         time.sleep(2.1)  # a file that has just been written is not remembered
