@@ -82,6 +82,12 @@ def kubernetes(tasks: Sequence[PlannedTask], out: Path, image: str = f"clipbench
         "immutable": True,
         "data": {"commands": commands},
     }
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": _indexed_job(len(tasks), name, image)}
+    return f"{_yaml(plan)}---\n{_yaml(job)}"
+
+
+def _indexed_job(count: int, plan: str, image: str) -> dict[str, Any]:
+    """Return what Kubernetes is asked for: a pod for each of ``count`` lines of the ConfigMap ``plan``."""
     container = {
         "name": "clipbench",
         "image": image,
@@ -98,31 +104,24 @@ def kubernetes(tasks: Sequence[PlannedTask], out: Path, image: str = f"clipbench
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "containers": [container],
         "volumes": [
-            {"name": "plan", "configMap": {"name": name}},
+            {"name": "plan", "configMap": {"name": plan}},
             {"name": "work", "persistentVolumeClaim": {"claimName": "clipbench"}},
         ],
     }
     never_again = {"operator": "In", "values": [int(ExitCode.USAGE), int(ExitCode.NOT_COMPARABLE)]}
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": metadata,
-        "spec": {
-            "completionMode": "Indexed",
-            "completions": len(tasks),
-            "parallelism": len(tasks),
-            "backoffLimitPerIndex": RETRIES,
-            "maxFailedIndexes": len(tasks),
-            "podFailurePolicy": {
-                "rules": [
-                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-                    {"action": "FailIndex", "onExitCodes": never_again},
-                ]
-            },
-            "template": {"spec": pod},
-        },
+    rules = [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailIndex", "onExitCodes": never_again},
+    ]
+    return {
+        "completionMode": "Indexed",
+        "completions": count,
+        "parallelism": count,
+        "backoffLimitPerIndex": RETRIES,
+        "maxFailedIndexes": count,
+        "podFailurePolicy": {"rules": rules},
+        "template": {"spec": pod},
     }
-    return f"{_yaml(plan)}---\n{_yaml(job)}"
 
 
 def shell(tasks: Sequence[PlannedTask], out: Path) -> str:

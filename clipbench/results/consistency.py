@@ -200,27 +200,38 @@ def _unequal_metrics(at: str, stated: Mapping[str, Metric], computed: Mapping[st
         yield Disagreement(f"{at}.{name}", stated[name].value, "none, by the epochs")
 
 
+def _last_evaluated(result: Result) -> int | None:
+    """Return the place of the epoch that ``metrics.last`` is of, None where there is none."""
+    if (last := result.metrics.last) is None:
+        return None
+    return next((index for index, record in enumerate(result.epochs) if record.epoch == last.epoch), None)
+
+
+def _of_another_epoch(key: str, epoch: int, result: Result) -> Disagreement:
+    last = result.metrics.last
+    return Disagreement(key, epoch, f"{last.epoch if last else None}, that of metrics.last")
+
+
 def _queries(result: Result) -> Iterator[Disagreement]:
     """Yield where the ranks of the last evaluation are not of the validation data, or do not give its recalls."""
-    ranks, last, dataset = result.query_ranks, result.metrics.last, result.dataset
+    ranks, dataset = result.query_ranks, result.dataset
     if ranks is None:
         return
-    if last is None or dataset is None or ranks.epoch != last.epoch:
-        yield Disagreement("query_ranks.epoch", ranks.epoch, f"{last.epoch if last else None}, that of metrics.last")
+    if dataset is None or (index := _last_evaluated(result)) is None or ranks.epoch != result.epochs[index].epoch:
+        yield _of_another_epoch("query_ranks.epoch", ranks.epoch, result)
         return
     yield from _query_counts(ranks, dataset.val.images, dataset.val.captions)
-    index = next(index for index, record in enumerate(result.epochs) if record.epoch == last.epoch)
     recall = result.epochs[index].recall or {}
     yield from _unequal(f"epochs.{index}.recall", recall, recall_metrics(ranks.text, ranks.image), "by query_ranks")
 
 
 def _per_query(result: Result) -> Iterator[Disagreement]:
     """Yield where what is kept of a classification is not of the validation data, or does not give its accuracies."""
-    kept, last, dataset = result.per_query, result.metrics.last, result.dataset
+    kept, dataset = result.per_query, result.dataset
     if kept is None:
         return
-    if last is None or dataset is None or kept.epoch != last.epoch:
-        yield Disagreement("per_query.epoch", kept.epoch, f"{last.epoch if last else None}, that of metrics.last")
+    if dataset is None or (index := _last_evaluated(result)) is None or kept.epoch != result.epochs[index].epoch:
+        yield _of_another_epoch("per_query.epoch", kept.epoch, result)
         return
     if (own := kept.values.get("classification")) is None:
         return
@@ -229,7 +240,6 @@ def _per_query(result: Result) -> Iterator[Disagreement]:
             key, expected = f"per_query.values.classification.{name}", f"{dataset.val.images}, from 0, by dataset.val"
             yield Disagreement(key, f"{len(values)} numbers", expected)
             return
-    index = next(index for index, record in enumerate(result.epochs) if record.epoch == last.epoch)
     stated = {name: metric.value for name, metric in result.epochs[index].metrics.items()}
     computed = accuracy_metrics(own["rank"], own["label"])
     yield from _unequal(f"epochs.{index}.metrics", stated, computed, "by per_query")

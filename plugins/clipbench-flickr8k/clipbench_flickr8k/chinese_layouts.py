@@ -10,7 +10,7 @@ from pathlib import Path
 from clipbench.api import NotReadyError
 from clipbench_flickr8k.annotations import Annotations, Entry
 from clipbench_flickr8k.caption_files import read_tagged, read_texts
-from clipbench_flickr8k.layouts import official_in, official_part
+from clipbench_flickr8k.layouts import WithoutSplits
 from clipbench_flickr8k.official import Collection
 
 TAGGED = ("flickr8kzhc.caption.txt", "flickr8kcn/data/flickr8kzhc.caption.txt")
@@ -18,22 +18,10 @@ TEXTS, IMAGES = "_texts.jsonl", "_imgs.tsv"
 
 
 @dataclass(frozen=True)
-class Tagged:
-    """The release of Flickr8k-CN: one file with the captions of all images, without splits."""
+class Tagged(WithoutSplits):
+    """The release of Flickr8k-CN: one file, with a tag before each caption."""
 
-    root: Path
-    collection: Collection
-    path: Path
     name = "Flickr8k-CN's file"
-
-    def splits(self) -> Sequence[str]:
-        return official_in(self.captions, self.collection)
-
-    def where(self, split: str) -> Path:
-        return self.path
-
-    def read(self, split: str) -> Annotations:
-        return official_part(self, self.path, split)
 
     @cached_property
     def captions(self) -> Mapping[str, Entry]:

@@ -114,13 +114,12 @@ class Original:
 
 
 @dataclass(frozen=True)
-class Kaggle:
-    """The copy on Kaggle: ``captions.txt`` beside the folder ``Images``, without splits."""
+class WithoutSplits:
+    """One file with the captions of all images, divided by the official splits; a subclass says how it is read."""
 
     root: Path
     collection: Collection
     path: Path
-    name = "Kaggle's layout"
 
     def splits(self) -> Sequence[str]:
         return official_in(self.captions, self.collection)
@@ -130,6 +129,13 @@ class Kaggle:
 
     def read(self, split: str) -> Annotations:
         return official_part(self, self.path, split)
+
+
+@dataclass(frozen=True)
+class Kaggle(WithoutSplits):
+    """The copy on Kaggle: ``captions.txt`` beside the folder ``Images``."""
+
+    name = "Kaggle's layout"
 
     @cached_property
     def captions(self) -> Mapping[str, Entry]:
