@@ -43,6 +43,7 @@ def export(paths: tuple[Path, ...], form: "TableForm | None", kind: "RowKind", o
     from clipbench.files.replacing import check_replaceable
     from clipbench.files.rows_file import write_rows
     from clipbench.files.whole import whole_file
+    from clipbench.report.quantity import counted
     from clipbench.report.reading import tell_of_reading
     from clipbench.results.collecting.collect import survey
     from clipbench.results.rows import rows_of
@@ -59,7 +60,7 @@ def export(paths: tuple[Path, ...], form: "TableForm | None", kind: "RowKind", o
         check_replaceable(out, "run_id", found.files, f"--out {out}")
         with writing("the table", out, 0), whole_file(out) as file:
             count = write_rows(rows, form, file)
-        click.echo(f"{out}: {count:,} rows of {len(found.results):,} results", err=True)
+        click.echo(f"{out}: {counted(count, 'row')} of {counted(len(found.results), 'result')}", err=True)
     for problem in found.problems:
         click.echo(printable(f"refused file: {problem}", lines=True), err=True)
     return ExitCode.NOT_COMPARABLE if found.problems else ExitCode.PASS

@@ -56,6 +56,11 @@ def amount(value: float | None, unit: str) -> str:
     return f"{plain_figure(value, unit)} {unit_words(unit)}".rstrip()
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, whose plural ends in s: ``1 node``, ``1,000 nodes``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def difference_text(verdict: Verdict, form: Callable[..., str] = plain_figure) -> str:
     """Return value minus reference, with half the width of its 95 % interval where that is known."""
     unknown = verdict.difference is None or verdict.error is None

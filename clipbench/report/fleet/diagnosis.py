@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from clipbench.compare.nodes.diagnosis import Corrupt, Diagnosis, Failed, Slow, Status
 from clipbench.compare.nodes.odd_nodes import Drift, Odd, OddKind
 from clipbench.errors import ExitCode
+from clipbench.report.quantity import counted
 
 MOST = 20  # names or findings in one list; the rest are counted
 MEANINGS: Mapping[ExitCode, str] = {
@@ -76,9 +77,11 @@ def _odd_words(one: Odd) -> str:
 def _ending(diagnosis: Diagnosis) -> Iterator[str]:
     found = [node.speed.found for node in diagnosis.nodes if node.speed]
     compared = sum(node.bits_compared for node in diagnosis.nodes)
-    yield f"diagnosed: {diagnosis.results:,} results of {len(diagnosis.nodes):,} nodes, {diagnosis.groups:,} groups"
+    results, nodes = counted(diagnosis.results, "result"), counted(len(diagnosis.nodes), "node")
+    yield f"diagnosed: {results} of {nodes}, {counted(diagnosis.groups, 'group')}"
     if found:
-        yield f"speed: {len(found):,} nodes judged; one that is {max(found):.1%} slower would be found, 99 times in 100"
-    yield f"bits: {compared:,} nodes compared"
+        judged, slower = counted(len(found), "node"), f"{max(found):.1%} slower"
+        yield f"speed: {judged} judged; one that is {slower} would be found, 99 times in 100"
+    yield f"bits: {counted(compared, 'node')} compared"
     counts = ", ".join(f"{diagnosis.count(status):,} {status}" for status in ("pass", "fail", "unknown"))
     yield f"{counts}: exit code {int(diagnosis.exit_code)}, {MEANINGS[diagnosis.exit_code]}"
