@@ -1,10 +1,14 @@
 """One rank of one case, in a process of its own: ``python -m clipbench.runs.rank JOB``."""
 
+import atexit
+import faulthandler
 import gc
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from clipbench.api import Missing, events, exit_with_parent
 from clipbench.api.registry import load_registry
@@ -65,5 +69,18 @@ def main(arguments: Sequence[str]) -> int:
         return reporter.failed(error)
 
 
+def end(exit_code: int) -> NoReturn:
+    """End this process with all that it registered for its end, but without what an interpreter does after that.
+
+    Everything has been written and closed by then. Threads of frameworks and drivers that are still in native code have
+    been seen to abort a process while its interpreter shuts down, which made a good run a failed one.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    faulthandler.enable()  # a driver that crashes: the log then says where this process was
+    end(main(sys.argv[1:]))

@@ -24,6 +24,7 @@ def clipbench_observers():
 """
 # A dataset of plain pictures; OPTIONS has what breaks: one member's name and the expression that it comes to.
 PARTS = """
+import os
 import sys
 import click
 from PIL import Image
@@ -61,6 +62,12 @@ class Odd:
 
 def throw(error):
     raise error
+
+class AbortsAtShutdown:
+    def __del__(self):
+        os.abort()
+
+kept = []
 
 class Forger:
     def __init__(self, case, run_id, folder):
@@ -124,6 +131,12 @@ def test_a_run_of_which_nothing_was_done_is_no_success(run, tmp_path):
     done = run({"missing": "sys.exit(0)"})
     assert done.returncode == 4 and "missing() raised SystemExit: 0" in done.stderr
     assert not results(tmp_path)
+
+
+def test_a_run_that_is_done_does_not_fail_while_the_interpreter_shuts_down(run, tmp_path):
+    done = run({"prepare": "None if kept else kept.append(AbortsAtShutdown())"})
+    assert done.returncode == 0, done.stderr
+    assert results(tmp_path)[0].completed
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -240,16 +239,17 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_lock_dies_with_its_o
 
 
 def test_a_full_disk_ends_the_run_and_leaves_the_checkpoint_before_whole(long, whole, tmp_path):
-    def limit():
-        # Room for the small files, not for another checkpoint: writing beyond it is EFBIG, once the signal is ignored.
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
-
+    # Room for the small files, not for another checkpoint: writing beyond it is EFBIG, once the signal is ignored.
+    limited = (
+        "import os, resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY)); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
     interrupt(long, tmp_path)
     before = sorted((tmp_path / "results").glob(".work/*/checkpoints/step-*"))
     run = subprocess.run(
-        [sys.executable, "-m", "clipbench", "run", str(long)], cwd=tmp_path, env=environment(), preexec_fn=limit,
-        capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", limited, sys.executable, "-m", "clipbench", "run", str(long)], cwd=tmp_path,
+        env=environment(), capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     output = run.stdout + run.stderr
     assert run.returncode == 5, output
