@@ -87,8 +87,15 @@ def steps_taken(optimizer: torch.optim.Optimizer) -> Tensor:
 def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
     """Return the Euclidean norm of all gradients together, a float32 scalar on their device; waits for nothing."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    try:
-        norms = torch._foreach_norm(gradients)  # what torch.nn.utils.get_total_norm calls, on releases without it too
-    except (RuntimeError, NotImplementedError):
-        norms = tuple(torch.linalg.vector_norm(gradient) for gradient in gradients)
-    return torch.linalg.vector_norm(torch.stack(norms))
+    return torch.linalg.vector_norm(torch.cat([norms.view(-1) for norms in _norms(gradients)]))
+
+
+def _norms(gradients: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Return norms of the gradients or of their rows."""
+    if any(gradient.device.type != "cpu" for gradient in gradients):
+        try:
+            return torch._foreach_norm(gradients)  # what torch.nn.utils.get_total_norm calls, where a release has it
+        except (RuntimeError, NotImplementedError):
+            pass
+    # By row: on a processor, one thread adds up a whole tensor in order, which is slow and loses digits.
+    return [torch.linalg.vector_norm(gradient, dim=-1) for gradient in gradients]

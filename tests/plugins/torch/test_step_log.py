@@ -27,21 +27,32 @@ def test_a_step_reports_the_norm_of_its_gradient():
         learner.train_step(*make_batch(seed=seed), lr=1e-3)
         norms.append(norm_of(learner))
     reports = learner.drain_steps()
-    assert [report.grad_norm for report in reports] == pytest.approx(norms, rel=1e-4)
+    assert [report.grad_norm for report in reports] == pytest.approx(norms, rel=1e-6)
     assert not any(report.skipped for report in reports)
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_the_norm_needs_no_kernel_for_lists(monkeypatch, broken):
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_the_norm_needs_no_kernel_for_lists(monkeypatch, broken, device):
     def refuse(*args):
         raise NotImplementedError("no such kernel")
 
     if broken:
         monkeypatch.setattr(torch, "_foreach_norm", refuse)
-    parameters = [torch.nn.Parameter(torch.zeros(n)) for n in (1, 2, 3)]
-    for parameter in parameters[:2]:
+    parameters = [torch.nn.Parameter(torch.zeros(shape, device=device)) for shape in ((), (3,), (2, 4), (5,))]
+    for parameter in parameters[:3]:
         parameter.grad = torch.full_like(parameter, 2.0)
-    assert float(gradient_norm(parameters)) == pytest.approx(math.sqrt(12))
+    norm = gradient_norm(parameters)
+    assert (norm.shape, norm.dtype, norm.device.type) == ((), torch.float32, device)
+    if device == "cpu":
+        assert float(norm) == pytest.approx(math.sqrt(48))
+
+
+def test_the_norm_of_a_big_matrix_loses_no_digits():
+    parameter = torch.nn.Parameter(torch.zeros(2000, 1500))
+    parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+    exact = float(torch.linalg.vector_norm(parameter.grad.double()))
+    assert float(gradient_norm([parameter])) == pytest.approx(exact, rel=1e-6)
 
 
 class Scaler:
