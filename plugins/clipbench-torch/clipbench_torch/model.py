@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from clipbench.api import ClipConfig, ModelSpec, initial_weights
 from clipbench_torch.attention import AttentionBackend, always_sdpa, attend
+from clipbench_torch.linear import linear
 
 QUICK_GELU_SLOPE = 1.702
 
@@ -176,7 +177,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, causal: bool) -> Tensor:
         """Return the outputs (n, length, width) for all tokens ``x`` (n, length, width)."""
         n, length, width = x.shape
-        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
+        qkv = linear(x, self.in_proj_weight, self.in_proj_bias)
         q, k, v = qkv.view(n, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
         y = attend(self.backend(q.dtype), q, k, v, causal=causal)
         return self.out_proj(y.transpose(1, 2).reshape(n, length, width))
@@ -190,8 +191,8 @@ class Attention(nn.Module):
         # split, not slices: the gradient of the joint weight is then one concatenation instead of two padded sums.
         q_weight, kv_weight = self.in_proj_weight.split([width, 2 * width])
         q_bias, kv_bias = self.in_proj_bias.split([width, 2 * width])
-        q = F.linear(token, q_weight, q_bias).view(n, self.heads, 1, -1)
-        kv = F.linear(tokens, kv_weight, kv_bias)
+        q = linear(token, q_weight, q_bias).view(n, self.heads, 1, -1)
+        kv = linear(tokens, kv_weight, kv_bias)
         k, v = kv.view(n, length, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
         mask = None if visible is None else visible[:, None, None, :]
         return self.out_proj(attend(self.backend(q.dtype), q, k, v, visible=mask).reshape(n, width))
@@ -215,6 +216,9 @@ class Linear(nn.Linear):
 
     def reset_parameters(self) -> None:
         pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
 
 
 class PatchWeights(nn.Conv2d):

@@ -16,7 +16,7 @@ from clipbench_torch.learner import TorchLearner, set_attention_backend
 from tests.support.torch_jobs import make_batch, make_job
 
 ASKED = NumericsConfig(**fill_defaults(load_schema("suite")["properties"]["numerics"], {}))
-PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"}
+PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "mkldnn::_linear_pointwise"}
 TF32_BITS = 13  # of a float32's mantissa that TF32 does not have
 
 
