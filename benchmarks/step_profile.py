@@ -18,7 +18,7 @@ from benchmarks.harness import Record, arguments, in_process, make_batch, make_d
 
 # The first group with a beginning of an operation's name has it.
 GROUPS = {
-    "matrix products": ("aten::mm", "aten::addmm"),
+    "matrix products": ("aten::mm", "aten::addmm", "mkldnn::_linear_pointwise", "_Linear"),
     "attention": (
         "aten::_scaled_dot_product", "aten::_flash", "aten::_efficient", "aten::bmm", "aten::baddbmm", "aten::_softmax",
         "MathAttention",
