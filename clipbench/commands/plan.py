@@ -46,10 +46,11 @@ def plan(
     from clipbench.fleet.planning import complete, make_tasks
     from clipbench.fleet.planning import shard as part_of
     from clipbench.report.fleet.jobs import plan_data, plan_text
+    from clipbench.report.reading import tell_of_reading
 
     if image is not None and emit != "kubernetes":
         raise UsageError("--image: only --emit kubernetes has an image; leave it out")
-    findings = find_results(out)
+    findings = find_results(out, tell_of_reading)
     problems = [*findings.problems, *odd(findings)]
     warn(problems)
     tasks = part_of(make_tasks(request_of(suites, **chosen)), *_shard(shard))

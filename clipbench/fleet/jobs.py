@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from clipbench.fleet.records import (
     read_attempt,
     read_submissions,
 )
+from clipbench.results.collecting.collect import Tell
 
 State = Literal["completed", "running", "queued", "interrupted", "failed", "lost", "not run"]
 UNDER_WAY: tuple[State, ...] = ("running", "queued")
@@ -63,11 +64,10 @@ class Jobs:
         return sum(task.state in states for task in self.tasks)
 
 
-def look_at(out: Path, earlier: Jobs | None = None) -> Jobs:
-    """Return how far the tasks are that were submitted under ``out``; ``earlier`` saves reading its results again."""
-    findings = find_results(out, earlier.findings if earlier else None)
+def look_at(out: Path, tell: Tell = lambda _done, _of: None) -> Jobs:
+    """Return how far the tasks are that were submitted under ``out``; ``tell`` hears of results that are read."""
+    findings = find_results(out, tell)
     submissions, problems = read_submissions(out)
-    last = {task.id: (submission, task) for submission in submissions for task in submission.tasks}
     notes = list[str]()
     try:
         alive = live_jobs(submissions)
@@ -75,9 +75,23 @@ def look_at(out: Path, earlier: Jobs | None = None) -> Jobs:
         notes.append(f"which jobs wait or run is not known ({error}); those without an end are shown as if they did")
         alive = {(submission.folder, task.job) for submission in submissions for task in submission.tasks}
     states = [
-        _state(submission, task, findings, (submission.folder, task.job) in alive) for submission, task in last.values()
+        _state(submission, task, findings, (submission.folder, task.job) in alive)
+        for submission, task in _last(submissions)
     ]
     return Jobs(tuple(states), (*problems, *findings.problems), findings, tuple(notes))
+
+
+def are_under_way(out: Path) -> bool:
+    """Return whether tasks wait or run that were submitted under ``out``: what can be told without their results."""
+    submissions, _ = read_submissions(out)
+    try:
+        alive = live_jobs(submissions)
+    except NotReadyError:  # whoever looks at them says so
+        return False
+    return any(
+        (submission.folder, task.job) in alive and _word(read_attempt(submission.folder, task.id), True) in UNDER_WAY
+        for submission, task in _last(submissions)
+    )
 
 
 def live_jobs(submissions: Sequence[Submission]) -> set[tuple[Path, str]]:
@@ -102,6 +116,11 @@ def cancel(out: Path) -> int:
             with suppress(ProcessLookupError):
                 os.kill(int(job), signal.SIGTERM)
     return len(alive)
+
+
+def _last(submissions: Sequence[Submission]) -> Iterable[tuple[Submission, Submitted]]:
+    """Return every task with its last submission."""
+    return {task.id: (submission, task) for submission in submissions for task in submission.tasks}.values()
 
 
 def _runs_here(submission: Submission, job: str) -> bool:

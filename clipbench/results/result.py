@@ -35,6 +35,11 @@ def utc_now() -> str:
     return now.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
+def from_utc(text: str) -> datetime.datetime:
+    """Return the time that a result has as text; raise ValueError for another text."""
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
 def new_run_id(case: Case) -> str:
     """Return case, UTC second and ten random hex digits: sorts by case and time, and is safe as a file name.
 

@@ -236,6 +236,8 @@ class _Collector:
                 file = os.path.join(folder, name)  # noqa: PTH118 -- here and below: a Path for each takes its time
                 is_link = os.path.islink(file)  # noqa: PTH114
                 yield _File(file, os.path.realpath(file) if is_link else os.path.join(real, name))  # noqa: PTH118
+        # One that was removed meanwhile, as a run does with its own, has no results.
+        refused = [error for error in refused if not isinstance(error, FileNotFoundError)]
         self.problems.extend(f"{error.filename}: cannot be read: {error.strerror}" for error in refused)
 
     def _is_new(self, folder: Path) -> bool:

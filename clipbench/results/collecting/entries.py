@@ -13,17 +13,18 @@ from clipbench.api import Result, from_plain, to_plain
 from clipbench.api.plain import value_at
 from clipbench.api.result import CaseError, EpochMetrics, LossTrace, Metric, Metrics
 from clipbench.results.measures.metrics import UNITS_AND_DIRECTIONS
+from clipbench.results.result import from_utc
 
 # What is of a run and not of what it ran is left out of the setup, which many runs share; a skeleton has this instead.
 _OF_RUN: Mapping[str, Any] = {
     **dict.fromkeys(("run_id", "started", "ended"), ""),
-    **dict.fromkeys(("query_ranks", "per_query", "error", "probes", "numerics", "invocation", "loss_trace")),
+    **dict.fromkeys(("task", "query_ranks", "per_query", "error", "probes", "numerics", "invocation", "loss_trace")),
     **dict.fromkeys(("epochs", "attempts", "warnings"), ()),
     "bad_images": None,
     "status": "completed",
     "metrics": {},
 }
-_OWN = ("run_id", "status", "started", "ended", "invocation")
+_OWN = ("run_id", "task", "status", "started", "ended", "invocation")
 _OF_MACHINE = ("host", "extra", "memory_bytes")
 _OF_START = ("tuning_decided",)
 # Which of several devices a process was given.
@@ -37,7 +38,7 @@ class Entry(NamedTuple):
     look at the run itself needs. ``epoch`` is the last, ``machine`` and ``repeats`` are as the result has them, and
     ``ranks`` is a digest of all that is stored of every query. ``setup`` is a text that is equal for runs of one
     configuration with one software on one kind of device. ``digest`` is that of the file's content, which it carries;
-    None where it does not.
+    None where it does not. ``seconds`` are what a completed run took.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Entry(NamedTuple):
     repeats: bool | None
     ranks: str | None
     digest: str | None
+    seconds: float | None
     setup: str
 
 
@@ -66,6 +68,7 @@ def row_of(result: Result, document: Mapping[str, Any]) -> Row:
     own |= {"loss_trace": to_plain(result.loss_trace), "epoch": result.epochs[-1].epoch if result.epochs else 0}
     own |= {"hosts": result.hosts, "machine": value_at(result, "environment.host.machine")}
     own |= {"repeats": value_at(result, "numerics.repeats"), "ranks": _ranks_digest(result)}
+    own |= {"seconds": _seconds(result)}
     return Row(_setup_of(document), json.dumps({**own, "digest": document.get("digest")}))
 
 
@@ -73,7 +76,7 @@ def entry_of(row: Row, path: Path, whole: Result | None = None) -> Entry:
     """Return the entry that a row stands for, with the ``whole`` result where it is at hand."""
     own = json.loads(row.own)
     facts = own["epoch"], tuple(own["hosts"]), own["machine"], own["repeats"], own["ranks"], own["digest"]
-    return Entry(path, whole or _outline(row.setup, own), whole is None, *facts, row.setup)
+    return Entry(path, whole or _outline(row.setup, own), whole is None, *facts, own["seconds"], row.setup)
 
 
 def _outline(setup: str, own: Mapping[str, Any]) -> Result:
@@ -105,6 +108,15 @@ def _setup_of(document: Mapping[str, Any]) -> str:
 @cache
 def _skeleton(setup: str) -> Result:
     return from_plain(Result, {**json.loads(setup), **_OF_RUN})
+
+
+def _seconds(result: Result) -> float | None:
+    """Return what a completed run took: from its start to its end, or its epochs alone where it was resumed."""
+    if not result.completed:
+        return None
+    if len(result.attempts) > 1:
+        return sum(record.seconds.total for record in result.epochs)
+    return (from_utc(result.ended) - from_utc(result.started)).total_seconds()
 
 
 def _error(error: CaseError | None) -> Mapping[str, Any] | None:
