@@ -3,8 +3,8 @@
     python -m benchmarks.fleet [--quick] [--most 10000] [--out benchmarks/results/growth_fleet.json]
 
 Every node has one task, whose result is written by a process of submitit's local executor in place of a training: a
-copy of a result of the quickstart. Each stage runs in a process of its own, so that its peak of memory is its own. The
-index of results is new at the first stage that makes one.
+copy of a result of the quickstart, of a run that began a minute after the node before. Each stage runs in a process of
+its own, so that its peak of memory is its own. The first look at the results makes their index.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from clipbench.suites.tasks import find_task
 
 SIZES, QUICK = [10, 100, 1_000, 10_000], [3, 10]
 SUITE, CHANGES = "quickstart", ["eval.evaluations=[retrieval]"]  # as the result was made that is copied
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass
@@ -43,17 +45,22 @@ class Simulated:
         from clipbench.api.plain import to_plain
         from clipbench.files.json_file import write_json
         from clipbench.fleet.records import Attempt
-        from clipbench.results.result import read_result, utc_now, write_result
+        from clipbench.results.result import from_utc, read_result, to_utc, utc_now, write_result
         from clipbench.suites.loading import find_suite, load_suite
 
         made = read_result(RESULT)
+        first, last = from_utc(made.started), from_utc(made.ended)
         cases = load_suite(find_suite(SUITE), CHANGES).cases
         for number, task in enumerate(self.tasks):
             found = find_task(task.id, cases)
             assert found is not None, task.id
+            before = (len(self.tasks) - 1 - number) * MINUTE
+            started = first - before
             result = replace(
                 made,
-                run_id=f"{SUITE}-{number:06}",
+                run_id=f"{SUITE}-{started:%Y%m%dT%H%M%SZ}-{number:010x}",
+                started=to_utc(started),
+                ended=to_utc(last - before),
                 task=task.id,
                 invocation=task.id,
                 config=found.case.to_dict(),
@@ -102,7 +109,7 @@ def submit(size: int, out: str) -> dict[str, float]:
 
 
 def status(size: int, out: str) -> dict[str, float]:
-    """Looking how far they are, when all have ended."""
+    """Looking how far they are, when all have ended; the first look reads their results and makes the index."""
     from clipbench.fleet.jobs import look_at
 
     with costs() as measured:
@@ -112,7 +119,7 @@ def status(size: int, out: str) -> dict[str, float]:
 
 
 def collect(size: int, out: str) -> dict[str, float]:
-    """Reading every result again, and copying it into one folder."""
+    """Copying every result into one folder."""
     from clipbench.fleet.collecting import collect_into
     from clipbench.fleet.found import find_results
 
@@ -131,7 +138,7 @@ def replan(size: int, out: str) -> dict[str, float]:
 
 
 def diagnose(size: int, out: str) -> dict[str, float]:
-    """Looking for sick nodes, with an index to be made."""
+    """Looking for sick nodes."""
     from clipbench.compare.nodes import diagnosis
     from clipbench.results.collecting.collect import survey
 
@@ -142,7 +149,7 @@ def diagnose(size: int, out: str) -> dict[str, float]:
 
 
 def report(size: int, out: str) -> dict[str, float]:
-    """Writing the page, by the index that is there."""
+    """Writing the page."""
     from clipbench.compare.gate import Request
     from clipbench.report.page.writing import run_report
 
@@ -154,8 +161,8 @@ def report(size: int, out: str) -> dict[str, float]:
 
 
 STAGES: dict[str, Callable[[int, str], dict[str, float]]] = {
-    "plan": plan, "submit": submit, "status": status, "collect": collect, "replan": replan, "diagnose": diagnose,
-    "report": report,
+    "plan": plan, "submit": submit, "first status": status, "status": status, "collect": collect, "replan": replan,
+    "diagnose": diagnose, "report": report,
 }  # fmt: skip
 
 
