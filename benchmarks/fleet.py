@@ -24,6 +24,7 @@ from benchmarks.growth import RESULT, costs, exponent, show
 from benchmarks.harness import Record, arguments, in_process, parse
 from clipbench import __version__
 from clipbench.fleet.records import Submitted, attempt_file
+from clipbench.report.reading import tell_of_reading
 from clipbench.suites.tasks import find_task
 
 SIZES, QUICK = [10, 100, 1_000, 10_000], [3, 10]
@@ -85,7 +86,8 @@ def planned(size: int, out: Path) -> list[Any]:
     from clipbench.fleet.planning import Request, complete, make_tasks
 
     nodes = [f"node{number:05}" for number in range(size)]
-    return complete(make_tasks(Request([SUITE], CHANGES, nodes=nodes)), load_registry(), find_results(out))
+    tasks = make_tasks(Request([SUITE], CHANGES, nodes=nodes))
+    return complete(tasks, load_registry(), find_results(out, tell_of_reading))
 
 
 def plan(size: int, out: str) -> dict[str, float]:
@@ -113,7 +115,7 @@ def status(size: int, out: str) -> dict[str, float]:
     from clipbench.fleet.jobs import look_at
 
     with costs() as measured:
-        jobs = look_at(Path(out))
+        jobs = look_at(Path(out), tell_of_reading)
     assert jobs.count("completed") == size, jobs.problems[:3]
     return measured
 
@@ -124,7 +126,7 @@ def collect(size: int, out: str) -> dict[str, float]:
     from clipbench.fleet.found import find_results
 
     with costs() as measured, tempfile.TemporaryDirectory(dir=Path(out).parent) as into:
-        collected = collect_into(find_results(Path(out)), Path(into))
+        collected = collect_into(find_results(Path(out), tell_of_reading), Path(into))
     assert collected.copied == size
     return measured
 
@@ -143,7 +145,7 @@ def diagnose(size: int, out: str) -> dict[str, float]:
     from clipbench.results.collecting.collect import survey
 
     with costs() as measured:
-        found = diagnosis.diagnose(survey([Path(out)], lambda _done, _of: None))
+        found = diagnosis.diagnose(survey([Path(out)], tell_of_reading))
     assert len(found.nodes) == size, (len(found.nodes), found.odd, found.problems[:3])
     return measured
 

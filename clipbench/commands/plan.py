@@ -56,10 +56,9 @@ def plan(
     tasks = part_of(make_tasks(request_of(suites, **chosen)), *_shard(shard))
     tasks = complete(tasks, open_registry(), findings)
     left = [planned for planned in tasks if everything or planned.result is None]
-    if emit == "kubernetes" and image is not None:
-        click.echo(emitting.kubernetes(left, out, image), nl=False)
-    elif emit is not None:
-        click.echo(emitting.EMITTERS[emit](left, out))
+    if emit is not None:
+        emitted = emitting.kubernetes(left, out, image) if image else emitting.EMITTERS[emit](left, out)
+        click.echo(emitted.rstrip("\n"))
     else:
         click.echo(as_json(plan_data(tasks, out, problems)) if form == "json" else plan_text(printable_data(tasks)))
 

@@ -36,7 +36,7 @@ def is_valid(entry: Entry) -> bool:
     return entry.result.completed and entry.result.clipbench.version == __version__
 
 
-def find_results(folder: Path, tell: Tell = lambda _done, _of: None) -> Findings:
+def find_results(folder: Path, tell: Tell) -> Findings:
     """Return what lies in ``folder`` and below it, hidden folders left out; nothing where there is no folder.
 
     Half a file of a node that died, two contents of one run, and an id that is not of the result's own case are

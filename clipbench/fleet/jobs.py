@@ -5,7 +5,7 @@ import signal
 import socket
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +25,6 @@ from clipbench.results.collecting.collect import Tell
 
 State = Literal["completed", "running", "queued", "interrupted", "failed", "lost", "not run"]
 UNDER_WAY: tuple[State, ...] = ("running", "queued")
-STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,13 @@ class Jobs:
         return sum(task.state in states for task in self.tasks)
 
 
-def look_at(out: Path, tell: Tell = lambda _done, _of: None) -> Jobs:
+def look_at(out: Path, tell: Tell) -> Jobs:
     """Return how far the tasks are that were submitted under ``out``; ``tell`` hears of results that are read."""
     findings = find_results(out, tell)
     submissions, problems = read_submissions(out)
     notes = list[str]()
     try:
-        alive = live_jobs(submissions)
+        alive = _live_jobs(submissions)
     except NotReadyError as error:
         notes.append(f"which jobs wait or run is not known ({error}); those without an end are shown as if they did")
         alive = {(submission.folder, task.job) for submission in submissions for task in submission.tasks}
@@ -85,7 +84,7 @@ def are_under_way(out: Path) -> bool:
     """Return whether tasks wait or run that were submitted under ``out``: what can be told without their results."""
     submissions, _ = read_submissions(out)
     try:
-        alive = live_jobs(submissions)
+        alive = _live_jobs(submissions)
     except NotReadyError:  # whoever looks at them says so
         return False
     return any(
@@ -94,7 +93,7 @@ def are_under_way(out: Path) -> bool:
     )
 
 
-def live_jobs(submissions: Sequence[Submission]) -> set[tuple[Path, str]]:
+def _live_jobs(submissions: Sequence[Submission]) -> set[tuple[Path, str]]:
     """Return the folder of the submission and the id of each job that waits or runs."""
     of_slurm = slurm.live_jobs() if any(submission.on == "slurm" for submission in submissions) else set()
     alive = set()
@@ -108,7 +107,7 @@ def live_jobs(submissions: Sequence[Submission]) -> set[tuple[Path, str]]:
 def cancel(out: Path) -> int:
     """End every job that waits or runs; tasks under way are saved first. Return how many jobs there were."""
     submissions, _ = read_submissions(out)
-    alive = live_jobs(submissions)
+    alive = _live_jobs(submissions)
     by_folder = {submission.folder: submission for submission in submissions}
     slurm.cancel_jobs(sorted(job for folder, job in alive if by_folder[folder].on == "slurm"))
     for folder, job in alive:
@@ -141,17 +140,16 @@ def _runs_here(submission: Submission, job: str) -> bool:
 
 
 def _state(submission: Submission, task: Submitted, findings: Findings, is_alive: bool) -> TaskState:
-    attempt = read_attempt(submission.folder, task.id)
-    valid = findings.valid(task.id)
-    state = _word(attempt, is_alive) if valid is None else "completed"
-    if attempt is None or valid is not None:
-        return TaskState(
-            task.id, state, task.job, attempt.host if attempt else None, attempt.attempts if attempt else 0,
-            result=valid.path if valid else None,
-        )  # fmt: skip
-    message = last_words(submission.folder, task.id) if state in ("failed", "lost") else None
-    log = log_file(submission.folder, task.id)
-    return TaskState(task.id, state, task.job, attempt.host, attempt.attempts, attempt.exit_code, message, log)
+    attempt, valid = read_attempt(submission.folder, task.id), findings.valid(task.id)
+    state = TaskState(task.id, "completed" if valid else _word(attempt, is_alive), task.job)
+    if attempt is not None:
+        state = replace(state, host=attempt.host, attempts=attempt.attempts)
+    if valid is not None:
+        return replace(state, result=valid.path)
+    if attempt is None:
+        return state
+    message = last_words(submission.folder, task.id) if state.state in ("failed", "lost") else None
+    return replace(state, exit_code=attempt.exit_code, message=message, log=log_file(submission.folder, task.id))
 
 
 def _word(attempt: Attempt | None, is_alive: bool) -> State:
@@ -160,6 +158,6 @@ def _word(attempt: Attempt | None, is_alive: bool) -> State:
         return "queued" if is_alive else "not run"
     if attempt.ended is None:
         return "running" if is_alive else "lost"
-    if attempt.exit_code in STOPPED:
+    if attempt.was_stopped:
         return "queued" if is_alive else "interrupted"  # where it was requeued, it goes on
     return "failed"
