@@ -76,7 +76,7 @@ def jobs_collect(out: Path, into: Path, form: str) -> int:
     warn(state.notes)
     collected = collect_into(state.findings, into)
     problems = (*state.problems, *collected.problems)
-    doubts, missing = odd(state.findings), [task for task in state.tasks if task.state != "completed"]
+    doubts, missing = odd(state.findings), [task for task in state.tasks if task.result is None]
     if form == "json":
         data = {
             **vars(collected),

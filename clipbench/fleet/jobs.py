@@ -31,8 +31,9 @@ UNDER_WAY: tuple[State, ...] = ("running", "queued")
 class TaskState:
     """Where a submitted task is, by its last submission.
 
-    Lost: it began, and its job is gone without a word. Not run: its job is gone, and it never began. ``message`` is
-    the last error of a task that failed, ``log`` the file with all it has printed, ``result`` its valid result.
+    Completed: it has a valid result, and does not wait or run once more. Lost: it began, and its job is gone without a
+    word. Not run: its job is gone, and it never began. ``message`` is the last error of a task that failed, ``log`` the
+    file with all it has printed, ``result`` its valid result.
     """
 
     id: str
@@ -141,19 +142,21 @@ def _runs_here(submission: Submission, job: str) -> bool:
 
 def _state(submission: Submission, task: Submitted, findings: Findings, is_alive: bool) -> TaskState:
     attempt, valid = read_attempt(submission.folder, task.id), findings.valid(task.id)
-    state = TaskState(task.id, "completed" if valid else _word(attempt, is_alive), task.job)
-    if attempt is not None:
-        state = replace(state, host=attempt.host, attempts=attempt.attempts)
-    if valid is not None:
-        return replace(state, result=valid.path)
+    word = _word(attempt, is_alive)
+    if valid is not None and word not in UNDER_WAY:
+        word = "completed"
+    state = TaskState(task.id, word, task.job, result=valid.path if valid else None)
     if attempt is None:
         return state
-    message = last_words(submission.folder, task.id) if state.state in ("failed", "lost") else None
+    state = replace(state, host=attempt.host, attempts=attempt.attempts)
+    if word == "completed":
+        return state
+    message = last_words(submission.folder, task.id) if word in ("failed", "lost") else None
     return replace(state, exit_code=attempt.exit_code, message=message, log=log_file(submission.folder, task.id))
 
 
 def _word(attempt: Attempt | None, is_alive: bool) -> State:
-    """Return the state of a task without a valid result."""
+    """Return the state of a task, whatever its result."""
     if attempt is None:
         return "queued" if is_alive else "not run"
     if attempt.ended is None:
