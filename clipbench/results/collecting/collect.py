@@ -226,29 +226,32 @@ class _Collector:
 
     def _walk(self, folder: str) -> Iterator[_File]:
         """Yield every file of a folder that is read; count the others."""
-        real = os.path.realpath(folder)
+        real, inner = os.path.realpath(folder), []
         if real in self.walked:
             return
         self.walked.add(real)
-        try:
-            with os.scandir(folder) as listing:
-                found = sorted(listing, key=lambda entry: entry.name)
-        except OSError as error:
-            self.problems.append(f"{error.filename}: cannot be read: {error.strerror}")
-            return
-        inner = [entry for entry in found if _is_folder(entry)]
-        for entry in found:
+        for entry in self._listed(folder):
+            name, path = entry.name, entry.path
             if _is_folder(entry):
-                continue
-            if not entry.name.lower().endswith(".json") or entry.name.startswith("."):
-                self.others += not entry.name.endswith(RETRIEVED_ENDING)  # which is a part of a result
-                continue
-            # Of tens of thousands of files, none is asked for more than its status.
-            path = entry.path
-            yield _File(path, os.path.realpath(path) if entry.is_symlink() else f"{real}{os.sep}{entry.name}", entry)
+                inner.append(entry)
+            elif not name.lower().endswith(".json") or name.startswith("."):
+                self.others += not name.endswith(RETRIEVED_ENDING)  # which is a part of a result
+            else:
+                yield _File(path, os.path.realpath(path) if entry.is_symlink() else f"{real}{os.sep}{name}", entry)
         for entry in inner:
             if not entry.name.startswith(".") and self._is_new(Path(entry.path)):
                 yield from self._walk(entry.path)
+
+    def _listed(self, folder: str) -> "list[os.DirEntry[str]]":
+        """Return what a folder has, by name; nothing of one that was removed meanwhile, as a run does with its own."""
+        try:
+            with os.scandir(folder) as listing:
+                return sorted(listing, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.problems.append(f"{error.filename}: cannot be read: {error.strerror}")
+            return []
 
     def _is_new(self, folder: Path) -> bool:
         """Return whether to go into a folder: once, by whichever name; one that leads back to its own is a problem."""

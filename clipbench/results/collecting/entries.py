@@ -14,6 +14,7 @@ from clipbench.api import Result, from_plain, to_plain
 from clipbench.api.plain import value_at
 from clipbench.api.result import CaseError, EpochMetrics, LossTrace, Metric, Metrics
 from clipbench.results.measures.metrics import UNITS_AND_DIRECTIONS
+from clipbench.results.result import from_utc
 
 # What is of a run and not of what it ran is left out of the setup, which many runs share; a skeleton has this instead.
 _OF_RUN: Mapping[str, Any] = {
@@ -39,7 +40,7 @@ class Entry(NamedTuple):
     look at the run itself needs. ``epoch`` is the last of ``epochs`` in number, with ``steps`` together. ``machine``
     and ``repeats`` are as the result has them, and ``ranks`` is a digest of all that is stored of every query.
     ``setup`` is a text that is equal for runs of one configuration with one software on one kind of device. ``digest``
-    is that of the file's content, which it carries; None where it does not.
+    is that of the file's content, which it carries; None where it does not. ``seconds`` are what a completed run took.
     """
 
     file: str
@@ -53,6 +54,7 @@ class Entry(NamedTuple):
     repeats: bool | None
     ranks: str | None
     digest: str | None
+    seconds: float | None
     setup: str
 
     @property
@@ -82,6 +84,7 @@ def row_of(result: Result, document: Mapping[str, Any]) -> Row:
         value_at(result, "numerics.repeats"),
         _ranks_digest(result),
         document.get("digest"),
+        _seconds(result),
     )
     parts = _stored(result.metrics.last), _error(result.error), to_plain(result.loss_trace)
     stored: Any = (tuple(getattr(result, name) for name in _OWN), parts, facts)
@@ -123,6 +126,15 @@ def _setup_of(document: Mapping[str, Any]) -> str:
 @cache
 def _skeleton(setup: str) -> Mapping[str, Any]:
     return vars(from_plain(Result, {**json.loads(setup), **_OF_RUN}))
+
+
+def _seconds(result: Result) -> float | None:
+    """Return what a completed run took: from its start to its end, or its epochs alone where it was resumed."""
+    if not result.completed:
+        return None
+    if len(result.attempts) > 1:
+        return sum(record.seconds.total for record in result.epochs)
+    return (from_utc(result.ended) - from_utc(result.started)).total_seconds()
 
 
 def _error(error: CaseError | None) -> Mapping[str, Any] | None:
