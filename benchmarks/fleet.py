@@ -3,8 +3,8 @@
     python -m benchmarks.fleet [--quick] [--most 10000] [--out benchmarks/results/growth_fleet.json]
 
 Every node has one task, whose result is written by a process of submitit's local executor in place of a training: a
-copy of a result of the quickstart. Each stage runs in a process of its own, so that its peak of memory is its own. The
-index of results is new at the first stage that makes one.
+copy of a result of the quickstart, of a run that began a minute after the node before. Each stage runs in a process of
+its own, so that its peak of memory is its own. The first look at the results makes their index.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from benchmarks.growth import RESULT, costs, exponent, show
 from benchmarks.harness import Record, arguments, in_process, parse
 from clipbench import __version__
 from clipbench.fleet.records import Submitted, attempt_file
+from clipbench.report.reading import tell_of_reading
 from clipbench.suites.tasks import find_task
 
 SIZES, QUICK = [10, 100, 1_000, 10_000], [3, 10]
 SUITE, CHANGES = "quickstart", ["eval.evaluations=[retrieval]"]  # as the result was made that is copied
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass
@@ -43,17 +46,22 @@ class Simulated:
         from clipbench.api.plain import to_plain
         from clipbench.files.json_file import write_json
         from clipbench.fleet.records import Attempt
-        from clipbench.results.result import read_result, utc_now, write_result
+        from clipbench.results.result import from_utc, read_result, to_utc, utc_now, write_result
         from clipbench.suites.loading import find_suite, load_suite
 
         made = read_result(RESULT)
+        first, last = from_utc(made.started), from_utc(made.ended)
         cases = load_suite(find_suite(SUITE), CHANGES).cases
         for number, task in enumerate(self.tasks):
             found = find_task(task.id, cases)
             assert found is not None, task.id
+            before = (len(self.tasks) - 1 - number) * MINUTE
+            started = first - before
             result = replace(
                 made,
-                run_id=f"{SUITE}-{number:06}",
+                run_id=f"{SUITE}-{started:%Y%m%dT%H%M%SZ}-{number:010x}",
+                started=to_utc(started),
+                ended=to_utc(last - before),
                 task=task.id,
                 invocation=task.id,
                 config=found.case.to_dict(),
@@ -78,7 +86,8 @@ def planned(size: int, out: Path) -> list[Any]:
     from clipbench.fleet.planning import Request, complete, make_tasks
 
     nodes = [f"node{number:05}" for number in range(size)]
-    return complete(make_tasks(Request([SUITE], CHANGES, nodes=nodes)), load_registry(), find_results(out))
+    tasks = make_tasks(Request([SUITE], CHANGES, nodes=nodes))
+    return complete(tasks, load_registry(), find_results(out, tell_of_reading))
 
 
 def plan(size: int, out: str) -> dict[str, float]:
@@ -102,22 +111,22 @@ def submit(size: int, out: str) -> dict[str, float]:
 
 
 def status(size: int, out: str) -> dict[str, float]:
-    """Looking how far they are, when all have ended."""
+    """Looking how far they are, when all have ended; the first look reads their results and makes the index."""
     from clipbench.fleet.jobs import look_at
 
     with costs() as measured:
-        jobs = look_at(Path(out))
+        jobs = look_at(Path(out), tell_of_reading)
     assert jobs.count("completed") == size, jobs.problems[:3]
     return measured
 
 
 def collect(size: int, out: str) -> dict[str, float]:
-    """Reading every result again, and copying it into one folder."""
+    """Copying every result into one folder."""
     from clipbench.fleet.collecting import collect_into
     from clipbench.fleet.found import find_results
 
     with costs() as measured, tempfile.TemporaryDirectory(dir=Path(out).parent) as into:
-        collected = collect_into(find_results(Path(out)), Path(into))
+        collected = collect_into(find_results(Path(out), tell_of_reading), Path(into))
     assert collected.copied == size
     return measured
 
@@ -131,18 +140,18 @@ def replan(size: int, out: str) -> dict[str, float]:
 
 
 def diagnose(size: int, out: str) -> dict[str, float]:
-    """Looking for sick nodes, with an index to be made."""
+    """Looking for sick nodes."""
     from clipbench.compare.nodes import diagnosis
     from clipbench.results.collecting.collect import survey
 
     with costs() as measured:
-        found = diagnosis.diagnose(survey([Path(out)], lambda _done, _of: None))
+        found = diagnosis.diagnose(survey([Path(out)], tell_of_reading))
     assert len(found.nodes) == size, (len(found.nodes), found.odd, found.problems[:3])
     return measured
 
 
 def report(size: int, out: str) -> dict[str, float]:
-    """Writing the page, by the index that is there."""
+    """Writing the page."""
     from clipbench.compare.gate import Request
     from clipbench.report.page.writing import run_report
 
@@ -154,8 +163,8 @@ def report(size: int, out: str) -> dict[str, float]:
 
 
 STAGES: dict[str, Callable[[int, str], dict[str, float]]] = {
-    "plan": plan, "submit": submit, "status": status, "collect": collect, "replan": replan, "diagnose": diagnose,
-    "report": report,
+    "plan": plan, "submit": submit, "first status": status, "status": status, "collect": collect, "replan": replan,
+    "diagnose": diagnose, "report": report,
 }  # fmt: skip
 
 

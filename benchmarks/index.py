@@ -36,6 +36,7 @@ COMMANDS = {
     "trend, JSON": ["trend", "{folder}", "--metric", "throughput", "--format", "json"],
     "compare": ["compare", "{folder}"],
     "diagnose": ["diagnose", "{folder}"],
+    "export": ["export", "{folder}", "--out", "{out}.csv"],
     "report": ["report", "{folder}", "--out", "{out}"],
 }
 

@@ -20,11 +20,12 @@ RESULTS = TOP / "benchmarks" / "results"
 FLEET = {
     "plan": ("Planning", "nodes"),
     "submit": ("Submitting", "nodes"),
-    "status": ("clipbench jobs status", "nodes"),
+    "first status": ("clipbench jobs status, the index made", "nodes"),
+    "status": ("clipbench jobs status, by the index", "nodes"),
     "collect": ("Collecting results", "nodes"),
     "replan": ("Planning with every result there", "nodes"),
-    "diagnose": ("clipbench diagnose, the index made", "nodes"),
-    "report": ("clipbench report, by the index", "nodes"),
+    "diagnose": ("clipbench diagnose", "nodes"),
+    "report": ("clipbench report", "nodes"),
 }
 GROWTH = {
     "batch": ("A training step of clip-tiny", "pairs in the batch"),

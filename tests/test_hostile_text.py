@@ -120,7 +120,7 @@ def test_the_page_and_its_pictures(evil, tmp_path):
 )
 def test_figures_that_nobody_measured_are_refused_or_shown(tmp_path, path, value, monkeypatch):
     monkeypatch.setattr("clipbench.report.page.writing.write_stills", lambda *_: [])
-    monkeypatch.setattr("clipbench.report.page.writing.libraries", lambda: "")
+    monkeypatch.setattr("clipbench.report.page.template.libraries", lambda: "")
     data = result_data(made_result())
     holder, *keys = data, *path.split(".")
     for key in keys[:-1]:

@@ -25,6 +25,8 @@ def printable(text: str, lines: bool = False) -> str:
     and says so. ``lines``: it may have several lines, of which more is shown.
     """
     most = MOST_IN_LINES if lines else MOST_CHARACTERS
+    if len(text) <= most and text.isascii() and text.isprintable() and "::" not in text and "##" not in text:
+        return text  # most texts, of which there may be hundreds of thousands
     cut = f"... ({len(text) - most:,} more characters)" if len(text) > most else ""
     shown = _UNUSUAL.sub(lambda match: _written(match[0], "\n" if lines else ""), text[:most])
     return _COMMANDS.sub(lambda match: f"{match[1] or ''}\\x{ord(match[0][-1]):02x}", shown) + cut

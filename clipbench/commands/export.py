@@ -46,14 +46,17 @@ def export(paths: tuple[Path, ...], form: "TableForm | None", kind: "RowKind", o
     from clipbench.report.quantity import counted
     from clipbench.report.reading import tell_of_reading
     from clipbench.results.collecting.collect import survey
-    from clipbench.results.rows import rows_of
+    from clipbench.results.rows import case_rows, rows_of
 
     form = form or _form_of(out)
     if out is None and form == "parquet":
         raise UsageError("--as parquet: is no text; name a file: --out FILE")
     found = survey(paths, tell_of_reading)
-    # In full one at a time: all of them may not fit into memory.
-    rows = rows_of((found.in_full([result])[0] for result in found.results), kind)
+    if kind == "case":
+        rows = case_rows(found.entries)
+    else:
+        # In full one at a time: all of them may not fit into memory.
+        rows = rows_of((found.in_full([result])[0] for result in found.results), kind)
     if out is None:
         write_rows(rows, form, sys.stdout.buffer)
     else:

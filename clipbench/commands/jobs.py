@@ -35,14 +35,14 @@ def jobs_status(out: Path, wait: bool, form: str) -> int:
     Example: clipbench jobs status results --wait
     """
     from clipbench.api.text import printable_data
-    from clipbench.fleet.jobs import UNDER_WAY, look_at
+    from clipbench.fleet.jobs import are_under_way, look_at
     from clipbench.report.fleet.jobs import jobs_data, jobs_text
+    from clipbench.report.reading import tell_of_reading
 
     _check(out)
-    state = look_at(out)
-    while wait and state.count(*UNDER_WAY) and not state.notes:
+    while wait and are_under_way(out):
         time.sleep(WAIT_SECONDS)
-        state = look_at(out, state)
+    state = look_at(out, tell_of_reading)
     warn(state.notes)
     data = jobs_data(state)
     click.echo(
@@ -69,13 +69,14 @@ def jobs_collect(out: Path, into: Path, form: str) -> int:
     from clipbench.fleet.found import odd
     from clipbench.fleet.jobs import look_at
     from clipbench.report.fleet.jobs import collected_text, jobs_data
+    from clipbench.report.reading import tell_of_reading
 
     _check(out)
-    state = look_at(out)
+    state = look_at(out, tell_of_reading)
     warn(state.notes)
     collected = collect_into(state.findings, into)
     problems = (*state.problems, *collected.problems)
-    doubts, missing = odd(state.findings), [task for task in state.tasks if task.state != "completed"]
+    doubts, missing = odd(state.findings), [task for task in state.tasks if task.result is None]
     if form == "json":
         data = {
             **vars(collected),

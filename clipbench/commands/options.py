@@ -146,7 +146,6 @@ def warn(sentences: Iterable[str]) -> None:
 
 def as_json(data: object) -> str:
     """Return plain data or dataclasses as the JSON that ``--format json`` prints."""
-    from clipbench.api.plain import to_plain
     from clipbench.files.json_file import json_text
 
-    return json_text(to_plain(data))
+    return json_text(data)

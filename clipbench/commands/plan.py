@@ -46,19 +46,19 @@ def plan(
     from clipbench.fleet.planning import complete, make_tasks
     from clipbench.fleet.planning import shard as part_of
     from clipbench.report.fleet.jobs import plan_data, plan_text
+    from clipbench.report.reading import tell_of_reading
 
     if image is not None and emit != "kubernetes":
         raise UsageError("--image: only --emit kubernetes has an image; leave it out")
-    findings = find_results(out)
+    findings = find_results(out, tell_of_reading)
     problems = [*findings.problems, *odd(findings)]
     warn(problems)
     tasks = part_of(make_tasks(request_of(suites, **chosen)), *_shard(shard))
     tasks = complete(tasks, open_registry(), findings)
     left = [planned for planned in tasks if everything or planned.result is None]
-    if emit == "kubernetes" and image is not None:
-        click.echo(emitting.kubernetes(left, out, image), nl=False)
-    elif emit is not None:
-        click.echo(emitting.EMITTERS[emit](left, out))
+    if emit is not None:
+        emitted = emitting.kubernetes(left, out, image) if image else emitting.EMITTERS[emit](left, out)
+        click.echo(emitted.rstrip("\n"))
     else:
         click.echo(as_json(plan_data(tasks, out, problems)) if form == "json" else plan_text(printable_data(tasks)))
 

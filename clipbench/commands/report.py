@@ -20,7 +20,7 @@ from clipbench.errors import UsageError
 @click.option("--title", default="CLIP training benchmark", help="Heading of the page.")
 @repeatable("--run", "runs", metavar="RUN_ID", help="Show this run in full; else the page chooses six. Repeatable.")
 @click.option(
-    "--last", type=click.IntRange(min=1), default=500, help="Draw the newest N results of each case and device."
+    "--last", type=click.IntRange(min=1), default=200, help="Draw the newest N results of each case and device."
 )
 @REFERENCES
 @click.option(

@@ -19,7 +19,6 @@ def runs(out: Path, form: str) -> int:
     \b
     Example: clipbench runs results
     """
-    from clipbench.api.text import printable_data
     from clipbench.report.reading import tell_of_reading
     from clipbench.report.runs import runs_text
     from clipbench.runs.listing import find_runs
@@ -27,6 +26,5 @@ def runs(out: Path, form: str) -> int:
     if not out.is_dir():
         raise UsageError(f"{out}: no such folder; expected one that `clipbench run --out` has written to")
     found, problems = find_runs(out, tell_of_reading)
-    data = {"runs": found, "problems": problems}
-    click.echo(as_json(data) if form == "json" else runs_text(*printable_data((found, problems), lines=True)))
+    click.echo(as_json({"runs": found, "problems": problems}) if form == "json" else runs_text(found, problems))
     return ExitCode.NOT_COMPARABLE if problems else ExitCode.PASS

@@ -57,6 +57,7 @@ def submit(
     from clipbench.fleet.submitting import Order, left_to_run, read_resources
     from clipbench.fleet.submitting import submit as give
     from clipbench.report.fleet.jobs import submitted_text
+    from clipbench.report.reading import tell_of_reading
 
     if every_node is not None and on != "slurm":
         raise UsageError("--every-node: only Slurm has partitions; use it with --on slurm")
@@ -66,7 +67,7 @@ def submit(
         nodes = slurm.partition_nodes(every_node)
         options.setdefault("partition", every_node)
     order = Order(on, options, at_once)  # type: ignore[arg-type]  # one of the choices
-    jobs = look_at(out)
+    jobs = look_at(out, tell_of_reading)
     warn((*jobs.problems, *jobs.notes))
     tasks = complete(make_tasks(request_of(suites, **chosen, nodes=nodes)), open_registry(), jobs.findings)
     left = left_to_run(tasks, jobs, everything)

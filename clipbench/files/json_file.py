@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
+from clipbench.api.plain import to_plain
 from clipbench.api.text import is_shown
 from clipbench.errors import InvalidFileError
 from clipbench.files.whole import whole_file
@@ -70,8 +71,11 @@ def write_json(path: Path, data: object) -> None:
 
 
 def json_text(data: object) -> str:
-    """Return plain data as JSON for files, terminals and logs: what is not shown is there in JSON's own escapes."""
-    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    """Return data as JSON for files, terminals and logs: what is not shown is there in JSON's own escapes.
+
+    What is no plain data, such as a dataclass, is there as ``to_plain`` has it.
+    """
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False, default=to_plain)
     return _SPECIAL.sub(lambda match: _escaped(match[0]), text)
 
 

@@ -1,11 +1,13 @@
 """Rows of a table as CSV, JSON lines or Parquet; of any number of rows, a few are in memory at a time."""
 
 import csv
+import functools
 import importlib.util
 import itertools
 import json
+import pickle
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, Literal, get_args
 
@@ -46,21 +48,24 @@ def check_package(name: str, what: str) -> None:
 
 
 @contextmanager
-def _kept(rows: Iterable[Row]) -> Iterator[tuple[Iterator[dict[str, Any]], dict[str, set[type]], int]]:
-    """Keep ``rows`` in a file while it is found out which columns they have; give them, columns and count.
-
-    A column comes with the types of its values.
-    """
-    columns: dict[str, set[type]] = {}
-    count = 0
+def _kept(rows: Iterable[Row]) -> Iterator[tuple[Callable[[], Iterator[dict[str, Any]]], list[str], int]]:
+    """Keep ``rows`` in a file while it is found out which columns they have; give a way to them, columns and count."""
+    columns: dict[str, None] = {}
+    counts: list[int] = []
+    rows = iter(rows)
     with tempfile.TemporaryFile() as file:
-        for row in rows:
-            count += 1
-            for name, value in row.items():
-                columns.setdefault(name, set()).add(_type(value))
-            file.write(_line(row))
-        file.seek(0)
-        yield map(json.loads, file), columns, count
+
+        def kept() -> Iterator[dict[str, Any]]:
+            file.seek(0)
+            return (row for _ in counts for row in pickle.load(file))
+
+        while part := list(map(dict, itertools.islice(rows, _ROWS_AT_ONCE))):
+            counts.append(len(part))
+            for row in part:
+                if not row.keys() <= columns.keys():
+                    columns.update(dict.fromkeys(row))
+            pickle.dump(part, file, pickle.HIGHEST_PROTOCOL)
+        yield kept, list(columns), sum(counts)
 
 
 def _type(value: object) -> type:
@@ -72,20 +77,20 @@ def _line(row: Row) -> bytes:
     return json.dumps(row, allow_nan=False).encode() + b"\n"
 
 
-def _write_csv(rows: Iterator[dict[str, Any]], columns: Mapping[str, set[type]], out: IO[bytes]) -> None:
+def _write_csv(rows: Callable[[], Iterator[dict[str, Any]]], columns: Sequence[str], out: IO[bytes]) -> None:
     """Write CSV as RFC 4180 has it, with a header; what would be a formula gets an apostrophe in front."""
     writer = csv.writer(_Encoded(out))
     if columns:
         writer.writerow(map(_cell, columns))
-    for row in rows:
-        writer.writerow([_cell(row.get(name)) for name in columns])
+    for row in rows():
+        values = map(row.get, columns)
+        writer.writerow([_cell(value) if isinstance(value, str) else value for value in values])
 
 
-def _cell(value: Any) -> Any:  # noqa: ANN401
-    """Return a value as CSV has it; people look at that in terminals and spreadsheets, which must only show it."""
-    if not isinstance(value, str):
-        return value
-    return printable(f"'{value}" if value.startswith(_FORMULA) else value, lines=True)
+@functools.lru_cache(10_000)  # most cells have the text of many others
+def _cell(text: str) -> str:
+    """Return a text as CSV has it; people look at that in terminals and spreadsheets, which must only show it."""
+    return printable(f"'{text}" if text.startswith(_FORMULA) else text, lines=True)
 
 
 class _Encoded:
@@ -98,7 +103,7 @@ class _Encoded:
         return self._out.write(text.encode())
 
 
-def _write_parquet(rows: Iterator[dict[str, Any]], columns: Mapping[str, set[type]], out: IO[bytes]) -> None:
+def _write_parquet(rows: Callable[[], Iterator[dict[str, Any]]], columns: Sequence[str], out: IO[bytes]) -> None:
     """Write Parquet; a column of several types is one of texts."""
     import pyarrow
     import pyarrow.parquet
@@ -110,11 +115,16 @@ def _write_parquet(rows: Iterator[dict[str, Any]], columns: Mapping[str, set[typ
         frozenset({float}): pyarrow.float64(),
         frozenset({int, float}): pyarrow.float64(),
     }
-    chosen = {name: types.get(frozenset(found - {type(None)}), pyarrow.string()) for name, found in columns.items()}
+    found: dict[str, set[type]] = {name: set() for name in columns}
+    for row in rows():
+        for name, value in row.items():
+            found[name].add(_type(value))
+    chosen = {name: types.get(frozenset(kinds - {type(None)}), pyarrow.string()) for name, kinds in found.items()}
     schema = pyarrow.schema(list(chosen.items()))
     texts = [name for name, kind in chosen.items() if kind == pyarrow.string()]
     with pyarrow.parquet.ParquetWriter(out, schema) as writer:
-        while part := list(itertools.islice(rows, _ROWS_AT_ONCE)):
+        again = rows()
+        while part := list(itertools.islice(again, _ROWS_AT_ONCE)):
             for row, name in itertools.product(part, texts):
                 if (value := row.get(name)) is not None:
                     text = value if isinstance(value, str) else json.dumps(value)

@@ -29,7 +29,8 @@ def collect_into(findings: Findings, folder: Path) -> Collected:
     with writing("the folder of collected results", folder, 0, "--into"):
         folder.mkdir(parents=True, exist_ok=True)
     for found in findings.all():
-        target = folder / f"{found.run_id}.json"
+        run_id = found.result.run_id
+        target = folder / f"{run_id}.json"
         if target.exists() and (found.path.samefile(target) or found.path.read_bytes() == target.read_bytes()):
             present += 1
             continue
@@ -38,7 +39,7 @@ def collect_into(findings: Findings, folder: Path) -> Collected:
             continue
         # First what was retrieved, if anything: a result is there only with all that it names.
         for source, copy in (
-            (retrieved_path(found.path, found.run_id), retrieved_path(target, found.run_id)),
+            (retrieved_path(found.path, run_id), retrieved_path(target, run_id)),
             (found.path, target),
         ):
             if source.is_file():

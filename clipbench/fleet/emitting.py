@@ -138,10 +138,7 @@ EMITTERS: Mapping[str, Callable[[Sequence[PlannedTask], Path], str]] = {
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as they are, and what occurs twice in full."""
-
-    def ignore_aliases(self, _data: object) -> bool:
-        return True
+    """Writes texts of several lines as they are."""
 
 
 _Dumper.add_representer(

@@ -3,9 +3,9 @@
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,18 +21,19 @@ from clipbench.fleet.records import (
     read_attempt,
     read_submissions,
 )
+from clipbench.results.collecting.collect import Tell
 
 State = Literal["completed", "running", "queued", "interrupted", "failed", "lost", "not run"]
 UNDER_WAY: tuple[State, ...] = ("running", "queued")
-STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 @dataclass(frozen=True)
 class TaskState:
     """Where a submitted task is, by its last submission.
 
-    Lost: it began, and its job is gone without a word. Not run: its job is gone, and it never began. ``message`` is
-    the last error of a task that failed, ``log`` the file with all it has printed, ``result`` its valid result.
+    Completed: it has a valid result, and does not wait or run once more. Lost: it began, and its job is gone without a
+    word. Not run: its job is gone, and it never began. ``message`` is the last error of a task that failed, ``log`` the
+    file with all it has printed, ``result`` its valid result.
     """
 
     id: str
@@ -63,24 +64,37 @@ class Jobs:
         return sum(task.state in states for task in self.tasks)
 
 
-def look_at(out: Path, earlier: Jobs | None = None) -> Jobs:
-    """Return how far the tasks are that were submitted under ``out``; ``earlier`` saves reading its results again."""
-    findings = find_results(out, earlier.findings if earlier else None)
+def look_at(out: Path, tell: Tell) -> Jobs:
+    """Return how far the tasks are that were submitted under ``out``; ``tell`` hears of results that are read."""
+    findings = find_results(out, tell)
     submissions, problems = read_submissions(out)
-    last = {task.id: (submission, task) for submission in submissions for task in submission.tasks}
     notes = list[str]()
     try:
-        alive = live_jobs(submissions)
+        alive = _live_jobs(submissions)
     except NotReadyError as error:
         notes.append(f"which jobs wait or run is not known ({error}); those without an end are shown as if they did")
         alive = {(submission.folder, task.job) for submission in submissions for task in submission.tasks}
     states = [
-        _state(submission, task, findings, (submission.folder, task.job) in alive) for submission, task in last.values()
+        _state(submission, task, findings, (submission.folder, task.job) in alive)
+        for submission, task in _last(submissions)
     ]
     return Jobs(tuple(states), (*problems, *findings.problems), findings, tuple(notes))
 
 
-def live_jobs(submissions: Sequence[Submission]) -> set[tuple[Path, str]]:
+def are_under_way(out: Path) -> bool:
+    """Return whether tasks wait or run that were submitted under ``out``: what can be told without their results."""
+    submissions, _ = read_submissions(out)
+    try:
+        alive = _live_jobs(submissions)
+    except NotReadyError:  # whoever looks at them says so
+        return False
+    return any(
+        (submission.folder, task.job) in alive and _word(read_attempt(submission.folder, task.id), True) in UNDER_WAY
+        for submission, task in _last(submissions)
+    )
+
+
+def _live_jobs(submissions: Sequence[Submission]) -> set[tuple[Path, str]]:
     """Return the folder of the submission and the id of each job that waits or runs."""
     of_slurm = slurm.live_jobs() if any(submission.on == "slurm" for submission in submissions) else set()
     alive = set()
@@ -94,7 +108,7 @@ def live_jobs(submissions: Sequence[Submission]) -> set[tuple[Path, str]]:
 def cancel(out: Path) -> int:
     """End every job that waits or runs; tasks under way are saved first. Return how many jobs there were."""
     submissions, _ = read_submissions(out)
-    alive = live_jobs(submissions)
+    alive = _live_jobs(submissions)
     by_folder = {submission.folder: submission for submission in submissions}
     slurm.cancel_jobs(sorted(job for folder, job in alive if by_folder[folder].on == "slurm"))
     for folder, job in alive:
@@ -102,6 +116,11 @@ def cancel(out: Path) -> int:
             with suppress(ProcessLookupError):
                 os.kill(int(job), signal.SIGTERM)
     return len(alive)
+
+
+def _last(submissions: Sequence[Submission]) -> Iterable[tuple[Submission, Submitted]]:
+    """Return every task with its last submission."""
+    return {task.id: (submission, task) for submission in submissions for task in submission.tasks}.values()
 
 
 def _runs_here(submission: Submission, job: str) -> bool:
@@ -122,25 +141,26 @@ def _runs_here(submission: Submission, job: str) -> bool:
 
 
 def _state(submission: Submission, task: Submitted, findings: Findings, is_alive: bool) -> TaskState:
-    attempt = read_attempt(submission.folder, task.id)
-    valid = findings.valid(task.id)
-    state = _word(attempt, is_alive) if valid is None else "completed"
-    if attempt is None or valid is not None:
-        return TaskState(
-            task.id, state, task.job, attempt.host if attempt else None, attempt.attempts if attempt else 0,
-            result=valid.path if valid else None,
-        )  # fmt: skip
-    message = last_words(submission.folder, task.id) if state in ("failed", "lost") else None
-    log = log_file(submission.folder, task.id)
-    return TaskState(task.id, state, task.job, attempt.host, attempt.attempts, attempt.exit_code, message, log)
+    attempt, valid = read_attempt(submission.folder, task.id), findings.valid(task.id)
+    word = _word(attempt, is_alive)
+    if valid is not None and word not in UNDER_WAY:
+        word = "completed"
+    state = TaskState(task.id, word, task.job, result=valid.path if valid else None)
+    if attempt is None:
+        return state
+    state = replace(state, host=attempt.host, attempts=attempt.attempts)
+    if word == "completed":
+        return state
+    message = last_words(submission.folder, task.id) if word in ("failed", "lost") else None
+    return replace(state, exit_code=attempt.exit_code, message=message, log=log_file(submission.folder, task.id))
 
 
 def _word(attempt: Attempt | None, is_alive: bool) -> State:
-    """Return the state of a task without a valid result."""
+    """Return the state of a task, whatever its result."""
     if attempt is None:
         return "queued" if is_alive else "not run"
     if attempt.ended is None:
         return "running" if is_alive else "lost"
-    if attempt.exit_code in STOPPED:
+    if attempt.was_stopped:
         return "queued" if is_alive else "interrupted"  # where it was requeued, it goes on
     return "failed"

@@ -1,16 +1,20 @@
 """The plan of a fleet: every task of some suites, how long each may take, and which have a result already."""
 
+import hashlib
 import itertools
+import json
 import shlex
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from clipbench.api import Case
+from clipbench.api.config import FREE_KEYS
 from clipbench.api.registry import Registry
 from clipbench.errors import UsageError
-from clipbench.fleet.found import Findings, work_of_case
+from clipbench.fleet.found import Findings
 from clipbench.suites.loading import find_suite, load_suite
 from clipbench.suites.plan import make_plan
 from clipbench.suites.tasks import Task, id_of
@@ -87,7 +91,7 @@ def complete(tasks: Iterable[PlannedTask], registry: Registry, findings: Finding
     for planned in tasks:
         case = planned.task.case
         if (work := works.get(id(case))) is None:
-            work = works[id(case)] = work_of_case(case)
+            work = works[id(case)] = _work_of(case.to_dict())
         if work not in steps:
             steps[work] = make_plan(case, registry).steps
         about, basis = seconds.get(work, (None, None))
@@ -135,12 +139,23 @@ def _clash(planned: PlannedTask, other: PlannedTask) -> UsageError:
     )
 
 
+def _work_of(config: Mapping[str, Any]) -> str:
+    """Return a hash of all that a case computes but its seed."""
+    kept = {key: value for key, value in config.items() if key not in (*FREE_KEYS, "seed")}
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _seconds_by_work(findings: Findings) -> dict[str, tuple[float, str]]:
     """Return for each case that has results the median of their seconds, on the slowest device if it had several."""
+    works: dict[str, str] = {}  # of each setup, which many results share
     taken: dict[str, dict[str, list[float]]] = {}
-    for found in findings.all():
-        if found.seconds is not None and found.device is not None:
-            taken.setdefault(found.work, {}).setdefault(found.device, []).append(found.seconds)
+    for entry in findings.all():
+        device = entry.result.device_name
+        if entry.seconds is not None and device is not None:
+            if (work := works.get(entry.setup)) is None:
+                work = works[entry.setup] = _work_of(entry.result.config)
+            taken.setdefault(work, {}).setdefault(device, []).append(entry.seconds)
     return {work: max(map(_median, devices.items())) for work, devices in taken.items()}
 
 

@@ -1,7 +1,7 @@
 """What is known of submitted tasks: a folder for each submission, with the tasks, and a file for each that began."""
 
 import secrets
-from collections.abc import Sequence
+import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from clipbench.api.plain import from_plain, to_plain
-from clipbench.errors import InvalidFileError
 from clipbench.files.disk import writing
 from clipbench.files.json_file import JsonError, read_json, write_json
 
@@ -57,6 +56,11 @@ class Attempt:
     ended: str | None = None
     exit_code: int | None = None
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether it ended because it was asked to stop: what it has saved is gone on from."""
+        return self.exit_code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+
 
 def new_folder(out: Path) -> Path:
     """Make the folder of a submission under ``out``; its name sorts by time."""
@@ -90,7 +94,7 @@ def log_file(folder: Path, task_id: str) -> Path:
 
 def read_attempt(folder: Path, task_id: str) -> Attempt | None:
     """Return the last attempt of a task; None where it has not begun, or its record is only half a file."""
-    with suppress(JsonError, TypeError, InvalidFileError):
+    with suppress(JsonError, TypeError):
         return from_plain(Attempt, read_json(attempt_file(folder, task_id)))
     return None
 
@@ -107,8 +111,3 @@ def last_words(folder: Path, task_id: str) -> str:
     if said:
         return "\n".join(lines[said[-1] :][:LOG_LINES]).strip()
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-def shares(tasks: Sequence[Submitted], count: int) -> list[tuple[Submitted, ...]]:
-    """Return the tasks as ``count`` shares, none of them empty, that differ by at most one task."""
-    return [tuple(tasks[start::count]) for start in range(min(count, len(tasks)))]

@@ -47,13 +47,9 @@ def minutes(text: str) -> int:
     if match is None:
         raise UsageError(f"time={text}: expected minutes, such as 90, or hours:minutes:seconds, such as 1:30:00")
     days, first, second, third = (int(part or 0) for part in match.groups())
-    if match[1] is not None:
-        seconds = ((days * 24 + first) * 60 + second) * 60 + third
-    elif match[4] is not None:
-        seconds = (first * 60 + second) * 60 + third
-    else:
-        seconds = first * 60 + second
-    return max(1, -(-seconds // 60))
+    if match[1] is None and match[4] is None:  # minutes, or minutes:seconds
+        first, second, third = 0, first, second
+    return max(1, -(-(((days * 24 + first) * 60 + second) * 60 + third) // 60))
 
 
 def _ask(*words: str) -> str:

@@ -89,7 +89,7 @@ class _Slot:
     device: int
     command: Sequence[str]
     folder: Path
-    process: "subprocess.Popen[bytes] | None" = None
+    process: subprocess.Popen[bytes] | None = None
     number: int = 0
     failures: int = 0
     before: frozenset[Path] = frozenset()
@@ -97,10 +97,8 @@ class _Slot:
 
     def go_on(self, may_start: bool) -> None:
         """Start the next repetition, a run of its own, where none is under way and not too many have failed."""
-        if self.process is None and may_start and self.failures < MOST_FAILURES:
-            self._start()
-
-    def _start(self) -> None:
+        if self.process is not None or not may_start or self.failures >= MOST_FAILURES:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         self.before, self.number = frozenset(self.folder.glob("*.json")), self.number + 1
         rank = {"RANK": "0", "LOCAL_RANK": str(self.device), "WORLD_SIZE": "1"}

@@ -14,7 +14,7 @@ from clipbench.files.yaml_file import parse_value, read_yaml
 from clipbench.fleet import slurm
 from clipbench.fleet.jobs import UNDER_WAY, Jobs
 from clipbench.fleet.planning import PlannedTask
-from clipbench.fleet.records import Engine, Submission, Submitted, new_folder, shares
+from clipbench.fleet.records import Engine, Submission, Submitted, new_folder
 from clipbench.fleet.worker import Worker
 from clipbench.results.result import utc_now
 
@@ -103,7 +103,8 @@ def _arrays(
     """Yield options of sbatch, and the tasks of each job of an array; tasks of one node are one job."""
     given = [Submitted(planned.id, tuple(planned.command(out))) for planned in tasks]
     if order.on == "local":
-        yield {}, shares(given, order.at_once or 1)
+        count = min(order.at_once or 1, len(given))
+        yield {}, [tuple(given[start::count]) for start in range(count)]
         return
     of_node: dict[str | None, list[Submitted]] = {}
     for planned, task in zip(tasks, given, strict=True):

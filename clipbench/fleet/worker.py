@@ -47,7 +47,7 @@ class Worker:
         code = 0
         for task in self.tasks:
             earlier = read_attempt(self.folder, task.id)
-            if earlier is not None and earlier.ended and not _was_stopped(earlier):
+            if earlier is not None and earlier.ended and not earlier.was_stopped:
                 continue
             code = self._run(task, earlier) or code
             if self._stopping:
@@ -124,10 +124,6 @@ class Worker:
             self._is_told = True
             with suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
-
-
-def _was_stopped(attempt: Attempt) -> bool:
-    return attempt.exit_code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def _ignore_requeueing() -> None:

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
+from clipbench.api.text import printable
 from clipbench.files.disk import size_text
 from clipbench.runs.listing import Run
 
 
 def runs_text(runs: Sequence[Run], problems: Sequence[str]) -> str:
     """Return a few lines for each run, then the files that were refused."""
-    lines = [line for run in runs for line in _run_lines(run)] or ["no runs"]
+    lines = [printable(line) for run in runs for line in _run_lines(run)] or ["no runs"]
     if any(run.resumable for run in runs):
         lines.append("resumable: run the same command again (with --restart it starts from the beginning)")
-    return "\n".join([*lines, *(f"refused file: {problem}" for problem in problems)])
+    return "\n".join([*lines, *(printable(f"refused file: {problem}", lines=True) for problem in problems)])
 
 
 def _run_lines(run: Run) -> list[str]:

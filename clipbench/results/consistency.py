@@ -1,6 +1,5 @@
 """Whether a result agrees with itself: what follows from its other parts is computed again, as its writer did."""
 
-import datetime
 import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from clipbench.results.measures.metrics import ACCURACY_NAMES, RECALL_NAMES, UNI
 from clipbench.results.measures.recall import recall_metrics, with_means
 from clipbench.results.measures.timing import measure
 from clipbench.results.measures.trace import loss_trace, stretches
+from clipbench.results.result import from_utc
 
 # Sums in another order differ by some 1e-15 of their size. One query more or less changes a recall by 100 / queries.
 ROUNDING = 1e-9
@@ -262,7 +262,7 @@ def _clock(result: Result) -> Iterator[Disagreement]:
     times = {}
     for key in ("started", "ended"):
         try:
-            times[key] = datetime.datetime.fromisoformat(getattr(result, key).replace("Z", "+00:00"))
+            times[key] = from_utc(getattr(result, key))
         except ValueError:
             yield Disagreement(key, getattr(result, key), "a time in UTC")
             return

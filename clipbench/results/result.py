@@ -31,8 +31,17 @@ REPORTED = (
 
 def utc_now() -> str:
     """Return the time now, in UTC, as results have it."""
-    now = datetime.datetime.now(datetime.timezone.utc)
-    return now.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return to_utc(datetime.datetime.now(datetime.timezone.utc))
+
+
+def to_utc(time: datetime.datetime) -> str:
+    """Return a time in UTC as results have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def from_utc(text: str) -> datetime.datetime:
+    """Return the time that a result has as text; raise ValueError for another text."""
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def new_run_id(case: Case) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from clipbench.api import EpochRecord, Result, leaves, to_plain, value_at
+from clipbench.results.collecting.entries import Entry
 
 Row = dict[str, str | int | float | bool | None]
 RowKind = Literal["case", "epoch", "query"]
@@ -25,6 +26,15 @@ def rows_of(results: Iterable[Result], kind: RowKind) -> Iterator[Row]:
         yield from make(result)
 
 
+def case_rows(entries: Iterable[Entry]) -> Iterator[Row]:
+    """Yield the row of the case of each entry: what ``rows_of`` yields for the whole result."""
+    shared: dict[str, tuple[Row, Row]] = {}  # by setup
+    for entry in entries:
+        if entry.setup not in shared:
+            shared[entry.setup] = _shared(entry.result)
+        yield _case_row(entry.result, entry.epochs, entry.steps, shared[entry.setup])
+
+
 def _run(result: Result) -> Row:
     """Return the columns that rows of every kind begin with."""
     return {
@@ -41,17 +51,38 @@ def _run(result: Result) -> Row:
 
 
 def _case(result: Result) -> Iterator[Row]:
-    """Yield one row: the run, how it ended, what it used, the metrics of its last evaluation, its configuration."""
-    last, error = result.metrics.last, result.error
-    yield {
-        **_run(result),
+    steps = sum(record.steps for record in result.epochs)
+    yield _case_row(result, len(result.epochs), steps, _shared(result))
+
+
+def _case_row(result: Result, epochs: int, steps: int, shared: tuple[Row, Row]) -> Row:
+    """Return the run, how it ended, what it used, the metrics of its last evaluation, its configuration."""
+    last, error, (head, config) = result.metrics.last, result.error, shared
+    return {
+        **head,
+        "run_id": result.run_id,
         "status": result.status,
         "started": result.started,
         "ended": result.ended,
         "invocation": result.invocation,
-        "reference": result.reference,
         "error_type": error.type if error else None,
         "error_message": error.message if error else None,
+        "epochs": epochs,
+        "steps": steps,
+        "evaluated_epoch": last.epoch if last else None,
+        **{name: metric.value for name, metric in (last.values.items() if last else ())},
+        **config,
+    }
+
+
+def _shared(result: Result) -> tuple[Row, Row]:
+    """Return what runs of one setup have in common: the columns before the metrics, in order, and those after them."""
+    own = dict.fromkeys(("status", "started", "ended", "invocation"))
+    head: Row = {
+        **_run(result),
+        **own,
+        "reference": result.reference,
+        **dict.fromkeys(("error_type", "error_message")),
         "clipbench_version": result.clipbench.version,
         "commit": result.clipbench.commit,
         "dirty": result.clipbench.dirty,
@@ -61,12 +92,9 @@ def _case(result: Result) -> Iterator[Row]:
         "train_sha256": value_at(result, "dataset.train.annotation_sha256"),
         "val_sha256": value_at(result, "dataset.val.annotation_sha256"),
         "text_truncated": result.text_truncated,
-        "epochs": len(result.epochs),
-        "steps": sum(record.steps for record in result.epochs),
-        "evaluated_epoch": last.epoch if last else None,
-        **{name: metric.value for name, metric in (last.values if last else {}).items()},
-        **{f"config.{path}": _single(value) for path, value in leaves(result.config)},
+        **dict.fromkeys(("epochs", "steps", "evaluated_epoch")),
     }
+    return head, {f"config.{path}": _single(value) for path, value in leaves(result.config)}
 
 
 def _epochs(result: Result) -> Iterator[Row]:

@@ -37,7 +37,7 @@ class Run:
 def find_runs(out: Path, tell: Tell = lambda _done, _of: None) -> tuple[list[Run], tuple[str, ...]]:
     """Return every run under ``out``, the oldest first, and what is wrong with files that were left out."""
     collected = survey([out], tell)
-    runs = {entry.result.run_id: _of_entry(out, entry) for entry in collected.entries}
+    runs = {entry.result.run_id: _of_entry(entry) for entry in collected.entries}
     replaced = []
     folders, problems = run_folders(out)
     for folder in folders:
@@ -51,8 +51,8 @@ def find_runs(out: Path, tell: Tell = lambda _done, _of: None) -> tuple[list[Run
     )
 
 
-def _of_entry(out: Path, entry: Entry) -> Run:
-    result, path = entry.result, out / f"{entry.result.run_id}.json"
+def _of_entry(entry: Entry) -> Run:
+    result = entry.result
     return Run(
         result.run_id,
         result.case,
@@ -60,7 +60,7 @@ def _of_entry(out: Path, entry: Entry) -> Run:
         result.started,
         epochs=entry.epoch,
         recall_mean=result.value(BEST_METRIC),
-        result=str(path) if path.is_file() else None,
+        result=entry.file,
         message=result.error.message if result.error else None,
     )
 

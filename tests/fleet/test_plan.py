@@ -3,16 +3,17 @@
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from clipbench import __version__
-from clipbench.api.result import CaseError
+from clipbench.api.result import Attempt, CaseError
 from clipbench.cli import main
-from clipbench.fleet.found import find_results
 from clipbench.fleet.planning import Request, make_tasks
-from clipbench.results.collecting.collect import read_file
+from clipbench.results.collecting import collect as collecting
+from clipbench.results.collecting import reading
 from clipbench.results.result import result_data, write_result
 from clipbench.suites.loading import find_suite, load_suite
 from tests.support.made_results import changed, made_result
@@ -121,13 +122,15 @@ def test_half_a_file_a_false_id_and_two_contents_are_named_and_the_rest_counts(m
 def test_a_folder_that_a_running_task_removes_meanwhile_ends_nothing(made, monkeypatch):
     """The folder of a run is removed when it completes: what is hidden is not even looked into."""
     path = made(0, "run-1")
-    hidden = path.parent / ".work" / "run-1"
-    hidden.mkdir(parents=True)
-    (hidden / "half.json").write_text("{")
+    for name in (".work", "gone"):
+        (path.parent / name).mkdir()
+    (path.parent / ".work" / "half.json").write_text("{")
     listing = os.scandir
 
     def scandir(folder):
         assert ".work" not in str(folder)
+        if str(folder).endswith("gone"):
+            raise FileNotFoundError(2, "No such file or directory", str(folder))
         return listing(folder)
 
     monkeypatch.setattr(os, "scandir", scandir)
@@ -135,14 +138,25 @@ def test_a_folder_that_a_running_task_removes_meanwhile_ends_nothing(made, monke
     assert data["problems"] == [] and data["tasks"][0]["result"] is not None
 
 
-def test_what_was_read_before_is_read_again_only_when_it_has_changed(made, place, monkeypatch):
-    kept, changing = made(0, "run-1"), made(1, "run-2", status="failed", error=CaseError("Error", "it broke", 4))
-    first, read = find_results(place / "results"), []
-    monkeypatch.setattr("clipbench.fleet.found.read_file", lambda path: read.append(path) or read_file(path))
+def test_a_plan_from_the_index_is_that_from_the_files_and_what_has_changed_is_read_again(made, place, monkeypatch):
+    """With results of a run that was resumed, of another seed, of a failure, of no task, and half a file."""
+    monkeypatch.setenv("CLIPBENCH_CACHE", str(place / "cache"))
+    half, changing = made(0, "run-1"), made(1, "run-2", status="failed", error=CaseError("Error", "it broke", 4))
+    half.write_text(half.read_text()[:5000])
+    made(2, "run-3", attempts=(Attempt(MADE.started, 0, 0), Attempt(MADE.started, 1, 0)))
+    write_result(place / "results", replace(made_result("run-4", seed=3), started="2026-01-01T00:02:00Z"))
+    for path in place.glob("results/**/*.json"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))  # those of this moment are not remembered
+    plain = tasks(*made.words)
+    assert [row["result"] is not None for row in plain["tasks"]] == [False, False, True] and len(plain["problems"]) == 2
+    monkeypatch.setattr(collecting, "LEAST_FILES", 1)
+    assert tasks(*made.words) == plain
+    read, read_one = [], reading._read
+    monkeypatch.setattr(reading, "_read", lambda path: read.append(Path(path).name) or read_one(path))
+    assert tasks(*made.words) == plain and read == [half.name]
     made(1, "run-2")
-    second = find_results(place / "results", first)
-    assert read == [changing] and second.valid(made.ids[0]).path == kept
-    assert first.valid(made.ids[1]) is None and second.valid(made.ids[1]).path == changing
+    assert tasks(*made.words)["tasks"][1]["result"] == str(changing.relative_to(place))
+    assert read[1:] == [half.name, changing.name]
 
 
 def test_several_results_of_one_task_and_hosts_with_one_name_are_named(made, place):

@@ -19,8 +19,9 @@ from clipbench.cli import main
 from clipbench.errors import UsageError
 from clipbench.files.json_file import write_json
 from clipbench.fleet import slurm
+from clipbench.fleet.found import find_results
 from clipbench.fleet.planning import Request, make_tasks
-from clipbench.fleet.records import Attempt, Submission, Submitted, attempt_file, log_file
+from clipbench.fleet.records import Attempt, Submission, Submitted, attempt_file, log_file, read_submissions
 from clipbench.fleet.submitting import read_resources
 from clipbench.results.result import read_result, write_result
 from tests.fleet.test_plan import CHANGES
@@ -150,6 +151,31 @@ def test_every_state_is_told_from_what_a_task_has_left(records, place):
     assert "  clipbench: beads are stuck\n  ask a carpenter\n" in text
     assert f"  log: {log_file(folder, ids[1]).relative_to(place)}\n" in text
     assert "5 tasks, 1 completed, 1 interrupted, 1 failed, 1 lost, 1 not run" in text
+
+
+def test_waiting_reads_no_result_before_the_jobs_are_gone(records, monkeypatch):
+    _, ids, _ = records
+    there, read = [True, True, False, False], []
+    monkeypatch.setattr("clipbench.commands.jobs.WAIT_SECONDS", 0)
+    monkeypatch.setattr("clipbench.fleet.jobs._runs_here", lambda *_: there.pop(0))
+    monkeypatch.setattr(
+        "clipbench.fleet.jobs.find_results", lambda *words: read.append(len(there)) or find_results(*words)
+    )
+    done = invoke("jobs", "status", "results", "--wait", "--format", "json")
+    assert read == [1] and [task["id"] for task in json.loads(done.stdout)["tasks"]] == ids
+
+
+def test_a_task_with_a_result_that_waits_once_more_is_not_submitted_again(records, monkeypatch):
+    folder, ids, _ = records
+    again = replace(read_submissions(folder.parents[1])[0][0], folder=folder.with_name("20260102T000000Z-abcd"))
+    again.write()
+    monkeypatch.setattr("clipbench.fleet.jobs._runs_here", lambda *_: True)
+    tasks = json.loads(invoke("jobs", "status", "results", "--format", "json").stdout)["tasks"]
+    assert {task["state"] for task in tasks} == {"queued"} and [task["id"] for task in tasks if task["result"]] == ids[
+        :1
+    ]
+    words = ["submit", "quickstart", "--repeats", "5", *(word for change in CHANGES for word in ("--set", change))]
+    assert "nothing to submit: 5 tasks" in invoke(*words, "--on", "local", "--all").stdout
 
 
 def test_half_a_record_and_half_a_result_are_named_and_the_rest_goes_on(records, place):

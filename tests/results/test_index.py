@@ -89,7 +89,7 @@ def damage(path):
 
 def one_figure(path):
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE file SET own = replace(own, 'completed', 'completer')")
+        connection.execute("UPDATE file SET own = CAST(replace(own, 'completed', 'completer') AS BLOB)")
     connection.close()
 
 

@@ -31,15 +31,15 @@ class Gallery:
         return self.thumbnails.put_into(page) if self.section else page
 
 
-def gallery(runs: Sequence[tuple[str, Result]], places: Mapping[str, Sequence[Path]]) -> Gallery:
-    """Return what the ``runs`` (label, result) have retrieved; ``places`` has the files of each by its run id.
+def gallery(runs: Sequence[tuple[str, Result]], places: Mapping[str, Sequence[str]]) -> Gallery:
+    """Return what the ``runs`` (label, result) have retrieved; ``places`` has the paths of each's files by its run id.
 
     A result without any is left out; one whose file is not beside it is named.
     """
     thumbnails, shown, absent, problems = Thumbnails(), list[Pictured](), list[tuple[str, str]](), list[str]()
     for label, result in runs:
         try:
-            one, why = pictured(label, result, places.get(result.run_id, ()), thumbnails)
+            one, why = pictured(label, result, list(map(Path, places.get(result.run_id, ()))), thumbnails)
         except InvalidFileError as error:
             problems.append(str(error))
             continue

@@ -1,10 +1,14 @@
 """The page's text: the template filled, with its style, script and libraries inside it."""
 
-import functools
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from hashlib import sha256
+from importlib.metadata import version
 from typing import Any
 
+from clipbench.files.cache import cache_folder
+from clipbench.files.whole import whole_file
 from clipbench.report.html import filled, html_environment, marked, template_text
 from clipbench.report.judgement import wording
 from clipbench.report.metric_words import unit_words
@@ -14,8 +18,8 @@ from clipbench.report.quantity import allowed_text, difference_text, figure
 SCRIPTS = ("tables.js", "page.js")
 
 
-def render(page: Mapping[str, Any], code: str) -> str:
-    """Return the page with ``code``, its libraries, inside; every text that comes from results is made harmless."""
+def render(page: Mapping[str, Any]) -> str:
+    """Return the page with its libraries inside; every text that comes from results is made harmless."""
     environment = html_environment()
     environment.filters |= {
         "when": when,
@@ -31,7 +35,7 @@ def render(page: Mapping[str, Any], code: str) -> str:
     environment.globals["wording"] = wording
     inside = {
         "code": marked(_in_script("\n".join(template_text(f"page/{name}") for name in SCRIPTS))),
-        "libraries": marked(code),
+        "libraries": marked(_in_script(libraries())),
         "data": marked(embedded(page["script"])),
     }
     return filled(environment, "page/page.html", **page, **inside)
@@ -43,12 +47,19 @@ def embedded(data: object) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-@functools.cache
 def libraries() -> str:
-    """Return Vega, Vega-Lite and vega-embed as one script."""
+    """Return Vega, Vega-Lite and vega-embed as one script, which is cached: making it takes more than a second."""
     import vl_convert
 
-    return _in_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    path = cache_folder() / f"vega-{version('vl-convert-python')}.js"
+    with suppress(OSError, UnicodeDecodeError):
+        digest, _, code = path.read_bytes().partition(b"\n")
+        if digest == sha256(code).hexdigest().encode():
+            return code.decode()
+    made: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    with suppress(OSError), whole_file(path) as file:
+        file.write(sha256(made.encode()).hexdigest().encode() + b"\n" + made.encode())
+    return made
 
 
 def _in_script(code: str) -> str:

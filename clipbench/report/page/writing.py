@@ -3,7 +3,6 @@
 import gc
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,10 +22,10 @@ from clipbench.report.page.naming import labels
 from clipbench.report.page.runs import Run, choose, runs_in_full
 from clipbench.report.page.stills import stills, write_stills
 from clipbench.report.page.tables import RunRow, run_rows
-from clipbench.report.page.template import libraries, render
+from clipbench.report.page.template import render
 from clipbench.report.reading import tell_of_reading
 
-LAST = 500  # results of a series that are drawn: a chart shows no more
+LAST = 200  # results of a series that are drawn: a chart shows no more
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Judged:
     runs: Sequence[Run]
     rows: Sequence[RunRow]
     history: History
-    places: Mapping[str, Sequence[Path]]
+    places: Mapping[str, Sequence[str]]
     left_out: int
 
 
@@ -63,13 +62,10 @@ def run_report(
         raise UsageError(f"--out {out}: is a file; expected a folder; it is created where there is none")
     _check_pictures(out)
     check_replaceable(out / "index.html", GENERATOR, (), f"--out {out}: index.html")
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        # It takes two seconds, outside Python: results are read meanwhile.
-        code = beside.submit(libraries)
-        judged = _judge(request, wanted, last)
-        shown = [(run.label, run.result) for run in judged.runs]
-        found = gallery(shown, judged.places) if with_pictures else Gallery()
-        written = _write(out, title, judged, code, found) if judged.runs else []
+    judged = _judge(request, wanted, last)
+    shown = [(run.label, run.result) for run in judged.runs]
+    found = gallery(shown, judged.places) if with_pictures else Gallery()
+    written = _write(out, title, judged, found) if judged.runs else []
     history, left_out = judged.history, judged.left_out
     problems = (*history.judgement.problems, *found.problems)
     for problem in problems:
@@ -110,14 +106,8 @@ def _judge(request: Request, wanted: Sequence[str], last: int) -> Judged:
         gc.enable()
 
 
-def _write(
-    out: Path,
-    title: str,
-    judged: Judged,
-    code: Future[str],
-    found: Gallery,
-) -> list[Path]:
-    """Return the files that were written, the page first; ``code`` has the page's libraries when they are ready."""
+def _write(out: Path, title: str, judged: Judged, found: Gallery) -> list[Path]:
+    """Return the files that were written, the page first."""
     data = history_data(judged.history)
     page = out / "index.html"
     try:
@@ -126,7 +116,7 @@ def _write(
         context = page_data(title, judged.runs, judged.rows, judged.history, data, found)
         context |= {"left_out": judged.left_out, "pictures": [name for name, _ in pictures]}
         # First: pictures beside a page of ours may be replaced.
-        page.write_text(found.complete(render(context, code.result())), encoding="utf-8")
+        page.write_text(found.complete(render(context)), encoding="utf-8")
         write_stills(out, pictures)
     except OSError as error:
         raise NotReadyError(f"{out}: the report cannot be written ({error.strerror}); make room there") from None

@@ -47,7 +47,7 @@ class Collection:
     files: frozenset[str] = frozenset()
     copies: int = 0
     others: int = 0
-    places: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
     clashing: tuple[Entry, ...] = ()
 
@@ -96,10 +96,11 @@ def survey(paths: Sequence[Path], tell: Tell = lambda _done, _of: None) -> Colle
 
 
 class _File(NamedTuple):
-    """A file to be read: as it was named or found, and its real path."""
+    """A file to be read: as it was named or found, its real path, and how its folder has it."""
 
     path: str
     real: str
+    entry: "os.DirEntry[str] | None" = None
 
 
 @dataclass
@@ -107,7 +108,7 @@ class _Collector:
     """Gathers a Collection, file by file; with ``tell``, one of outlines."""
 
     tell: Tell | None = None
-    results: dict[str, tuple[Result, Path]] = field(default_factory=dict)
+    results: dict[str, tuple[Result, str]] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     clashing: list[Entry] = field(default_factory=list)
     known: dict[str, Known] = field(default_factory=dict)
@@ -119,7 +120,7 @@ class _Collector:
     walked: set[str] = field(default_factory=set)
     copies: int = 0
     others: int = 0
-    places: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+    places: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def collect(self, paths: Sequence[Path]) -> Collection:
         if absent := [path for path in paths if not os.path.exists(path)]:  # noqa: PTH110 -- a name may be too long
@@ -127,7 +128,7 @@ class _Collector:
         # Files first: one that is named, and lies in a folder that is named too, was named.
         for path in sorted(paths, key=lambda path: path.is_dir()):
             is_folder = path.is_dir()
-            files = list(self._walk(path)) if is_folder else [_File(str(path), os.path.realpath(path))]
+            files = list(self._walk(str(path))) if is_folder else [_File(str(path), os.path.realpath(path))]
             if is_folder and self.tell and len(files) >= LEAST_FILES:
                 self._remember(path, files)
             for file in files:
@@ -152,14 +153,17 @@ class _Collector:
         """Fill ``known`` with what the folder's index has of these files, read the others, and write the index anew."""
         assert self.tell is not None
         real, start = os.path.realpath(folder), len(os.path.join(folder, ""))  # noqa: PTH118 -- with its last slash
-        index, stamps = read_index(real), {file.path: _stamp(file.path) for file in files}
+        index, new = read_index(real), []
         kept: dict[str, Known] = {}
-        for path, stamp in stamps.items():
-            if (found := index.get(path[start:])) and found.stamp == stamp:
-                self.known[path] = kept[path[start:]] = found
+        for file in files:
+            found = index.get(file.path[start:])
+            if found and found.stamp == _stamp(file):
+                self.known[file.path] = kept[file.path[start:]] = found
+            else:
+                new.append(file.path)
         unchanged = len(kept) == len(index)
         try:
-            for path, found, sure in read_rows([path for path in stamps if path not in self.known], self.tell):
+            for path, found, sure in read_rows(new, self.tell):
                 self.known[path] = found
                 if sure:
                     kept[path[start:]], unchanged = found, False
@@ -168,18 +172,18 @@ class _Collector:
                 write_index(real, kept)
 
     def _add(self, file: _File, named: bool) -> None:
-        path = Path(file.path)
         try:
             if (known := self.known.get(file.path)) is not None:
-                self._add_entry(entry_of(known.row, path))
+                self._add_entry(entry_of(known.row, file.path))
                 return
+            path = Path(file.path)
             document = read_document(path)
             match PARSERS[document["kind"]](document, path):
                 case Result() as result:
                     if self.tell:
-                        self._add_entry(entry_of(row_of(result, document), path, result))
+                        self._add_entry(entry_of(row_of(result, document), file.path, result))
                     else:
-                        self._add_result(result, path)
+                        self._add_result(result, file.path)
                     if named:
                         self.named.add(result.run_id)
                 case Reference() as reference:
@@ -193,22 +197,22 @@ class _Collector:
         run_id = entry.result.run_id
         first = self.entries.setdefault(run_id, entry)
         if first is entry:
-            self.results[run_id] = entry.result, entry.path
-            self._place(run_id, entry.path)
+            self.results[run_id] = entry.result, entry.file
+            self._place(run_id, entry.file)
         elif entry.digest and entry.digest == first.digest:
             self.copies += 1
-            self._place(run_id, entry.path)
+            self._place(run_id, entry.file)
         else:
-            self.results[run_id] = _whole(first), first.path
+            self.results[run_id] = _whole(first), first.file
             try:
-                self._add_result(_whole(entry), entry.path)
+                self._add_result(_whole(entry), entry.file)
             except InvalidFileError:
                 self.clashing.append(entry)
                 raise
             finally:
-                self.results[run_id] = first.result, first.path
+                self.results[run_id] = first.result, first.file
 
-    def _add_result(self, result: Result, file: Path) -> None:
+    def _add_result(self, result: Result, file: str) -> None:
         other, place = self.results.setdefault(result.run_id, (result, file))
         if other != result:
             raise InvalidFileError(
@@ -217,26 +221,37 @@ class _Collector:
         self._place(result.run_id, file)
         self.copies += place != file
 
-    def _place(self, run_id: str, file: Path) -> None:
+    def _place(self, run_id: str, file: str) -> None:
         self.places[run_id] = (*self.places.get(run_id, ()), file)
 
-    def _walk(self, path: Path) -> Iterator[_File]:
+    def _walk(self, folder: str) -> Iterator[_File]:
         """Yield every file of a folder that is read; count the others."""
-        refused = list[OSError]()
-        walk = os.walk(path, onerror=refused.append, followlinks=True)
-        for folder, inner, names in walk if os.path.realpath(path) not in self.walked else ():
-            real = os.path.realpath(folder)
-            self.walked.add(real)
-            visible = [name for name in inner if not name.startswith(".")]
-            inner[:] = sorted(name for name in visible if self._is_new(Path(folder, name)))
-            read = [name for name in names if name.lower().endswith(".json") and not name.startswith(".")]
-            # What a result retrieved is a part of it.
-            self.others += sum(not name.endswith(RETRIEVED_ENDING) for name in names) - len(read)
-            for name in sorted(read):
-                file = os.path.join(folder, name)  # noqa: PTH118 -- here and below: a Path for each takes its time
-                is_link = os.path.islink(file)  # noqa: PTH114
-                yield _File(file, os.path.realpath(file) if is_link else os.path.join(real, name))  # noqa: PTH118
-        self.problems.extend(f"{error.filename}: cannot be read: {error.strerror}" for error in refused)
+        real, inner = os.path.realpath(folder), []
+        if real in self.walked:
+            return
+        self.walked.add(real)
+        for entry in self._listed(folder):
+            name, path = entry.name, entry.path
+            if _is_folder(entry):
+                inner.append(entry)
+            elif not name.lower().endswith(".json") or name.startswith("."):
+                self.others += not name.endswith(RETRIEVED_ENDING)  # which is a part of a result
+            else:
+                yield _File(path, os.path.realpath(path) if entry.is_symlink() else f"{real}{os.sep}{name}", entry)
+        for entry in inner:
+            if not entry.name.startswith(".") and self._is_new(Path(entry.path)):
+                yield from self._walk(entry.path)
+
+    def _listed(self, folder: str) -> "list[os.DirEntry[str]]":
+        """Return what a folder has, by name; nothing of one that was removed meanwhile, as a run does with its own."""
+        try:
+            with os.scandir(folder) as listing:
+                return sorted(listing, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.problems.append(f"{error.filename}: cannot be read: {error.strerror}")
+            return []
 
     def _is_new(self, folder: Path) -> bool:
         """Return whether to go into a folder: once, by whichever name; one that leads back to its own is a problem."""
@@ -251,9 +266,17 @@ def _whole(entry: Entry) -> Result:
     return read_result(entry.path) if entry.outline else entry.result
 
 
-def _stamp(path: str) -> str:
-    """Return the stamp of a file, empty for one that is not there."""
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
-        return stamp_of(os.stat(path))  # noqa: PTH116
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _stamp(file: _File) -> str:
+    """Return the stamp of a file, empty for one that is not there."""
+    assert file.entry is not None
+    try:
+        return stamp_of(file.entry.stat())
     except OSError:
         return ""

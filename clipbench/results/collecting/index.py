@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import sqlite3
+import sys
 import time
 import zlib
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ UNSURE_NANOSECONDS = 2 * 10**9
 _TABLES = """
 CREATE TABLE about (version TEXT, folder TEXT, files INTEGER);
 CREATE TABLE setup (id INTEGER PRIMARY KEY, text TEXT);
-CREATE TABLE file (path TEXT PRIMARY KEY, stamp TEXT, setup INTEGER, own TEXT, crc INTEGER) WITHOUT ROWID;
+CREATE TABLE file (path TEXT PRIMARY KEY, stamp TEXT, setup INTEGER, own BLOB, crc INTEGER) WITHOUT ROWID;
 """
 
 
@@ -71,11 +72,12 @@ def read_index(folder: str) -> Index:
             if about[:2] != (version(), os.fsencode(folder).hex()):
                 return {}
             setups = dict(connection.execute("SELECT id, text FROM setup"))
+            checksums = {number: _setup_checksum(text) for number, text in setups.items()}
             rows = connection.execute("SELECT path, stamp, setup, own, crc FROM file").fetchall()
             known = {
                 name: Known(stamp, Row(setups[setup], own))
                 for name, stamp, setup, own, crc in rows
-                if crc == _checksum(stamp, _setup_checksum(setups[setup]), own)
+                if crc == _checksum(stamp, checksums[setup], own)
             }
             return known if len(known) == about[2] else {}
     except (sqlite3.Error, OSError, KeyError, TypeError, ValueError):
@@ -112,8 +114,8 @@ def _insert(connection: sqlite3.Connection, folder: str, index: Index) -> None:
     connection.executemany("INSERT INTO file VALUES (?, ?, ?, ?, ?)", rows)
 
 
-def _checksum(stamp: str, setup: int, own: str) -> int:
-    return zlib.crc32(own.encode(), zlib.crc32(stamp.encode(), setup))
+def _checksum(stamp: str, setup: int, own: bytes) -> int:
+    return zlib.crc32(own, zlib.crc32(stamp.encode(), setup))
 
 
 @functools.cache
@@ -123,10 +125,10 @@ def _setup_checksum(setup: str) -> int:
 
 @functools.cache
 def version() -> str:
-    """Return clipbench's version and a digest of the code and the schemas by which results are read and checked."""
+    """Return the versions of Python and clipbench, and a digest of the code and schemas that read and check results."""
     package = Path(__file__).parents[2]
     files = sorted([*package.glob("results/**/*.py"), *package.glob("api/*.py"), *package.glob("files/**/*.*")])
     digest = hashlib.sha256()
     for file in (file for file in files if file.suffix in (".py", ".json")):
         digest.update(file.read_bytes())
-    return f"{__version__} {digest.hexdigest()}"
+    return f"{sys.version} {__version__} {digest.hexdigest()}"

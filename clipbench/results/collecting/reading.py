@@ -1,7 +1,7 @@
 """Many result files read at once, each process being ``python -m clipbench.results.collecting.reading``."""
 
 import gc
-import json
+import marshal
 import os
 import subprocess
 import sys
@@ -50,10 +50,10 @@ def _shares(paths: Sequence[str]) -> Iterator[list[str]]:
 def _in_process(paths: Sequence[str]) -> list[tuple[str, Known, bool]]:
     """Return what another process has read; where it dies, nothing, and its files are read one by one later."""
     command = [sys.executable, "-m", __name__]
-    done = subprocess.run(command, input=json.dumps(paths), capture_output=True, text=True, check=False)
-    if done.returncode:
+    done = subprocess.run(command, input=marshal.dumps(list(paths)), capture_output=True, check=False)
+    if done.returncode or not done.stdout:
         return []
-    answer = json.loads(done.stdout)
+    answer = marshal.loads(done.stdout)
     return [
         (paths[number], Known(stamp, Row(answer["setups"][setup], own)), sure)
         for number, stamp, setup, own, sure in answer["rows"]
@@ -75,16 +75,16 @@ def _read(path: str) -> tuple[Known, bool] | None:
 
 
 def main() -> None:
-    """Read the files that a list on standard input names, and print what is known of them as JSON."""
+    """Read the files that a list on standard input names, and write what is known of them, both by ``marshal``."""
     gc.disable()  # JSON has no cycles
     setups: dict[str, int] = {}
     rows = []
-    for number, path in enumerate(json.load(sys.stdin)):
+    for number, path in enumerate(marshal.load(sys.stdin.buffer)):
         if found := _read(path):
             known, sure = found
             setup = setups.setdefault(known.row.setup, len(setups))
             rows.append([number, known.stamp, setup, known.row.own, sure])
-    json.dump({"setups": list(setups), "rows": rows}, sys.stdout)
+    marshal.dump({"setups": list(setups), "rows": rows}, sys.stdout.buffer)
 
 
 if __name__ == "__main__":

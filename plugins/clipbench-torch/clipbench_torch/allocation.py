@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from contextlib import suppress
 
 # From glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
@@ -26,3 +27,9 @@ def keep_freed_memory() -> bool:
     # Some releases accept no threshold beyond 32 MiB, but accept that no block is mapped by itself.
     kept = mallopt(M_MMAP_THRESHOLD, LARGE) or mallopt(M_MMAP_MAX, 0)
     return bool(kept) and bool(mallopt(M_TRIM_THRESHOLD, LARGE * 2 - 1))
+
+
+def give_back_freed_memory() -> None:
+    """Have glibc return freed memory to the system, also what it keeps: what follows needs blocks of other sizes."""
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from clipbench.api import LearnerJob, LearnerState, NotReadyError, StepReport, training_flops
-from clipbench_torch.allocation import keep_freed_memory
+from clipbench_torch.allocation import give_back_freed_memory, keep_freed_memory
 from clipbench_torch.attention import AttentionBackend, always_sdpa
 from clipbench_torch.bert import Bert, BertAttention
 from clipbench_torch.compiling import compile_lengths, compile_towers, padded_length, with_any_length
@@ -168,7 +168,9 @@ class TorchLearner:
     def _begin_evaluation(self) -> None:
         if self._model.training:
             self._model.eval()
-            self._optimizer.zero_grad(set_to_none=True)  # the memory of gradients is free meanwhile
+            # An evaluation's activations take the memory of gradients and of the steps' own, not more beside it.
+            self._optimizer.zero_grad(set_to_none=True)
+            give_back_freed_memory()
 
     def _begin_compiled_step(self, pixels: Tensor) -> None:
         """Compile the towers for all caption lengths before the first step with this number of pairs."""

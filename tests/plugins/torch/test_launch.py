@@ -61,12 +61,20 @@ def start(*command, cwd, **more):
 
 
 def finish(process, seconds=180):
+    (done,) = finish_all([process], seconds)
+    return done
+
+
+def finish_all(processes, seconds=180):
+    """Exit codes and outputs; where one takes longer, none of them is left."""
     try:
-        output, _ = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    return process.returncode, output
+        outputs = [process.communicate(timeout=seconds)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+    return [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)]
 
 
 def only_result(folder):
@@ -219,8 +227,7 @@ def agents(path, cwd, per_machine, *words, **more):
         "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "test", "--local-addr", "127.0.0.1",
         "-m", "clipbench", "run", path, *words,
     ]  # fmt: skip
-    both = [start(*meeting, cwd=cwd, **more) for _ in range(2)]
-    return [finish(process) for process in both]
+    return finish_all([start(*meeting, cwd=cwd, **more) for _ in range(2)])
 
 
 def test_two_machines_with_two_ranks_each_write_one_result(suite, tmp_path):
@@ -254,7 +261,7 @@ def test_srun_tells_the_ranks_by_its_own_variables(suite, tmp_path):
         start("clipbench", "run", path, cwd=tmp_path, SLURM_PROCID=str(n), SLURM_LOCALID=str(n), **common)
         for n in range(2)
     ]
-    for code, output in [finish(task) for task in tasks]:
+    for code, output in finish_all(tasks):
         assert code == 0, output
     assert only_result(tmp_path).world_size == 2
 
