@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from clipbench.api import Direction, ExitCode, Result, UsageError, did_you_mean
+from clipbench.api import Direction, ExitCode, Result, UsageError, did_you_mean, finite
 from clipbench.results.measures.metrics import UNITS_AND_DIRECTIONS, metric_called
 
 
@@ -146,7 +146,8 @@ def trend_data(trends: "Iterable[Trend]", problems: Sequence[str]) -> dict[str, 
 
 
 def _measurement(result: Result, metric: str) -> Measurement:
-    stored, value, reason = result.metric(metric), result.value(metric), None
+    stored, reason = result.metric(metric), None
+    value = finite(stored.value) if stored else None
     if not result.completed:
         # What a broken run had reached before is no measurement of what the case comes to.
         value, reason = None, f"the case {'was interrupted' if result.status == 'interrupted' else 'failed'}"

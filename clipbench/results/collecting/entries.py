@@ -180,9 +180,10 @@ class _Values(Mapping[str, Metric]):
         self._names, self._stored = names, stored
 
     def __getitem__(self, name: str) -> Metric:
-        if name not in self._names:
-            raise KeyError(name)
-        stored = self._stored[self._names.index(name)]
+        try:
+            stored = self._stored[self._names.index(name)]
+        except ValueError:
+            raise KeyError(name) from None
         return Metric(*stored) if isinstance(stored, tuple) else Metric(stored, *UNITS_AND_DIRECTIONS[name])
 
     def __iter__(self) -> Iterator[str]:
