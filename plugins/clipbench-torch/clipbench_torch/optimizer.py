@@ -92,7 +92,7 @@ def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
 
 def _norms(gradients: Sequence[Tensor]) -> Sequence[Tensor]:
     """Return norms of the gradients or of their rows."""
-    if any(gradient.device.type != "cpu" for gradient in gradients):
+    if not all(gradient.is_cpu for gradient in gradients):
         try:
             return torch._foreach_norm(gradients)  # what torch.nn.utils.get_total_norm calls, where a release has it
         except (RuntimeError, NotImplementedError):
