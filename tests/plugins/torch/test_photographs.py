@@ -74,7 +74,7 @@ def test_two_ranks_with_all_negatives_train_as_one_does(clipbench, tmp_path):
     assert len(list((tmp_path / "results").glob("*.zip"))) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_the_published_model_for_a_few_steps(clipbench, tmp_path, data_root):
     """The weights are optional in the smoke suite; what is not comparable is not compared."""
     done = clipbench(
