@@ -179,7 +179,8 @@ def test_what_nobody_thought_of_is_not_called_something_else(run, weights, monke
 # What follows needs processes of its own.
 
 FETCH = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts tests in the background ignores it
 from clipbench.fetch import catalogue
 from pathlib import Path
 catalogue.SHIPPED = Path(sys.argv.pop(1))
