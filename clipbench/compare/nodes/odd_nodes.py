@@ -1,6 +1,5 @@
 """What is odd about a fleet and judges no node: software that drifts, clocks, names, results of no single node."""
 
-import datetime
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from clipbench.compare.comparability import software
 from clipbench.results.collecting.entries import Entry
+from clipbench.results.result import from_utc
 
 CLOCK_DAYS = 30.0  # that a node's runs are apart from those of the others
 CLOCK_SPREADS = 10.0  # median absolute deviations, beside that
@@ -109,5 +109,4 @@ def clocks(nodes: Mapping[str, Sequence[Entry]]) -> Iterator[Odd]:
 
 
 def _day(entry: Entry) -> float:
-    started = datetime.datetime.fromisoformat(entry.result.started[:19] + "+00:00")
-    return started.timestamp() / 86_400
+    return from_utc(entry.result.started).timestamp() / 86_400

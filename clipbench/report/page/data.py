@@ -1,6 +1,5 @@
 """Facts of the runs side by side, and every result over time: plain data, nothing drawn yet."""
 
-import datetime
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from clipbench.report.page.curves import shortened
 from clipbench.report.page.runs import Run
 from clipbench.report.page.words import metric_words, when
 from clipbench.report.quantity import DECIMALS
+from clipbench.results.result import from_utc
 
 # Rows that differ between any two runs, which means nothing.
 VOLATILE = ("run id", "started", "minutes", "config_sha256")
@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 def facts(result: Result) -> Iterator[tuple[tuple[str, str], str]]:
     """Yield environment, inputs and configuration of a result: section and key, value in words."""
-    minutes = (_time(result.ended) - _time(result.started)).total_seconds() / 60
+    minutes = (from_utc(result.ended) - from_utc(result.started)).total_seconds() / 60
     environment = result.environment or {}
     sections = {
         "Run": {
@@ -100,7 +100,7 @@ def _series(series: Series, commits: Sequence[str | None], statuses: Sequence[st
     return {
         "name": series.key.label,
         "runs": [point.result.run_id for point in points],
-        "seconds": [int(_time(point.result.started).timestamp()) for point in points],
+        "seconds": [int(from_utc(point.result.started).timestamp()) for point in points],
         "commit": [numbers[point.result.clipbench.commit] for point in points],
         "dirty": [place for place, point in enumerate(points) if point.result.clipbench.dirty],
         "status": [statuses.index(point.status) for point in points],
@@ -146,7 +146,3 @@ def history_rows(data: Mapping[str, Any], series: Mapping[str, Any], metric: Map
     for start, reference, low, high in [*metric["bands"], *ends]:
         rows.append({"x": xs[start], "reference": reference, "low": low, "high": high, "band": True})
     return rows
-
-
-def _time(utc: str) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(utc[:19] + "+00:00")

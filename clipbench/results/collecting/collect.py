@@ -225,7 +225,7 @@ class _Collector:
         self.places[run_id] = (*self.places.get(run_id, ()), file)
 
     def _walk(self, folder: str) -> Iterator[_File]:
-        """Yield every file of a folder that is read; count the others."""
+        """Yield every file of a folder that is read, once by whichever name; count the others."""
         real, inner = os.path.realpath(folder), []
         if real in self.walked:
             return
@@ -239,7 +239,7 @@ class _Collector:
             else:
                 yield _File(path, os.path.realpath(path) if entry.is_symlink() else f"{real}{os.sep}{name}", entry)
         for entry in inner:
-            if not entry.name.startswith(".") and self._is_new(Path(entry.path)):
+            if not entry.name.startswith(".") and not self._leads_back(Path(entry.path)):
                 yield from self._walk(entry.path)
 
     def _listed(self, folder: str) -> "list[os.DirEntry[str]]":
@@ -253,13 +253,12 @@ class _Collector:
             self.problems.append(f"{error.filename}: cannot be read: {error.strerror}")
             return []
 
-    def _is_new(self, folder: Path) -> bool:
-        """Return whether to go into a folder: once, by whichever name; one that leads back to its own is a problem."""
-        real = os.path.realpath(folder)
-        if Path(os.path.realpath(folder.parent)).is_relative_to(real):
+    def _leads_back(self, folder: Path) -> bool:
+        """Return whether a folder is a link to one that it lies in, which is a problem."""
+        leads_back = folder.parent.resolve().is_relative_to(folder.resolve())
+        if leads_back:
             self.problems.append(f"{folder}: a link that leads back to a folder that it lies in; remove it")
-            return False
-        return real not in self.walked
+        return leads_back
 
 
 def _whole(entry: Entry) -> Result:

@@ -5,6 +5,7 @@ torch first copies the bias into every row of the output, which oneDNN then read
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -27,9 +28,14 @@ def _by_onednn(dtype: torch.dtype) -> bool:
     if not torch.backends.mkldnn.is_available():
         return False
     if dtype == torch.bfloat16:
-        supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return supported
+        return _has_bfloat16()
     return dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
+
+
+@functools.cache
+def _has_bfloat16() -> bool:
+    supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return supported
 
 
 class _Linear(torch.autograd.Function):
