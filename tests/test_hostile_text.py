@@ -96,11 +96,12 @@ def test_a_case_named_by_a_matrix_has_one_line(tmp_path):
 def test_the_page_and_its_pictures(evil, tmp_path):
     """Drawn in another process: a control character used to end it by SIGABRT."""
     write_result(tmp_path / "results", replace(evil_result("evil-2"), ended="2026-01-01T00:06:00Z"))
-    command = [sys.executable, "-m", "clipbench", "report", evil.parent, "--out", tmp_path / "page"]
+    page = tmp_path / "page"
+    command = [sys.executable, "-m", "clipbench", "report", evil.parent, "--out", page, "--png", page]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
-    assert list((tmp_path / "page").glob("*.png"))
+    text = (page / "index.html").read_text(encoding="utf-8")
+    assert list(page.glob("*.png"))
     check_printed("\n".join(html.fromstring(text).xpath("//body//text()[not(parent::script)]")), with_commands=False)
     assert SHOWN in text and "\x1b" not in text and "\u202e" not in text
 
@@ -119,7 +120,6 @@ def test_the_page_and_its_pictures(evil, tmp_path):
     ],
 )
 def test_figures_that_nobody_measured_are_refused_or_shown(tmp_path, path, value, monkeypatch):
-    monkeypatch.setattr("clipbench.report.page.writing.write_stills", lambda *_: [])
     monkeypatch.setattr("clipbench.report.page.template.libraries", lambda: "")
     data = result_data(made_result())
     holder, *keys = data, *path.split(".")

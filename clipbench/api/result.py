@@ -345,9 +345,10 @@ class Result:
         return finite(metric.value) if metric else None
 
     @property
-    def metric_names(self) -> tuple[str, ...]:
-        """Names of the metrics of the last evaluation."""
-        return tuple(self.metrics.last.values) if self.metrics.last else ()
+    def metric_values(self) -> dict[str, float | None]:
+        """The value of each metric of the last evaluation, by name."""
+        last = self.metrics.last
+        return {name: metric.value for name, metric in last.values.items()} if last else {}
 
     @property
     def case_without_seed(self) -> str:

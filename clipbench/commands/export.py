@@ -53,7 +53,7 @@ def export(paths: tuple[Path, ...], form: "TableForm | None", kind: "RowKind", o
         raise UsageError("--as parquet: is no text; name a file: --out FILE")
     found = survey(paths, tell_of_reading)
     if kind == "case":
-        rows = case_rows(found.entries)
+        rows = case_rows(found.entries.values())
     else:
         # In full one at a time: all of them may not fit into memory.
         rows = rows_of((found.in_full([result])[0] for result in found.results), kind)

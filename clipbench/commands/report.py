@@ -11,11 +11,11 @@ from clipbench.errors import UsageError
 
 @click.command()
 @PATHS
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for index.html and an image of each chart.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for index.html.")
 @click.option(
     "--png",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the loss and the recall curves of each run, as PNG; alone, or with --out.",
+    help="Folder for pictures (PNG): of each chart, and of the losses and recalls of each run; alone, or with --out.",
 )
 @click.option("--title", default="CLIP training benchmark", help="Heading of the page.")
 @repeatable("--run", "runs", metavar="RUN_ID", help="Show this run in full; else the page chooses six. Repeatable.")
@@ -48,18 +48,15 @@ def report(
     \b
     Examples:
       clipbench report results --out page
-      clipbench report results --png curves
+      clipbench report results --out page --png page
       clipbench report results --out board --leaderboard
     """
     from clipbench.compare.gate import Request
-    from clipbench.report.curve_files import run_curves
     from clipbench.report.page.writing import run_report
 
-    if out is None:
-        if leaderboard or png is None:
-            raise UsageError("--out: is missing; expected the folder to write to (or --png, for curves alone)")
-        return run_curves(Request(**asked), png, runs)
-    if leaderboard:
+    if out is None and (leaderboard or png is None):
+        raise UsageError("--out: is missing; expected the folder to write to (or --png, for pictures alone)")
+    if leaderboard and out:
         from clipbench.report.leaderboard.writing import run_leaderboard
 
         if runs or asked["baseline"]:
@@ -69,9 +66,7 @@ def report(
         return run_leaderboard(Request(**asked, all_runs=True), out, title, dict(map(_parse_price, prices)))
     if prices:
         raise UsageError("--price: is shown in a leaderboard; add --leaderboard")
-    request = Request(**asked)
-    drawn = run_curves(request, png, runs) if png else 0
-    return max(drawn, run_report(request, out, title, runs, last, with_pictures=not no_pictures))
+    return run_report(Request(**asked), out, title, runs, last, retrieved=not no_pictures, png=png)
 
 
 def _parse_price(text: str) -> tuple[str, str]:

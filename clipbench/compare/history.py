@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clipbench.api.result import Result
 from clipbench.compare.comparing import compare
@@ -11,6 +11,7 @@ from clipbench.compare.matching import Terms, match_baselines, match_reference
 from clipbench.compare.trend import SeriesKey, group_by_series, newest_of_each
 from clipbench.compare.verdicts import Comparison, ComparisonStatus, Judgement, Verdict, worst
 from clipbench.results.collecting.collect import Collection
+from clipbench.results.collecting.entries import in_outlines
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,14 @@ class History:
     """All results judged: ``judgement`` on their references, as ``clipbench compare`` gives it, and over time.
 
     ``by_run`` has all comparisons of a run: the one with a baseline first. ``newest`` is what holds now: the newest
-    result of every series and seed, newest first. ``in_full`` has the ids of the runs to show in full.
+    result of every series and seed, newest first. ``in_full`` has the results to show in full; others may be outlines.
     """
 
     judgement: Judgement
     by_run: Mapping[str, tuple[Comparison, ...]]
     series: tuple[Series, ...]
     newest: tuple[Point, ...]
-    in_full: tuple[str, ...] = ()
+    in_full: tuple[Result, ...] = ()
 
 
 def judge_history(inputs: Collection, choose: Callable[[Sequence[Point]], Sequence[str]]) -> History:
@@ -84,12 +85,13 @@ def judge_history(inputs: Collection, choose: Callable[[Sequence[Point]], Sequen
 
     These are the newest of each series and seed, and the runs to show in full: ``choose`` gets the newest results and
     returns their ids. Sampling errors are only computed for runs in full: they take resampling, and no verdict depends
-    on them.
+    on them. Outlines are read in full where they are to be shown so, or do not have what they are compared by.
     """
-    matches = {
-        match.results[0].run_id: match for match in (match_reference(r, inputs.references) for r in inputs.results)
+    inputs = _as_needed(inputs)
+    by_id = {result.run_id: result for result in inputs.results}
+    of_reference = {
+        run: compare(match_reference(result, inputs.references), errors=False) for run, result in by_id.items()
     }
-    of_reference = {run: compare(match, errors=False) for run, match in matches.items()}
     groups = group_by_series(inputs.results)
     newest = newest_of_each(groups.values())
     with_baseline = _with_baselines(inputs, {result.run_id for result in newest})
@@ -103,15 +105,27 @@ def judge_history(inputs: Collection, choose: Callable[[Sequence[Point]], Sequen
         status = worst(one.status for one in judged(result.run_id))
         return Point(result, status, {verdict.metric: verdict for verdict in verdicts})
 
-    in_full = tuple(choose([point_of(result) for result in newest]))
-    of_reference |= {run: compare(matches[run]) for run in in_full}
-    with_baseline |= _with_baselines(inputs, {*in_full} - with_baseline.keys())
+    in_full = inputs.in_full(by_id[run] for run in choose([point_of(result) for result in newest]))
+    of_reference |= {result.run_id: compare(match_reference(result, inputs.references)) for result in in_full}
+    with_baseline |= _with_baselines(
+        replace(inputs, results=in_full), {result.run_id for result in in_full} - with_baseline.keys()
+    )
     series = (
         Series(key, tuple(map(point_of, group)), _baseline_bands(group, with_baseline)) for key, group in groups.items()
     )
     judgement = Judgement(tuple(of_reference.values()), inputs.problems)
     by_run = {run: judged(run) for run in of_reference}
     return History(judgement, by_run, tuple(series), tuple(map(point_of, newest)), in_full)
+
+
+def _as_needed(inputs: Collection) -> Collection:
+    """Return ``inputs`` with whole results in place of outlines that do not have what they are compared by."""
+    detailed = {name for name, reference in inputs.references.items() if not all(map(in_outlines, reference.paths))}
+    needed = [result for result in inputs.results if result.reference in detailed]
+    if inputs.baselines is not None:
+        needed += newest_of_each(group_by_series(inputs.results).values())
+    whole = {result.run_id: result for result in inputs.in_full(needed)}
+    return replace(inputs, results=tuple(whole.get(result.run_id, result) for result in inputs.results))
 
 
 def band_around(start: int, reference: float | None, tolerance: float | None) -> Band:

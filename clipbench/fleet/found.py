@@ -47,7 +47,7 @@ def find_results(folder: Path, tell: Tell) -> Findings:
         return findings
     collection = survey([folder], tell)
     findings.problems.extend(collection.problems)
-    for entry in collection.entries:
+    for entry in collection.entries.values():
         task = entry.result.task
         if task is None:
             findings.others.append(entry)

@@ -62,6 +62,11 @@ class Reference:
     loss_curve: tuple[float, ...] = ()
     loss_curve_tolerance: float | None = None
 
+    @property
+    def paths(self) -> set[str]:
+        """The dotted paths of all its conditions, those of its metrics among them."""
+        return {*self.conditions, *(path for metric in self.metrics.values() for path in metric.conditions)}
+
 
 def shipped_references() -> dict[str, Reference]:
     """Return the references that ship with clipbench, by name."""

@@ -37,7 +37,7 @@ class Run:
 def find_runs(out: Path, tell: Tell = lambda _done, _of: None) -> tuple[list[Run], tuple[str, ...]]:
     """Return every run under ``out``, the oldest first, and what is wrong with files that were left out."""
     collected = survey([out], tell)
-    runs = {entry.result.run_id: _of_entry(entry) for entry in collected.entries}
+    runs = {run_id: _of_entry(entry) for run_id, entry in collected.entries.items()}
     replaced = []
     folders, problems = run_folders(out)
     for folder in folders:

@@ -15,8 +15,7 @@ from tests.support.report_results import HOSTILE, failed, make_result
 def write_report(tmp_path_factory):
     """``clipbench report`` over some results: the outcome of the command, and the folder that it wrote to.
 
-    Drawing the pictures takes most of its time: they are left out but where ``pictures`` asks for them.
-    ``store`` writes a result into a folder.
+    With ``pictures``, these lie beside the page. ``store`` writes a result into a folder.
     """
 
     def write(results, *options, pictures=False, store=write_result):
@@ -25,10 +24,8 @@ def write_report(tmp_path_factory):
         for result in results:
             store(folder / "results", result)
         out = folder / "out"
-        with pytest.MonkeyPatch.context() as patch:
-            if not pictures:
-                patch.setattr("clipbench.report.page.writing.stills", lambda runs, history: [])
-            return CliRunner().invoke(main, ["report", str(folder / "results"), "--out", str(out), *options]), out
+        words = [*options, "--png", str(out)] if pictures else options
+        return CliRunner().invoke(main, ["report", str(folder / "results"), "--out", str(out), *words]), out
 
     return write
 

@@ -78,7 +78,7 @@ def test_every_command_answers_from_the_index_what_it_answers_from_the_files(fol
     assert answers(folder) == plain and index_of(folder).exists()
     monkeypatch.setattr(reading, "_read", None)  # nothing is read any more
     assert answers(folder) == plain
-    assert all(entry.outline for entry in survey([folder]).entries)
+    assert all(entry.outline for entry in survey([folder]).entries.values())
 
 
 def damage(path):
@@ -119,7 +119,14 @@ def test_a_file_that_is_changed_added_or_removed_is_noticed(folder):
     assert "node1-m-0.json" in problem
     path.unlink()
     aged(stored(run_on("new"), folder))
-    assert {entry.hosts[0] for entry in survey([folder]).entries} == {"node0", "node2", "node3", "node4", "x", "new"}
+    assert {entry.hosts[0] for entry in survey([folder]).entries.values()} == {
+        "node0",
+        "node2",
+        "node3",
+        "node4",
+        "x",
+        "new",
+    }
     assert len(indexing.read_index(os.path.realpath(folder))) == 6
 
 
@@ -170,7 +177,7 @@ def test_the_files_of_a_process_that_dies_are_read_all_the_same(folder, monkeypa
     monkeypatch.setattr(reading, "usable_cores", lambda: 2)
     monkeypatch.setattr(sys, "executable", "false")
     found = survey([folder])
-    assert len(found.results) == 6 and not any(entry.outline for entry in found.entries)
+    assert len(found.results) == 6 and not any(entry.outline for entry in found.entries.values())
 
 
 def test_many_write_and_read_at_once_and_the_index_is_always_whole(folder):

@@ -118,7 +118,7 @@ def diagnose(found: Collection, least: float = 0.03) -> Diagnosis:
 
     Files of runs whose bits differ from those of most are read in full, to find where they first differ.
     """
-    entries = [*found.entries, *found.clashing]
+    entries = [*found.entries.values(), *found.clashing]
     by_node, elsewhere = _by_node(entries)
     names, findings = _names(by_node), _Findings()
     pairs = [(node, entry) for node, own in by_node.items() for entry in own]

@@ -61,9 +61,7 @@ def choose(results: Sequence[Result], newest: Sequence[Point], wanted: Sequence[
     return list(dict.fromkeys(wanted)) or list(dict.fromkeys([*first, *there]))[:SHOWN]
 
 
-def runs_in_full(history: History, results: Sequence[Result], names: Sequence[str]) -> list[Run]:
+def runs_in_full(history: History, names: Sequence[str]) -> list[Run]:
     """Return the runs to show in full with their comparisons; ``names`` has their labels."""
-    by_id = {result.run_id: result for result in results}
-    return [
-        Run(name, by_id[run_id], history.by_run[run_id]) for name, run_id in zip(names, history.in_full, strict=True)
-    ]
+    pairs = zip(names, history.in_full, strict=True)
+    return [Run(name, result, history.by_run[result.run_id]) for name, result in pairs]

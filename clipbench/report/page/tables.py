@@ -84,9 +84,9 @@ def columns_of(points: Iterable[Point]) -> tuple[Column, ...]:
 def run_rows(history: History) -> list[RunRow]:
     """Return the newest results, and those in full, the newest first."""
     points = sorted(all_points(history), key=lambda point: age(point.result), reverse=True)
-    kept = [point for place, point in enumerate(points) if place < MOST_ROWS or point.result.run_id in history.in_full]
+    places = {result.run_id: place for place, result in enumerate(history.in_full)}
+    kept = [point for place, point in enumerate(points) if place < MOST_ROWS or point.result.run_id in places]
     called = names([point.result for point in kept])
-    places = {run: place for place, run in enumerate(history.in_full)}
     return [RunRow(name, point, places.get(point.result.run_id)) for name, point in zip(called, kept, strict=True)]
 
 

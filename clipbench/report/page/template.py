@@ -49,13 +49,13 @@ def embedded(data: object) -> str:
 
 def libraries() -> str:
     """Return Vega, Vega-Lite and vega-embed as one script, which is cached: making it takes more than a second."""
-    import vl_convert
-
     path = cache_folder() / f"vega-{version('vl-convert-python')}.js"
     with suppress(OSError, UnicodeDecodeError):
         digest, _, code = path.read_bytes().partition(b"\n")
         if digest == sha256(code).hexdigest().encode():
             return code.decode()
+    import vl_convert
+
     made: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     with suppress(OSError), whole_file(path) as file:
         file.write(sha256(made.encode()).hexdigest().encode() + b"\n" + made.encode())

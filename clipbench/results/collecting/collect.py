@@ -4,7 +4,6 @@ import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,8 +34,8 @@ class Collection:
     ``others`` files that are no results: references, baselines, and what was not read for its name. ``places`` has the
     files of each run id; what a result retrieved lies beside one of them.
 
-    A survey has ``entries`` for all its results, in their order, and results of which some are outlines; ``clashing``
-    has the entries that were refused because another file has their run.
+    A survey has ``entries`` of all its results, by run, and results of which some are outlines; ``clashing`` has the
+    entries that were refused because another file has their run.
     """
 
     results: tuple[Result, ...] = ()
@@ -48,7 +47,7 @@ class Collection:
     copies: int = 0
     others: int = 0
     places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    entries: tuple[Entry, ...] = ()
+    entries: Mapping[str, Entry] = field(default_factory=dict)
     clashing: tuple[Entry, ...] = ()
 
     def in_full(self, results: Iterable[Result]) -> tuple[Result, ...]:
@@ -56,12 +55,8 @@ class Collection:
 
         Raises InvalidFileError for a file that is no longer what it was.
         """
-        found = ((result, self._outlined.get(result.run_id)) for result in results)
-        return tuple(read_result(entry.path) if entry and entry.result is one else one for one, entry in found)
-
-    @cached_property
-    def _outlined(self) -> Mapping[str, Entry]:
-        return {entry.result.run_id: entry for entry in self.entries if entry.outline}
+        found = ((result, self.entries.get(result.run_id)) for result in results)
+        return tuple(_whole(entry) if entry and entry.result is one else one for one, entry in found)
 
 
 def read_file(path: Path) -> Result | Reference | Baseline:
@@ -145,7 +140,7 @@ class _Collector:
             self.copies,
             self.others + len(self.references) + len(self.baselines),
             self.places,
-            tuple(self.entries.values()),
+            self.entries,
             tuple(self.clashing),
         )
 

@@ -1,22 +1,34 @@
-"""Entries: what is known of each result among many, without its epochs, windows and query ranks."""
+"""Entries: what is known of each result among many, without its windows and query ranks."""
 
 import hashlib
 import json
 import marshal
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clipbench.api import Result, from_plain, to_plain
 from clipbench.api.plain import value_at
-from clipbench.api.result import CaseError, EpochMetrics, LossTrace, Metric, Metrics
-from clipbench.results.measures.metrics import UNITS_AND_DIRECTIONS
+from clipbench.api.result import (
+    BadImages,
+    CaseError,
+    EpochMetrics,
+    EpochRecord,
+    EpochSeconds,
+    LossTrace,
+    Metric,
+    Metrics,
+    Numerics,
+    Telemetry,
+)
+from clipbench.results.measures.metrics import BEST_METRIC, UNITS_AND_DIRECTIONS
 from clipbench.results.result import from_utc
 
-# What is of a run and not of what it ran is left out of the setup, which many runs share; a skeleton has this instead.
+# What is of a run and not of what it ran is left out of the setup, which many runs share; this stands for what outlines
+# do not have of it.
 _OF_RUN: Mapping[str, Any] = {
     **dict.fromkeys(("run_id", "started", "ended"), ""),
     **dict.fromkeys(("query_ranks", "per_query", "error", "probes", "numerics", "loss_trace", "retrieved")),
@@ -27,20 +39,26 @@ _OF_RUN: Mapping[str, Any] = {
     "metrics": {},
 }
 _OWN = ("run_id", "status", "started", "ended", "invocation", "task")
+_OUTLINED = (*_OWN, "_stored", "_parts")
 _OF_MACHINE = ("host", "extra", "memory_bytes")
 _OF_START = ("tuning_decided",)
 # Which of several devices a process was given.
 _CHOICE = "VISIBLE_DEVICES"
 
+# Epoch, names and values of the metrics of a run's last epoch; of those whose unit is known the value alone.
+_Stored = tuple[int, tuple[str, ...], tuple[float | tuple[Any, ...], ...]]
+_NOTHING: _Stored = (0, (), ())
+
 
 class Entry(NamedTuple):
     """One result, in ``file``.
 
-    ``result`` is the whole of it, or an ``outline`` without epochs, query ranks, probes, warnings and what else only a
-    look at the run itself needs. ``epoch`` is the last of ``epochs`` in number, with ``steps`` together. ``machine``
-    and ``repeats`` are as the result has them, and ``ranks`` is a digest of all that is stored of every query.
-    ``setup`` is a text that is equal for runs of one configuration with one software on one kind of device. ``digest``
-    is that of the file's content, which it carries; None where it does not. ``seconds`` are what a completed run took.
+    ``result`` is the whole of it, or an ``outline`` with what a comparison with a reference takes: without query ranks,
+    probes and warnings, and with few figures of each epoch. ``epoch`` is the last of ``epochs`` in number, with
+    ``steps`` together. ``machine`` and ``repeats`` are as the result has them, and ``ranks`` is a digest of all that is
+    stored of every query. ``digest`` is that of the file's content, which it carries; None where it does not.
+    ``seconds`` are what a completed run took. ``setup`` is a text that is equal for runs of one configuration with one
+    software on one kind of device.
     """
 
     file: str
@@ -86,9 +104,10 @@ def row_of(result: Result, document: Mapping[str, Any]) -> Row:
         document.get("digest"),
         _seconds(result),
     )
-    parts = _stored(result.metrics.last), _error(result.error), to_plain(result.loss_trace)
-    stored: Any = (tuple(getattr(result, name) for name in _OWN), parts, facts)
-    return Row(_setup_of(document), marshal.dumps(stored))
+    own = (*(getattr(result, name) for name in _OWN), _stored_metrics(result.metrics.last))
+    found = ((name, part, getattr(result, name)) for name, part in _PARTS.items())
+    parts = {name: marshal.dumps(part.stored(value)) for name, part, value in found if value}
+    return Row(_setup_of(document), marshal.dumps((own, parts, facts)))
 
 
 def entry_of(row: Row, file: str, whole: Result | None = None) -> Entry:
@@ -97,17 +116,16 @@ def entry_of(row: Row, file: str, whole: Result | None = None) -> Entry:
     return Entry._make((file, whole or _outline(row.setup, own, parts), whole is None, *facts, row.setup))
 
 
-def _outline(setup: str, own: Sequence[Any], parts: Sequence[Any]) -> Result:
-    metrics, error, trace = parts
-    fields = {**_skeleton(setup), **dict(zip(_OWN, own, strict=True)), "metrics": _metrics(metrics)}
-    if error:
-        fields["error"] = from_plain(CaseError, error)
-    if trace:
-        fields["loss_trace"] = LossTrace(**trace)
-    outline = object.__new__(Result)
-    # What dataclasses.replace does, in a tenth of its time: there may be tens of thousands.
-    object.__setattr__(outline, "__dict__", fields)
-    return outline
+def in_outlines(path: str) -> bool:
+    """Return whether outlines have at a dotted path what the whole results have there."""
+    first, *rest = path.split(".")
+    if first == "environment":
+        whole = rest and rest[0] not in (*_OF_MACHINE, "variables")
+        return bool(whole) and rest != ["device"] and rest[-1] not in _OF_START
+    return first in _OWN or (first, *rest[:1]) == ("metrics", "last") or first not in (*_OF_RUN, "model")
+
+
+# --- what runs of one setup share -----------------------------------------------------------------------------------
 
 
 def _setup_of(document: Mapping[str, Any]) -> str:
@@ -123,9 +141,45 @@ def _setup_of(document: Mapping[str, Any]) -> str:
     return json.dumps(setup)
 
 
+class _Outline(Result):
+    """A result of which a few values are its own; what it shares is its class's, other parts are read when asked for.
+
+    So tens of thousands are made in a tenth of a second.
+    """
+
+    _stored: _Stored | None
+    _parts: Mapping[str, bytes]
+
+    def metric(self, name: str) -> Metric | None:
+        _, names, values = self._stored or _NOTHING
+        return _metric(name, values[names.index(name)]) if name in names else None
+
+    @property
+    def metric_values(self) -> dict[str, float | None]:
+        _, names, values = self._stored or _NOTHING
+        return {name: v[0] if isinstance(v, tuple) else v for name, v in zip(names, values, strict=True)}
+
+
 @cache
-def _skeleton(setup: str) -> Mapping[str, Any]:
-    return vars(from_plain(Result, {**json.loads(setup), **_OF_RUN}))
+def _kind(setup: str) -> type[_Outline]:
+    """Return the class of the outlines of one setup."""
+    shared = vars(from_plain(Result, {**json.loads(setup), **_OF_RUN}))
+    parts = {name: cached_property(partial(_read_part, name, shared[name])) for name in _PARTS}
+    return type("Outline", (_Outline,), {**shared, **parts, "metrics": cached_property(_read_metrics)})
+
+
+def _outline(setup: str, own: tuple[Any, ...], parts: Mapping[str, bytes]) -> Result:
+    outline = object.__new__(_kind(setup))
+    vars(outline).update(zip(_OUTLINED, (*own, parts), strict=True))
+    return outline
+
+
+def _read_part(name: str, default: object, outline: Any) -> Any:  # noqa: ANN401
+    stored = outline._parts.get(name)
+    return default if stored is None else _PARTS[name].read(marshal.loads(stored))
+
+
+# --- facts ----------------------------------------------------------------------------------------------------------
 
 
 def _seconds(result: Result) -> float | None:
@@ -135,10 +189,6 @@ def _seconds(result: Result) -> float | None:
     if len(result.attempts) > 1:
         return sum(record.seconds.total for record in result.epochs)
     return (from_utc(result.ended) - from_utc(result.started)).total_seconds()
-
-
-def _error(error: CaseError | None) -> Mapping[str, Any] | None:
-    return to_plain(replace(error, traceback=None, details=None)) if error else None
 
 
 def _ranks_digest(result: Result) -> str | None:
@@ -154,11 +204,66 @@ def _ranks_digest(result: Result) -> str | None:
     return digest.hexdigest()[:16] if kept else None
 
 
+# --- parts ----------------------------------------------------------------------------------------------------------
+
+
+class _Part(NamedTuple):
+    """How a field of a result is stored, as plain data that ``marshal`` takes, and read."""
+
+    stored: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+
+
+def _stored_error(error: CaseError) -> Any:  # noqa: ANN401
+    return to_plain(replace(error, traceback=None, details=None))
+
+
+def _stored_epochs(epochs: Iterable[EpochRecord]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            *(record.epoch, record.steps, record.train_loss, (record.recall or {}).get(BEST_METRIC), record.evaluated),
+            *(record.seconds.train, record.seconds.eval),
+            record.telemetry and to_plain(replace(record.telemetry, samples=(), reasons={})),
+        )
+        for record in epochs
+    ]
+
+
+def _read_epochs(stored: Iterable[tuple[Any, ...]]) -> tuple[EpochRecord, ...]:
+    return tuple(map(_read_epoch, stored))
+
+
+def _read_epoch(stored: tuple[Any, ...]) -> EpochRecord:
+    """Return what a comparison with a reference takes of an epoch; all else of it is None, or empty."""
+    epoch, steps, loss, recall, evaluated, train, evaluating, telemetry = stored
+    return EpochRecord(
+        *(epoch, steps, loss, None, None),
+        recall=({} if recall is None else {BEST_METRIC: recall}) if evaluated else None,
+        throughput=None,
+        data_wait=None,
+        step_seconds=None,
+        windows=(),
+        peak_memory_bytes=None,
+        host_memory_bytes=None,
+        seconds=EpochSeconds(train, evaluating),
+        reasons={},
+        telemetry=from_plain(Telemetry, telemetry) if telemetry else None,
+    )
+
+
+_PARTS: Mapping[str, _Part] = {
+    "error": _Part(_stored_error, partial(from_plain, CaseError)),
+    "loss_trace": _Part(to_plain, partial(from_plain, LossTrace)),
+    "epochs": _Part(_stored_epochs, _read_epochs),
+    "bad_images": _Part(to_plain, partial(from_plain, BadImages)),
+    "numerics": _Part(to_plain, partial(from_plain, Numerics)),
+}
+
+
 # --- metrics --------------------------------------------------------------------------------------------------------
 
 
-def _stored(last: EpochMetrics | None) -> tuple[Any, ...] | None:
-    """Return epoch, names and values of the metrics of an epoch; of those whose unit is known the value alone."""
+def _stored_metrics(last: EpochMetrics | None) -> _Stored | None:
     if last is None:
         return None
     return last.epoch, tuple(last.values), tuple(_short(name, metric) for name, metric in last.values.items())
@@ -169,25 +274,12 @@ def _short(name: str, metric: Metric) -> float | tuple[Any, ...]:
     return metric.value if usual and metric.value is not None else tuple(vars(metric).values())
 
 
-def _metrics(stored: tuple[Any, ...] | None) -> Metrics:
-    return Metrics(EpochMetrics(stored[0], _Values(stored[1], stored[2]))) if stored else Metrics()
+def _metric(name: str, stored: float | tuple[Any, ...]) -> Metric:
+    return Metric(*stored) if isinstance(stored, tuple) else Metric(stored, *UNITS_AND_DIRECTIONS[name])
 
 
-class _Values(Mapping[str, Metric]):
-    """Metrics by name, made when they are asked for: of tens of thousands of results, one metric is shown."""
-
-    def __init__(self, names: tuple[str, ...], stored: tuple[float | tuple[Any, ...], ...]) -> None:
-        self._names, self._stored = names, stored
-
-    def __getitem__(self, name: str) -> Metric:
-        try:
-            stored = self._stored[self._names.index(name)]
-        except ValueError:
-            raise KeyError(name) from None
-        return Metric(*stored) if isinstance(stored, tuple) else Metric(stored, *UNITS_AND_DIRECTIONS[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
+def _read_metrics(outline: Any) -> Metrics:  # noqa: ANN401
+    if outline._stored is None:
+        return Metrics()
+    epoch, names, values = outline._stored
+    return Metrics(EpochMetrics(epoch, dict(zip(names, map(_metric, names, values), strict=True))))

@@ -9,15 +9,16 @@ where the very same code of clipbench has accepted that file.
 
 import functools
 import hashlib
+import marshal
 import os
 import sqlite3
 import sys
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from clipbench import __version__
@@ -28,9 +29,9 @@ FOLDER = "index"
 # A file that was changed so shortly before it was read could be changed again without its times showing it.
 UNSURE_NANOSECONDS = 2 * 10**9
 _TABLES = """
-CREATE TABLE about (version TEXT, folder TEXT, files INTEGER);
+CREATE TABLE about (version TEXT, folder TEXT, checksum INTEGER);
 CREATE TABLE setup (id INTEGER PRIMARY KEY, text TEXT);
-CREATE TABLE file (path TEXT PRIMARY KEY, stamp TEXT, setup INTEGER, own BLOB, crc INTEGER) WITHOUT ROWID;
+CREATE TABLE file (path TEXT, stamp TEXT, setup INTEGER, own BLOB);
 """
 
 
@@ -68,18 +69,15 @@ def read_index(folder: str) -> Index:
     try:
         # Nobody changes it, so nothing is locked; that also works where locks do not.
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)) as connection:
-            about = connection.execute("SELECT version, folder, files FROM about").fetchone()
-            if about[:2] != (version(), os.fsencode(folder).hex()):
+            written, where, checksum = connection.execute("SELECT version, folder, checksum FROM about").fetchone()
+            if (written, where) != (version(), os.fsencode(folder).hex()):
                 return {}
-            setups = dict(connection.execute("SELECT id, text FROM setup"))
-            checksums = {number: _setup_checksum(text) for number, text in setups.items()}
-            rows = connection.execute("SELECT path, stamp, setup, own, crc FROM file").fetchall()
-            known = {
-                name: Known(stamp, Row(setups[setup], own))
-                for name, stamp, setup, own, crc in rows
-                if crc == _checksum(stamp, checksums[setup], own)
-            }
-            return known if len(known) == about[2] else {}
+            setups = connection.execute("SELECT id, text FROM setup ORDER BY rowid").fetchall()
+            rows = connection.execute("SELECT path, stamp, setup, own FROM file ORDER BY rowid").fetchall()
+            if checksum != _checksum(setups, rows):
+                return {}
+            texts = dict(setups)
+            return {path: Known(stamp, Row(texts[setup], own)) for path, stamp, setup, own in rows}
     except (sqlite3.Error, OSError, KeyError, TypeError, ValueError):
         return {}
 
@@ -104,23 +102,21 @@ def write_index(folder: str, index: Index) -> None:
 
 
 def _insert(connection: sqlite3.Connection, folder: str, index: Index) -> None:
-    connection.execute("INSERT INTO about VALUES (?, ?, ?)", (version(), os.fsencode(folder).hex(), len(index)))
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(known.row.setup for known in index.values()))}
-    connection.executemany("INSERT INTO setup VALUES (?, ?)", ((number, text) for text, number in numbers.items()))
-    rows = (
-        (path, stamp, numbers[row.setup], row.own, _checksum(stamp, _setup_checksum(row.setup), row.own))
+    numbers: dict[str, int] = {}
+    rows = [
+        (path, stamp, numbers.setdefault(row.setup, len(numbers)), row.own)
         for path, (stamp, row) in sorted(index.items())
-    )
-    connection.executemany("INSERT INTO file VALUES (?, ?, ?, ?, ?)", rows)
+    ]
+    setups = [(number, text) for text, number in numbers.items()]
+    connection.executemany("INSERT INTO setup VALUES (?, ?)", setups)
+    connection.executemany("INSERT INTO file VALUES (?, ?, ?, ?)", rows)
+    about = version(), os.fsencode(folder).hex(), _checksum(setups, rows)
+    connection.execute("INSERT INTO about VALUES (?, ?, ?)", about)
 
 
-def _checksum(stamp: str, setup: int, own: bytes) -> int:
-    return zlib.crc32(own, zlib.crc32(stamp.encode(), setup))
-
-
-@functools.cache
-def _setup_checksum(setup: str) -> int:
-    return zlib.crc32(setup.encode())
+def _checksum(setups: Sequence[Any], rows: Sequence[Any]) -> int:
+    """Return a checksum of what an index holds, in its order: a damaged one is not believed."""
+    return zlib.crc32(marshal.dumps([*setups, *rows], 0))  # later formats are not the same for all that is equal
 
 
 @functools.cache
