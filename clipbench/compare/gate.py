@@ -162,7 +162,8 @@ def load(request: Request, tell: Tell = _silent) -> Inputs:
         chosen = choose_baselines(request.baseline, request.baselines, found)
         found = replace(found, files=found.files | chosen.files | _files_of(chosen.baselines or ()))
     runs = {run for baseline in chosen.baselines or () for run in baseline.runs}
-    found = replace(found, results=tuple(found.in_full([r])[0] if r.run_id in runs else r for r in found.results))
+    if runs:
+        found = replace(found, results=tuple(found.in_full([r])[0] if r.run_id in runs else r for r in found.results))
     judged, seen = _select(request, found, chosen.baselines or ())
     problems = (*found.problems, *chosen.problems, *_false_runs(found.results, chosen.baselines or ()))
     problems = tuple(dict.fromkeys(problems))

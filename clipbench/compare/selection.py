@@ -21,6 +21,8 @@ def newest_runs(results: Sequence[Result], named: Collection[str]) -> tuple[list
 def without_runs_of(results: Iterable[Result], taken: Iterable[Result]) -> tuple[list[Result], list[Result]]:
     """Return the results that are none of ``taken``, and those that are; another content of one run is none of them."""
     known = {result.run_id: result for result in taken}
+    if not known:
+        return list(results), []
     return _split(list(results), {result.run_id for result in results if known.get(result.run_id) != result})
 
 

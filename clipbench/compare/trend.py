@@ -30,13 +30,15 @@ def group_by_series(results: Iterable[Result]) -> dict[SeriesKey, list[Result]]:
     """Return the results of each series, oldest first; the series with the newest result comes first."""
     groups: dict[SeriesKey, list[Result]] = {}
     # Of tens of thousands of outlines, most share these sections; each is kept alive by a result in a group.
-    keys: dict[tuple[str, str, int, int], SeriesKey] = {}
+    by_section: dict[tuple[str, str, int, int], list[Result]] = {}
     for result in results:
         sections = result.suite, result.case, id(result.config), id(result.environment)
-        if sections not in keys:
+        group = by_section.get(sections)
+        if group is None:
             device, precision = result.device_name or "device unknown", result.precision or "precision unknown"
-            keys[sections] = SeriesKey(result.suite, result.case, result.engine, device, precision, result.world_size)
-        groups.setdefault(keys[sections], []).append(result)
+            key = SeriesKey(result.suite, result.case, result.engine, device, precision, result.world_size)
+            group = by_section[sections] = groups.setdefault(key, [])
+        group.append(result)
     for group in groups.values():
         group.sort(key=age)
     return dict(sorted(groups.items(), key=lambda item: age(item[1][-1]), reverse=True))

@@ -292,7 +292,7 @@ class Comparison:
         """Return the severity; a status, or a label of a verdict, that is in ``fail_on`` is an error."""
         if self.status not in ("pass", "better", "inconclusive"):
             return "error"
-        if any(label in fail_on for label in (self.status, *(verdict.label for verdict in self.verdicts))):
+        if fail_on and any(label in fail_on for label in (self.status, *(verdict.label for verdict in self.verdicts))):
             return "error"
         return "none" if self.label == "pass" else "warning"
 

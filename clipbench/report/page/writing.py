@@ -99,8 +99,9 @@ def _judge(request: Request, wanted: Sequence[str], last: int) -> Judged:
         history = judge_history(inputs, lambda newest: choose(drawn, newest, wanted))
         rows = run_rows(history)
         in_full = sorted((row for row in rows if row.shown is not None), key=lambda row: row.shown or 0)
+        places = {result.run_id: inputs.files_of(result.run_id) for result in history.in_full}
         called = labels([row.point.result for row in in_full], [row.name for row in in_full])
-        return Judged(runs_in_full(history, called), rows, history, inputs.places, left_out)
+        return Judged(runs_in_full(history, called), rows, history, places, left_out)
     finally:
         gc.enable()
 

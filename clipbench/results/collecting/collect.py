@@ -1,6 +1,7 @@
 """What lies under some paths: results, references and baselines, what was refused, and what was not read."""
 
 import gc
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,8 +32,8 @@ class Collection:
 
     ``baselines`` None: none were asked for. ``named`` has the ids of the runs whose file itself was named, ``files``
     the real paths of all that was read, or refused. ``copies`` counts files with the result of another file,
-    ``others`` files that are no results: references, baselines, and what was not read for its name. ``places`` has the
-    files of each run id; what a result retrieved lies beside one of them.
+    ``others`` files that are no results: references, baselines, and what was not read for its name. ``places`` has, by
+    run, the files that ``entries`` do not name.
 
     A survey has ``entries`` of all its results, by run, and results of which some are outlines; ``clashing`` has the
     entries that were refused because another file has their run.
@@ -46,7 +47,7 @@ class Collection:
     files: frozenset[str] = frozenset()
     copies: int = 0
     others: int = 0
-    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    places: Mapping[str, Sequence[str]] = field(default_factory=dict)
     entries: Mapping[str, Entry] = field(default_factory=dict)
     clashing: tuple[Entry, ...] = ()
 
@@ -57,6 +58,11 @@ class Collection:
         """
         found = ((result, self.entries.get(result.run_id)) for result in results)
         return tuple(_whole(entry) if entry and entry.result is one else one for one, entry in found)
+
+    def files_of(self, run_id: str) -> tuple[str, ...]:
+        """Return the files with the result of a run; what it retrieved lies beside one of them."""
+        entry = self.entries.get(run_id)
+        return (*([entry.file] if entry else []), *self.places.get(run_id, ()))
 
 
 def read_file(path: Path) -> Result | Reference | Baseline:
@@ -106,7 +112,6 @@ class _Collector:
     results: dict[str, tuple[Result, str]] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     clashing: list[Entry] = field(default_factory=list)
-    known: dict[str, Known] = field(default_factory=dict)
     references: dict[str, Reference] = field(default_factory=dict)
     baselines: dict[str, Baseline] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -115,7 +120,7 @@ class _Collector:
     walked: set[str] = field(default_factory=set)
     copies: int = 0
     others: int = 0
-    places: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    places: dict[str, list[str]] = field(default_factory=dict)
 
     def collect(self, paths: Sequence[Path]) -> Collection:
         if absent := [path for path in paths if not os.path.exists(path)]:  # noqa: PTH110 -- a name may be too long
@@ -124,14 +129,16 @@ class _Collector:
         for path in sorted(paths, key=lambda path: path.is_dir()):
             is_folder = path.is_dir()
             files = list(self._walk(str(path))) if is_folder else [_File(str(path), os.path.realpath(path))]
+            known: Iterable[Known | None] = itertools.repeat(None, len(files))
             if is_folder and self.tell and len(files) >= LEAST_FILES:
-                self._remember(path, files)
-            for file in files:
+                known = self._known(path, files)
+            for file, found in zip(files, known, strict=True):
                 if file.real not in self.seen:
                     self.seen.add(file.real)
-                    self._add(file, named=not is_folder)
+                    self._add(file, not is_folder, found)
+        results = (result for result, _ in self.results.values())
         return Collection(
-            tuple(result for result, _ in self.results.values()),
+            tuple(entry.result for entry in self.entries.values()) if self.tell else tuple(results),
             self.references,
             tuple(self.problems),
             tuple(self.baselines.values()),
@@ -144,39 +151,42 @@ class _Collector:
             tuple(self.clashing),
         )
 
-    def _remember(self, folder: Path, files: Sequence[_File]) -> None:
-        """Fill ``known`` with what the folder's index has of these files, read the others, and write the index anew."""
+    def _known(self, folder: Path, files: Sequence[_File]) -> list[Known | None]:
+        """Return what the folder's index has of each file; what it does not know is read, and it is made anew."""
         assert self.tell is not None
         real, start = os.path.realpath(folder), len(os.path.join(folder, ""))  # noqa: PTH118 -- with its last slash
-        index, new = read_index(real), []
-        kept: dict[str, Known] = {}
-        for file in files:
-            found = index.get(file.path[start:])
-            if found and found.stamp == _stamp(file):
-                self.known[file.path] = kept[file.path[start:]] = found
-            else:
-                new.append(file.path)
-        unchanged = len(kept) == len(index)
+        index, unsure = read_index(real), set()
+        names = [file.path[start:] for file in files]
+        known = [
+            found if (found := index.get(name)) and found.stamp == _stamp(file) else None
+            for name, file in zip(names, files, strict=True)
+        ]
+        new = {file.path: place for place, file in enumerate(files) if known[place] is None}
+        changed = len(files) - len(new) < len(index)
         try:
-            for path, found, sure in read_rows(new, self.tell):
-                self.known[path] = found
+            for path, found, sure in read_rows(list(new), self.tell):
+                known[new[path]] = found
                 if sure:
-                    kept[path[start:]], unchanged = found, False
+                    changed = True
+                else:
+                    unsure.add(new[path])
         finally:  # whoever interrupts it need not read again what was read
-            if not unchanged:
-                write_index(real, kept)
+            if changed:
+                pairs = zip(names, known, strict=True)
+                write_index(real, {n: one for place, (n, one) in enumerate(pairs) if one and place not in unsure})
+        return known
 
-    def _add(self, file: _File, named: bool) -> None:
+    def _add(self, file: _File, named: bool, known: Known | None) -> None:
         try:
-            if (known := self.known.get(file.path)) is not None:
-                self._add_entry(entry_of(known.row, file.path))
+            if known is not None:
+                self._add_entry(entry_of(known.setup, known.own, file.path))
                 return
             path = Path(file.path)
             document = read_document(path)
             match PARSERS[document["kind"]](document, path):
                 case Result() as result:
                     if self.tell:
-                        self._add_entry(entry_of(row_of(result, document), file.path, result))
+                        self._add_entry(entry_of(*row_of(result, document), file.path, result))
                     else:
                         self._add_result(result, file.path)
                     if named:
@@ -192,32 +202,22 @@ class _Collector:
         run_id = entry.result.run_id
         first = self.entries.setdefault(run_id, entry)
         if first is entry:
-            self.results[run_id] = entry.result, entry.file
-            self._place(run_id, entry.file)
-        elif entry.digest and entry.digest == first.digest:
-            self.copies += 1
-            self._place(run_id, entry.file)
-        else:
-            self.results[run_id] = _whole(first), first.file
-            try:
-                self._add_result(_whole(entry), entry.file)
-            except InvalidFileError:
-                self.clashing.append(entry)
-                raise
-            finally:
-                self.results[run_id] = first.result, first.file
+            return
+        if not (entry.digest and entry.digest == first.digest) and _whole(entry) != (other := _whole(first)):
+            self.clashing.append(entry)
+            raise _clash(other.run_id, entry.file, first.file)
+        self.copies += 1
+        self._place(run_id, entry.file)
 
     def _add_result(self, result: Result, file: str) -> None:
         other, place = self.results.setdefault(result.run_id, (result, file))
         if other != result:
-            raise InvalidFileError(
-                f"{file}: the run {result.run_id} is also in {place}, with other content; remove the one that is not it"
-            )
+            raise _clash(result.run_id, file, place)
         self._place(result.run_id, file)
         self.copies += place != file
 
     def _place(self, run_id: str, file: str) -> None:
-        self.places[run_id] = (*self.places.get(run_id, ()), file)
+        self.places.setdefault(run_id, []).append(file)
 
     def _walk(self, folder: str) -> Iterator[_File]:
         """Yield every file of a folder that is read, once by whichever name; count the others."""
@@ -254,6 +254,12 @@ class _Collector:
         if leads_back:
             self.problems.append(f"{folder}: a link that leads back to a folder that it lies in; remove it")
         return leads_back
+
+
+def _clash(run_id: str, file: str, other: str) -> InvalidFileError:
+    return InvalidFileError(
+        f"{file}: the run {run_id} is also in {other}, with other content; remove the one that is not it"
+    )
 
 
 def _whole(entry: Entry) -> Result:

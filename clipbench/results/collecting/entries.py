@@ -80,18 +80,11 @@ class Entry(NamedTuple):
         return Path(self.file)
 
 
-class Row(NamedTuple):
-    """An entry as an index keeps it: ``setup`` as text, the same for many, and what is its own by ``marshal``.
+def row_of(result: Result, document: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Return what an index keeps of a result: its setup, and what is its own; ``document`` is what its file holds.
 
-    Of tens of thousands that is read in a quarter of the time that JSON takes. It is of one version of Python.
+    The second is by ``marshal``: tens of thousands are read in a quarter of the time that JSON takes.
     """
-
-    setup: str
-    own: bytes
-
-
-def row_of(result: Result, document: Mapping[str, Any]) -> Row:
-    """Return what an index keeps of a result; ``document`` is what its file holds."""
     epochs = result.epochs
     facts = (
         epochs[-1].epoch if epochs else 0,
@@ -107,13 +100,13 @@ def row_of(result: Result, document: Mapping[str, Any]) -> Row:
     own = (*(getattr(result, name) for name in _OWN), _stored_metrics(result.metrics.last))
     found = ((name, part, getattr(result, name)) for name, part in _PARTS.items())
     parts = {name: marshal.dumps(part.stored(value)) for name, part, value in found if value}
-    return Row(_setup_of(document), marshal.dumps((own, parts, facts)))
+    return _setup_of(document), marshal.dumps((own, parts, facts))
 
 
-def entry_of(row: Row, file: str, whole: Result | None = None) -> Entry:
-    """Return the entry that a row stands for, with the ``whole`` result where it is at hand."""
-    own, parts, facts = marshal.loads(row.own)
-    return Entry._make((file, whole or _outline(row.setup, own, parts), whole is None, *facts, row.setup))
+def entry_of(setup: str, own: bytes, file: str, whole: Result | None = None) -> Entry:
+    """Return the entry that ``row_of`` has kept, with the ``whole`` result where it is at hand."""
+    few, parts, facts = marshal.loads(own)
+    return Entry._make((file, whole or _outline(setup, few, parts), whole is None, *facts, setup))
 
 
 def in_outlines(path: str) -> bool:

@@ -23,7 +23,6 @@ from urllib.parse import quote
 
 from clipbench import __version__
 from clipbench.files.cache import cache_folder
-from clipbench.results.collecting.entries import Row
 
 FOLDER = "index"
 # A file that was changed so shortly before it was read could be changed again without its times showing it.
@@ -36,10 +35,11 @@ CREATE TABLE file (path TEXT, stamp TEXT, setup INTEGER, own BLOB);
 
 
 class Known(NamedTuple):
-    """What an index knows of a file: ``stamp`` is what told it from others, and from itself at other times."""
+    """What an index knows of a file, as ``row_of`` has it; ``stamp`` tells it from itself at other times."""
 
     stamp: str
-    row: Row
+    setup: str
+    own: bytes
 
 
 Index = Mapping[str, Known]
@@ -77,7 +77,7 @@ def read_index(folder: str) -> Index:
             if checksum != _checksum(setups, rows):
                 return {}
             texts = dict(setups)
-            return {path: Known(stamp, Row(texts[setup], own)) for path, stamp, setup, own in rows}
+            return {path: Known(stamp, texts[setup], own) for path, stamp, setup, own in rows}
     except (sqlite3.Error, OSError, KeyError, TypeError, ValueError):
         return {}
 
@@ -104,8 +104,8 @@ def write_index(folder: str, index: Index) -> None:
 def _insert(connection: sqlite3.Connection, folder: str, index: Index) -> None:
     numbers: dict[str, int] = {}
     rows = [
-        (path, stamp, numbers.setdefault(row.setup, len(numbers)), row.own)
-        for path, (stamp, row) in sorted(index.items())
+        (path, stamp, numbers.setdefault(setup, len(numbers)), own)
+        for path, (stamp, setup, own) in sorted(index.items())
     ]
     setups = [(number, text) for text, number in numbers.items()]
     connection.executemany("INSERT INTO setup VALUES (?, ?)", setups)

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from clipbench.api import InvalidFileError
-from clipbench.results.collecting.entries import Row, row_of
+from clipbench.results.collecting.entries import row_of
 from clipbench.results.collecting.index import Known, is_sure, stamp_of
 from clipbench.results.document import read_document
 from clipbench.results.environment import usable_cores
@@ -55,7 +55,7 @@ def _in_process(paths: Sequence[str]) -> list[tuple[str, Known, bool]]:
         return []
     answer = marshal.loads(done.stdout)
     return [
-        (paths[number], Known(stamp, Row(answer["setups"][setup], own)), sure)
+        (paths[number], Known(stamp, answer["setups"][setup], own), sure)
         for number, stamp, setup, own, sure in answer["rows"]
     ]
 
@@ -71,7 +71,7 @@ def _read(path: str) -> tuple[Known, bool] | None:
         after = os.stat(path)  # noqa: PTH116
     except (InvalidFileError, OSError):
         return None  # who reads it by itself says why
-    return Known(stamp_of(before), row), is_sure(before) and stamp_of(before) == stamp_of(after)
+    return Known(stamp_of(before), *row), is_sure(before) and stamp_of(before) == stamp_of(after)
 
 
 def main() -> None:
@@ -82,8 +82,8 @@ def main() -> None:
     for number, path in enumerate(marshal.load(sys.stdin.buffer)):
         if found := _read(path):
             known, sure = found
-            setup = setups.setdefault(known.row.setup, len(setups))
-            rows.append([number, known.stamp, setup, known.row.own, sure])
+            setup = setups.setdefault(known.setup, len(setups))
+            rows.append([number, known.stamp, setup, known.own, sure])
     marshal.dump({"setups": list(setups), "rows": rows}, sys.stdout.buffer)
 
 
