@@ -345,6 +345,16 @@ class Result:
         return finite(metric.value) if metric else None
 
     @property
+    def evaluated_epoch(self) -> int | None:
+        """The epoch of the last evaluation."""
+        return self.metrics.last.epoch if self.metrics.last else None
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of the metrics of the last evaluation."""
+        return tuple(self.metrics.last.values) if self.metrics.last else ()
+
+    @property
     def metric_values(self) -> dict[str, float | None]:
         """The value of each metric of the last evaluation, by name."""
         last = self.metrics.last

@@ -1,6 +1,7 @@
 """``clipbench export``."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,22 +42,20 @@ def export(paths: tuple[Path, ...], form: "TableForm | None", kind: "RowKind", o
     from clipbench.api.text import printable
     from clipbench.files.disk import writing
     from clipbench.files.replacing import check_replaceable
-    from clipbench.files.rows_file import write_rows
+    from clipbench.files.rows_file import Row, write_rows
     from clipbench.files.whole import whole_file
     from clipbench.report.quantity import counted
     from clipbench.report.reading import tell_of_reading
     from clipbench.results.collecting.collect import survey
-    from clipbench.results.rows import case_rows, rows_of
+    from clipbench.results.rows import CaseRows, parts_of
 
     form = form or _form_of(out)
     if out is None and form == "parquet":
         raise UsageError("--as parquet: is no text; name a file: --out FILE")
     found = survey(paths, tell_of_reading)
-    if kind == "case":
-        rows = case_rows(found.entries.values())
-    else:
-        # In full one at a time: all of them may not fit into memory.
-        rows = rows_of((found.in_full([result])[0] for result in found.results), kind)
+    # In full one at a time: all of them may not fit into memory.
+    whole = (found.in_full([result])[0] for result in found.results)
+    rows: Iterable[Row] = CaseRows(found.entries.values()) if kind == "case" else parts_of(whole, kind)
     if out is None:
         write_rows(rows, form, sys.stdout.buffer)
     else:

@@ -169,5 +169,5 @@ def _unit_and_direction(results: Iterable[Result], metric: str) -> tuple[str, Di
         stored = result.metric(metric)
         if stored:
             return stored.unit, stored.direction
-        known.update(result.metric_values)
+        known.update(result.metric_names)
     raise UsageError(f"--metric {metric}: no such metric; {did_you_mean(metric, known)}")

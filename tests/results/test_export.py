@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from dataclasses import replace
 
 import pandas
@@ -12,8 +13,10 @@ from click.testing import CliRunner
 from clipbench.api.result import Metric, PerQuery
 from clipbench.cli import main
 from clipbench.files import rows_file
+from clipbench.results.collecting import collect as collecting
+from clipbench.results.collecting.collect import collect, survey
 from clipbench.results.result import write_result
-from clipbench.results.rows import ROW_KINDS, rows_of
+from clipbench.results.rows import ROW_KINDS, CaseRows, rows_of
 from tests.support.made_results import changed, failed, made_result
 
 
@@ -105,14 +108,38 @@ def test_a_table_goes_to_standard_output_where_no_file_is_named(folder):
     ]
 
 
-def test_columns_that_only_later_rows_have_are_there(results):
-    rows = [{"a": 1}, {"b": "x", "a": 2.5}, {"c": None}, {"b": 3}]
+def written(rows, form):
     out = io.BytesIO()
-    assert rows_file.write_rows(rows, "csv", out) == 4
-    assert out.getvalue().decode().split() == ["a,b,c", "1,,", "2.5,x,", ",,", ",3,"]
-    out = io.BytesIO()
-    rows_file.write_rows([*rows, {"a": 2**70}], "parquet", out)
-    assert pandas.read_parquet(io.BytesIO(out.getvalue()))["a"].tolist()[:2] == ["1", "2.5"]
+    assert rows_file.write_rows(rows, form, out) == len(rows)
+    return out.getvalue()
+
+
+def test_columns_that_only_later_rows_have_are_there():
+    one, other = rows_file.Shared(z=True), rows_file.Shared(y="-1", z=None)
+    rows = [({"a": 1}, one), ({"b": "x", "a": 2.5}, other), ({"c": None}, one), ({"b": -3}, other), ({}, {"z": False})]
+    lines = ["a,b,c,z,y", "1,,,True,", "2.5,x,,,'-1", ",,,True,", ",-3,,,'-1", ",,,False,"]
+    assert written(rows, "csv").decode().split("\r\n") == [*lines, ""]
+    table = pandas.read_parquet(io.BytesIO(written([*rows, ({"a": 2**70}, {})], "parquet")))
+    assert table["a"].tolist()[:2] == ["1", "2.5"] and table["y"].dropna().tolist() == ["-1", "-1"]
+    assert list(map(json.loads, written(rows, "jsonl").splitlines())) == [{**own, **shared} for own, shared in rows]
+
+
+def test_an_empty_table_and_one_of_a_single_column_are_tables():
+    assert written([], "csv") == b"" and written([], "jsonl") == b""
+    assert pandas.read_parquet(io.BytesIO(written([], "parquet"))).empty
+    assert written([({"a": 1},), ({"a": None},)], "csv") == b"a\r\n1\r\n\r\n"
+
+
+def test_a_table_of_entries_is_that_of_the_whole_results(folder, monkeypatch):
+    """From an index, rows are made of outlines."""
+    monkeypatch.setattr(collecting, "LEAST_FILES", 1)
+    for path in folder.iterdir():
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    found = [survey([folder]) for _ in range(2)][-1]
+    assert all(entry.outline for entry in found.entries.values())
+    rows = [{name: cell for part in row for name, cell in part.items()} for row in CaseRows(found.entries.values())]
+    assert rows == list(rows_of(collect([folder]).results, "case"))
+    assert [list(row) for row in rows] == [list(row) for row in rows_of(collect([folder]).results, "case")]
 
 
 def test_text_of_others_is_no_formula_and_no_command(folder, results, place):

@@ -11,14 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from clipbench.api import to_plain
+from clipbench.api.result import BadImages, Telemetry
+from clipbench.compare.comparing import compare
+from clipbench.compare.history import judge_history
+from clipbench.compare.matching import match_reference
 from clipbench.results.collecting import collect as collecting
 from clipbench.results.collecting import index as indexing
 from clipbench.results.collecting import reading
 from clipbench.results.collecting.collect import collect, survey
+from clipbench.results.collecting.entries import in_outlines
 from clipbench.results.collecting.index import index_file
+from tests.compare.test_deciding import figure, figures
+from tests.compare.test_numerics import GOOD
 from tests.results.test_collect import write_reference
 from tests.support.fleets import run_on
-from tests.support.made_results import failed
+from tests.support.made_results import agreeing, changed, classified, failed, made_result
 from tests.support.stored_results import run, stored
 
 LONG_AGO = 1_700_000_000
@@ -56,6 +64,7 @@ ANSWERS = (
     ("compare", "--format", "json"),
     ("diagnose", "--format", "json"),
     ("runs", "--format", "json"),
+    ("export",),
 )
 
 
@@ -79,6 +88,56 @@ def test_every_command_answers_from_the_index_what_it_answers_from_the_files(fol
     monkeypatch.setattr(reading, "_read", None)  # nothing is read any more
     assert answers(folder) == plain
     assert all(entry.outline for entry in survey([folder]).entries.values())
+
+
+def test_a_page_of_outlines_is_that_of_the_whole_results(folder, tmp_path, monkeypatch):
+    pytest.importorskip("vl_convert")
+    monkeypatch.setattr("clipbench.report.page.template.libraries", lambda: "")
+    pages = []
+    for least in (100, 3, 3):
+        monkeypatch.setattr(collecting, "LEAST_FILES", least)
+        run("report", str(folder), "--out", str(tmp_path / "page"))
+        pages.append((tmp_path / "page" / "index.html").read_text(encoding="utf-8"))
+    assert pages[0] == pages[1] == pages[2] and "node3" in pages[0]
+
+
+def slowed(record):
+    telemetry = Telemetry("nvml", {"train": 9.0, "eval": 1.0}, *[None] * 6, {"heat": 2.0}, True, (), {})
+    return replace(record, telemetry=telemetry)
+
+
+def test_outlines_are_judged_by_references_as_whole_results_are(folder):
+    """By figures, time to quality, energy, loss curve, what slowed them down, images left out, checks of numerics."""
+    plain, checked = made_result("plain"), replace(made_result("checked"), numerics=GOOD)
+    made = [
+        plain,
+        agreeing(replace(plain, run_id="slowed", epochs=tuple(map(slowed, plain.epochs)))),
+        replace(made_result("left"), bad_images=BadImages(3, 2, 1)),
+        changed(checked, "config.numerics", to_plain(GOOD.asked)),
+        classified(made_result("classified")),
+        failed(made_result("failed")),
+    ]
+    aged(*(stored(one, folder) for one in made))
+    wanted = figures({"recall_mean": figure(93.0), "throughput": figure(10.0)}, target=80.0, loss_curve=(0.5, 0.4))
+    found = [survey([folder]) for _ in range(2)][-1]
+    assert not found.problems
+    for entry in map(found.entries.get, (one.run_id for one in made)):
+        pair = entry.result, *found.in_full([entry.result])
+        ours, theirs = (compare(match_reference(one, {"quickstart": wanted}), errors=False) for one in pair)
+        assert entry.outline and ours == theirs and ours.verdicts, ours.runs
+        for name in ("metric_values", "metric_names", "evaluated_epoch"):
+            assert getattr(pair[0], name) == getattr(pair[1], name)
+
+
+def test_a_condition_that_outlines_cannot_meet_is_judged_by_the_whole_result(folder):
+    aged(stored(changed(made_result("one"), "model.parameter_count", 7), folder))
+    wanted = figures({"recall_mean": figure(93.0)}, conditions={"model.parameter_count": 7})
+    assert not in_outlines("model.parameter_count") and not in_outlines("environment.host.name")
+    assert all(map(in_outlines, ("config.train.lr", "environment.device.name", "metrics.last.epoch", "seed")))
+    found = [survey([folder]) for _ in range(2)][-1]
+    assert found.entries["one"].outline
+    history = judge_history(replace(found, references={"quickstart": wanted}, baselines=None), lambda newest: [])
+    assert [one.status for one in history.by_run["one"]] == ["pass"]
 
 
 def damage(path):

@@ -45,9 +45,9 @@ _OF_START = ("tuning_decided",)
 # Which of several devices a process was given.
 _CHOICE = "VISIBLE_DEVICES"
 
-# Epoch, names and values of the metrics of a run's last epoch; of those whose unit is known the value alone.
-_Stored = tuple[int, tuple[str, ...], tuple[float | tuple[Any, ...], ...]]
-_NOTHING: _Stored = (0, (), ())
+# Of the metrics of a run's last evaluation: the epoch, names, values, and all else of those of which that is not known.
+_Stored = tuple[int, tuple[str, ...], tuple[float | None, ...], Mapping[str, tuple[Any, ...]]]
+_NOTHING: _Stored = (0, (), (), {})
 
 
 class Entry(NamedTuple):
@@ -144,13 +144,21 @@ class _Outline(Result):
     _parts: Mapping[str, bytes]
 
     def metric(self, name: str) -> Metric | None:
-        _, names, values = self._stored or _NOTHING
-        return _metric(name, values[names.index(name)]) if name in names else None
+        _, names, values, others = self._stored or _NOTHING
+        return _metric(name, values[names.index(name)], others) if name in names else None
+
+    @property
+    def evaluated_epoch(self) -> int | None:
+        return self._stored[0] if self._stored else None
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        return (self._stored or _NOTHING)[1]
 
     @property
     def metric_values(self) -> dict[str, float | None]:
-        _, names, values = self._stored or _NOTHING
-        return {name: v[0] if isinstance(v, tuple) else v for name, v in zip(names, values, strict=True)}
+        _, names, values, _ = self._stored or _NOTHING
+        return dict(zip(names, values, strict=True))
 
 
 @cache
@@ -259,20 +267,18 @@ _PARTS: Mapping[str, _Part] = {
 def _stored_metrics(last: EpochMetrics | None) -> _Stored | None:
     if last is None:
         return None
-    return last.epoch, tuple(last.values), tuple(_short(name, metric) for name, metric in last.values.items())
+    values = last.values
+    about = {name: (metric.unit, metric.direction, metric.reason) for name, metric in values.items()}
+    others = {name: one for name, one in about.items() if one != (*UNITS_AND_DIRECTIONS.get(name, ()), None)}
+    return last.epoch, tuple(values), tuple(metric.value for metric in values.values()), others
 
 
-def _short(name: str, metric: Metric) -> float | tuple[Any, ...]:
-    usual = (metric.unit, metric.direction) == UNITS_AND_DIRECTIONS.get(name)
-    return metric.value if usual and metric.value is not None else tuple(vars(metric).values())
-
-
-def _metric(name: str, stored: float | tuple[Any, ...]) -> Metric:
-    return Metric(*stored) if isinstance(stored, tuple) else Metric(stored, *UNITS_AND_DIRECTIONS[name])
+def _metric(name: str, value: float | None, others: Mapping[str, tuple[Any, ...]]) -> Metric:
+    return Metric(value, *(others.get(name) or UNITS_AND_DIRECTIONS[name]))
 
 
 def _read_metrics(outline: Any) -> Metrics:  # noqa: ANN401
     if outline._stored is None:
         return Metrics()
-    epoch, names, values = outline._stored
-    return Metrics(EpochMetrics(epoch, dict(zip(names, map(_metric, names, values), strict=True))))
+    epoch, names, values, others = outline._stored
+    return Metrics(EpochMetrics(epoch, {n: _metric(n, value, others) for n, value in zip(names, values, strict=True)}))

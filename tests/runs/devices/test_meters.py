@@ -46,7 +46,7 @@ def test_without_a_meter_the_result_says_why(suite):
     result = run(suite, "")
     assert {record.telemetry for record in result.epochs} == {None}
     assert result.epochs[0].reasons["telemetry"] == "wattmeter: it is not plugged in"
-    assert "energy_per_1000_pairs" not in result.metric_values
+    assert "energy_per_1000_pairs" not in result.metric_names
 
 
 def test_a_meter_that_breaks_takes_its_figures_with_it_and_not_the_run(suite):
