@@ -155,14 +155,14 @@ def _with_reference(match: Match, reference: Reference, ours: Figures, errors: b
     for name, published in reference.metrics.items():
         unit, value = (published.unit, published.direction), mean(name, [ours])
         figures = value, published.value, published.tolerance, sampling.get(name)
-        one = Verdict(name, *unit, *figures, note=_why_missing(name, [ours]))
+        note = _why_missing(name, [ours])
         if match.refused:
-            yield replace(one, cause=Cause.CONDITIONS)
+            yield Verdict(name, *unit, *figures, cause=Cause.CONDITIONS, note=note)
         elif differences := _own_differences(ours.get(name), published, match):
-            yield _not_comparable(one, differences)
+            yield _not_comparable(Verdict(name, *unit, *figures, note=note), differences)
         else:
             cause, limit = by_tolerance(value, published)
-            yield replace(one, cause=cause, limit=limit)
+            yield Verdict(name, *unit, *figures, cause=cause, limit=limit, note=note)
     for name in ours.keys() - reference.metrics.keys():
         value, error = mean(name, [ours]), sampling.get(name)
         yield Verdict(name, *_unit(name, [ours]), value, error=error, cause=Cause.NO_FIGURE)

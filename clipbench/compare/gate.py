@@ -149,11 +149,19 @@ class Inputs(Collection):
 
 
 def load(request: Request, tell: Tell = _silent) -> Inputs:
-    """Read the results, references and baselines that a request names, and select the results to judge.
+    """Gather what a request names, and select the results to judge, which are there in full."""
+    found = gather(request, tell)
+    judged, seen = _select(request, found, found.baselines or ())
+    seen = replace(seen, refused=len(found.problems))
+    return Inputs(**vars(found), judged=found.in_full(judged), seen=seen)
 
-    Those to judge are there in full, and so are those with the id of a baseline's run; of the others there may be
-    outlines (see ``survey``, also for ``tell``). The baselines are those that the request means, None where it asks for
-    none. Raises UsageError for one that is not there, and for a reference among the paths that has the name of another.
+
+def gather(request: Request, tell: Tell = _silent) -> Collection:
+    """Read the results, references and baselines that a request names.
+
+    Results with the id of a baseline's run are there in full; of the others there may be outlines (see ``survey``, also
+    for ``tell``). The baselines are those that the request means, None where it asks for none. Raises UsageError for
+    one that is not there, and for a reference among the paths that has the name of another.
     """
     found = survey(request.paths, tell)
     found = replace(found, references=_references(request, found))
@@ -164,11 +172,8 @@ def load(request: Request, tell: Tell = _silent) -> Inputs:
     runs = {run for baseline in chosen.baselines or () for run in baseline.runs}
     if runs:
         found = replace(found, results=tuple(found.in_full([r])[0] if r.run_id in runs else r for r in found.results))
-    judged, seen = _select(request, found, chosen.baselines or ())
     problems = (*found.problems, *chosen.problems, *_false_runs(found.results, chosen.baselines or ()))
-    problems = tuple(dict.fromkeys(problems))
-    fields = {**vars(found), "problems": problems, "baselines": chosen.baselines}
-    return Inputs(**fields, judged=found.in_full(judged), seen=replace(seen, refused=len(problems)))
+    return replace(found, problems=tuple(dict.fromkeys(problems)), baselines=chosen.baselines)
 
 
 def _select(request: Request, found: Collection, baselines: Sequence[Baseline]) -> tuple[list[Result], Seen]:

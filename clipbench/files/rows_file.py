@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 _ROWS_AT_ONCE = 2_000
 _SHARED_AT_ONCE = 2_000
+_LINES_AT_ONCE = 100
 # What spreadsheets take for a formula at the start of a text.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _FORMULA_IN_LINE = re.compile(f',"?[{re.escape("".join(_FORMULA))}]')
@@ -129,10 +130,15 @@ def _columns(rows: Iterable[Row]) -> list[list[str]]:
 
 def _write_jsonl(rows: Iterable[Row], out: IO[bytes]) -> int:
     text = _once(lambda _, part: json.dumps(part, allow_nan=False)[1:-1])
+    lines = (f"{{{', '.join(filter(None, map(text, itertools.count(), row)))}}}" for row in rows)
+    return _write_lines(lines, "\n", out)
+
+
+def _write_lines(lines: Iterator[str], end: str, out: IO[bytes]) -> int:
     count = 0
-    for row in rows:
-        count += 1
-        out.write(f"{{{', '.join(filter(None, map(text, itertools.count(), row)))}}}\n".encode())
+    while some := list(itertools.islice(lines, _LINES_AT_ONCE)):
+        count += len(some)
+        out.write("".join([line + end for line in some]).encode())
     return count
 
 
@@ -155,11 +161,8 @@ def _write_csv(rows: Iterable[Row], columns: Sequence[Sequence[str]], out: IO[by
     text, places = _once(part_text), [place for place, names in enumerate(columns) if names]
     if places:
         out.write(f"{line(map(_cell, itertools.chain(*columns)))}\r\n".encode())
-    count = 0
-    for row in rows:
-        count += 1
-        out.write(f"{','.join([text(place, row[place]) for place in places])}\r\n".encode())
-    return count
+    lines = (",".join([text(place, row[place]) for place in places]) for row in rows)
+    return _write_lines(lines, "\r\n", out)
 
 
 class _Buffer:

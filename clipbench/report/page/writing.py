@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clipbench.api.text import printable
-from clipbench.compare.gate import Request, load
+from clipbench.compare.gate import Request, gather
 from clipbench.compare.history import History, judge_history
 from clipbench.compare.trend import exit_code, newest_of_series
 from clipbench.errors import ExitCode, UsageError
@@ -93,7 +93,7 @@ def run_report(
 def _judge(request: Request, wanted: Sequence[str], last: int) -> Judged:
     gc.disable()  # JSON has no cycles, and searching millions of its objects for some takes a fifth of the time
     try:
-        inputs = load(request, tell_of_reading)
+        inputs = gather(request, tell_of_reading)
         drawn = tuple(newest_of_series(inputs.results, last, wanted))
         left_out, inputs = len(inputs.results) - len(drawn), replace(inputs, results=drawn)
         history = judge_history(inputs, lambda newest: choose(drawn, newest, wanted))
