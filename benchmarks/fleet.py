@@ -157,7 +157,7 @@ def report(size: int, out: str) -> dict[str, float]:
 
     page = Path(out).parent / "page"
     with costs() as measured, redirect_stdout(sys.stderr):
-        code = run_report(Request((Path(out),)), page, "A fleet")
+        code = run_report(Request((Path(out),)), page, "A fleet", 200)
     assert code == 0
     return measured
 

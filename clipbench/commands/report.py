@@ -66,7 +66,7 @@ def report(
         return run_leaderboard(Request(**asked, all_runs=True), out, title, dict(map(_parse_price, prices)))
     if prices:
         raise UsageError("--price: is shown in a leaderboard; add --leaderboard")
-    return run_report(Request(**asked), out, title, runs, last, retrieved=not no_pictures, png=png)
+    return run_report(Request(**asked), out, title, last, runs, retrieved=not no_pictures, png=png)
 
 
 def _parse_price(text: str) -> tuple[str, str]:

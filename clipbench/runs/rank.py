@@ -2,15 +2,14 @@
 
 import atexit
 import faulthandler
-import gc
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from clipbench.api import Missing, events, exit_with_parent
+from clipbench.api.processes import no_collections
 from clipbench.api.registry import load_registry
 from clipbench.errors import ExitCode
 from clipbench.results.events import EventWriter
@@ -22,21 +21,6 @@ from clipbench.runs.launch import world_of
 from clipbench.runs.numerics import check_numerics
 from clipbench.runs.reporter import Reporter
 from clipbench.training.stop import Stopped, StopRequest
-
-
-@contextmanager
-def no_collections() -> Iterator[None]:
-    """Collect no garbage inside, and leave what was made there out of all later collections.
-
-    A framework consists of some 250,000 objects that live as long as the process. Looking at all of them again and
-    again took a tenth of the time that importing it takes.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -21,10 +21,8 @@ def run_curves(result: Result) -> Iterator[tuple[str, Spec]]:
     """Yield the charts of a result's losses and recalls, where it has some, each with the name of its picture."""
     losses = [row for record in result.epochs for row in _loss_rows(record)]
     if losses:
-        yield (
-            f"{result.run_id}.loss",
-            _spec(f"Loss: {result.run_id}", "nats", losses, {"colour": list(LOSSES.values())}),
-        )
+        domains = {"colour": list(LOSSES.values())}
+        yield f"{result.run_id}.loss", _spec(f"Loss: {result.run_id}", "nats", losses, domains)
     recalls = [row for record in result.epochs for row in _recall_rows(record)]
     if recalls:
         depths = [*(f"R@{k}" for k in RECALL_AT), "mean"]

@@ -1,12 +1,12 @@
 """``clipbench report``, from what was asked to the files of the report."""
 
-import gc
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from clipbench.api.processes import no_collections
 from clipbench.api.text import printable
 from clipbench.compare.gate import Request, gather
 from clipbench.compare.history import History, judge_history
@@ -25,8 +25,6 @@ from clipbench.report.page.stills import pictures_of, write_pictures
 from clipbench.report.page.tables import RunRow, run_rows
 from clipbench.report.page.template import render
 from clipbench.report.reading import tell_of_reading
-
-LAST = 200  # results of a series that are drawn: a chart shows no more
 
 
 @dataclass(frozen=True)
@@ -47,14 +45,14 @@ def run_report(
     request: Request,
     out: Path | None,
     title: str,
+    last: int,
     wanted: Sequence[str] = (),
-    last: int = LAST,
     retrieved: bool = True,
     png: Path | None = None,
 ) -> ExitCode:
     """Write ``index.html`` into ``out``, and pictures into ``png``; print where they are, and return the exit code.
 
-    ``wanted`` are ids of runs to show in full, ``last`` is how many results of each series are drawn at most;
+    ``last`` is how many results of each series are drawn at most, ``wanted`` are ids of runs to show in full;
     ``retrieved`` also shows what the runs retrieved. 0: all files could be read; 3: a file was refused, and the page
     says which; 4: there is no result, and nothing is written. Raises NotReadyError without the extra ``report``, and
     where a folder cannot be written.
@@ -74,36 +72,31 @@ def run_report(
         problems = (*problems, *found.problems)
     for problem in problems:
         print(printable(f"refused: {problem}", lines=True), file=sys.stderr)
-    if not judged.runs:
-        if not problems:
-            paths = printable(" ".join(map(str, request.paths)))
-            print(f"clipbench: no result under {paths}; nothing was written", file=sys.stderr)
-    else:
-        if png:
-            pictures = pictures_of(judged.runs, data)
-            write_pictures(png, pictures)
-            print(printable(f"pictures: {png}: {' '.join(f'{name}.png' for name in pictures) or 'nothing to draw'}"))
-        if out:
-            _write_page(out, title, judged, data, found)
-        if judged.left_out:
-            print(f"older results that are not drawn: {judged.left_out:,} (--last N takes the newest N of each series)")
+    if not judged.runs and not problems:
+        paths = printable(" ".join(map(str, request.paths)))
+        print(f"clipbench: no result under {paths}; nothing was written", file=sys.stderr)
+    if png and judged.runs:
+        pictures = pictures_of(judged.runs, data)
+        write_pictures(png, pictures)
+        print(printable(f"pictures: {png}: {' '.join(f'{name}.png' for name in pictures) or 'nothing to draw'}"))
+    if out and judged.runs:
+        _write_page(out, title, judged, data, found)
+    if judged.left_out:
+        print(f"older results that are not drawn: {judged.left_out:,} (--last N takes the newest N of each series)")
     return exit_code(history.series, problems)
 
 
+@no_collections()
 def _judge(request: Request, wanted: Sequence[str], last: int) -> Judged:
-    gc.disable()  # JSON has no cycles, and searching millions of its objects for some takes a fifth of the time
-    try:
-        inputs = gather(request, tell_of_reading)
-        drawn = tuple(newest_of_series(inputs.results, last, wanted))
-        left_out, inputs = len(inputs.results) - len(drawn), replace(inputs, results=drawn)
-        history = judge_history(inputs, lambda newest: choose(drawn, newest, wanted))
-        rows = run_rows(history)
-        in_full = sorted((row for row in rows if row.shown is not None), key=lambda row: row.shown or 0)
-        places = {result.run_id: inputs.files_of(result.run_id) for result in history.in_full}
-        called = labels([row.point.result for row in in_full], [row.name for row in in_full])
-        return Judged(runs_in_full(history, called), rows, history, places, left_out)
-    finally:
-        gc.enable()
+    inputs = gather(request, tell_of_reading)
+    drawn = tuple(newest_of_series(inputs.results, last, wanted))
+    left_out, inputs = len(inputs.results) - len(drawn), replace(inputs, results=drawn)
+    history = judge_history(inputs, lambda newest: choose(drawn, newest, wanted))
+    rows = run_rows(history)
+    in_full = sorted((row for row in rows if row.shown is not None), key=lambda row: row.shown or 0)
+    places = {result.run_id: inputs.files_of(result.run_id) for result in history.in_full}
+    called = labels([row.point.result for row in in_full], [row.name for row in in_full])
+    return Judged(runs_in_full(history, called), rows, history, places, left_out)
 
 
 def _write_page(out: Path, title: str, judged: Judged, data: dict[str, Any], found: Gallery) -> None:

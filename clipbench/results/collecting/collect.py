@@ -1,6 +1,5 @@
 """What lies under some paths: results, references and baselines, what was refused, and what was not read."""
 
-import gc
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clipbench.api import InvalidFileError, Result, UsageError
+from clipbench.api.processes import no_collections
 from clipbench.results.baselines import Baseline, add_baseline, parse_baseline
 from clipbench.results.collecting.entries import Entry, entry_of, row_of
 from clipbench.results.collecting.index import Known, read_index, stamp_of, write_index
@@ -86,14 +86,8 @@ def survey(paths: Sequence[Path], tell: Tell = lambda _done, _of: None) -> Colle
 
     ``tell`` is called, while files are read that the index does not know, with how many were read, of how many.
     """
-    collecting = gc.isenabled()
-    gc.disable()  # entries have no cycles, and searching tens of thousands for some takes as long as making them
-    try:
+    with no_collections():
         return _Collector(tell).collect(paths)
-    finally:
-        gc.freeze()
-        if collecting:
-            gc.enable()
 
 
 class _File(NamedTuple):
